@@ -1,0 +1,1 @@
+"""The answers: frozen values without any access to the operating system."""

@@ -1,0 +1,160 @@
+"""Who listens: a process, a bound socket, and an immutable sequence of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+from .record import Record
+
+
+_HEADERS = ("PROTO", "ADDRESS", "USER", "UNIT", "HELD BY")
+
+
+@dataclass(frozen=True, slots=True)
+class Process(Record):
+    """A process as the operating system describes it; what may not be read is None.
+
+    `started` is in seconds since the epoch. A process is identified by `pid` and `started` together: numbers are
+    used again. `name` and `cmdline` are whatever the process says of itself.
+    """
+
+    pid: int
+    name: str | None = None
+    cmdline: tuple[str, ...] | None = None
+    exe: str | None = None
+    user: str | None = None
+    started: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name or '?'} ({self.pid})"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener(Record):
+    """A socket that waits for traffic from anybody: TCP in state LISTEN, or UDP bound and not connected.
+
+    - `protocol` "tcp", "udp", "sctp", "dccp"; `family` "ipv4" or "ipv6". Addresses are plain text; an IPv4 address
+      that was bound through IPv6 (``::ffff:a.b.c.d``) is shown as IPv4. `address` is empty where the system proves
+      that somebody is there but does not say on which address.
+    - `dual_stack`: an IPv6 wildcard that also takes IPv4 traffic; None where the system does not tell.
+    - `interface`: the network interface the socket is bound to, if it is bound to one.
+    - `owners`: the processes *seen* holding the socket, all of them, oldest first.
+    - `hidden`: no owner was seen, and some process that may hold the socket could not be looked into. Without owners
+      and not hidden, every visible process was searched: the kernel holds it, or a process in another PID namespace.
+    - `candidates`: processes of the socket's cgroup that could not be looked into; any of them may hold it.
+    - `scope`: "service" where the processes of the socket's own cgroup were searched, "host" where all were.
+    - `uid`, `user`: of whoever made the socket. `cgroup`, `unit` (systemd), `container` (its id): of the socket.
+    - `namespace`: the network namespace (as in ``net:[4026531840]``), filled when several were asked.
+    """
+
+    _derived = ("pid", "process")
+
+    protocol: str
+    family: str
+    address: str
+    port: int
+    dual_stack: bool | None = False
+    interface: str | None = None
+    owners: tuple[Process, ...] = ()
+    candidates: tuple[Process, ...] = ()
+    hidden: bool = False
+    scope: str = "host"
+    uid: int | None = None
+    user: str | None = None
+    cgroup: str | None = None
+    unit: str | None = None
+    container: str | None = None
+    namespace: str | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The pid of the oldest owner, or None."""
+        return self.owners[0].pid if self.owners else None
+
+    @property
+    def process(self) -> str | None:
+        """The name of the oldest owner, or None."""
+        return self.owners[0].name if self.owners else None
+
+    @property
+    def endpoint(self) -> str:
+        """Address and port in the usual notation, such as ``127.0.0.1:80`` or ``[fe80::1%eth0]:80``."""
+        zone = f"%{self.interface}" if self.interface else ""
+        host = f"{self.address or '?'}{zone}"
+        return f"[{host}]:{self.port}" if self.family == "ipv6" else f"{host}:{self.port}"
+
+    @property
+    def holder(self) -> str:
+        """Who holds the socket, in words that never claim more than was seen."""
+        if self.owners:
+            return ", ".join(map(str, self.owners))
+        if not self.hidden:
+            return "no visible process: the kernel, or another PID namespace"
+        if self.candidates:
+            return f"hidden from you: one of {', '.join(map(str, self.candidates))}"
+        return "hidden from you"
+
+    def __str__(self) -> str:
+        return f"{self.protocol} {self.endpoint}  {self.holder}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners(Record, Sequence[Listener]):
+    """Listening sockets, in the order of port, protocol and address.
+
+    An immutable sequence. It is false only where it is proven that nobody listens: where something could not be
+    looked at, `gaps` says what, a sentence each, and the answer is true even if it is empty.
+    """
+
+    listeners: tuple[Listener, ...] = ()
+    gaps: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.listeners)
+
+    def __bool__(self) -> bool:
+        return bool(self.listeners or self.gaps)
+
+    def __iter__(self) -> Iterator[Listener]:
+        return iter(self.listeners)
+
+    @overload
+    def __getitem__(self, index: int) -> Listener: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Listener, ...]: ...
+    def __getitem__(self, index: int | slice) -> Listener | tuple[Listener, ...]:
+        return self.listeners[index]
+
+    def on(self, port: int) -> Listeners:
+        """The listeners on one port."""
+        return Listeners(tuple(one for one in self.listeners if one.port == port), self.gaps)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One JSON-safe dictionary a listener, ready for ``pandas.DataFrame``."""
+        return [one.to_dict() for one in self.listeners]
+
+    def __str__(self) -> str:
+        from .._render import text  # noqa: PLC0415 - only where somebody reads
+
+        table = text.table(_HEADERS, self._rows()) if self.listeners else ""
+        nobody = "" if self.listeners or self.gaps else "nobody listens"
+        return "\n".join(filter(None, (table, nobody, *(f"not looked at: {gap}" for gap in self.gaps))))
+
+    def _repr_html_(self) -> str:
+        from .._render import html  # noqa: PLC0415 - notebooks only
+
+        return html.table(_HEADERS, self._rows(), notes=self.gaps)
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        return [
+            (
+                one.protocol,
+                one.endpoint + (" and IPv4" if one.dual_stack else ""),
+                one.user or ("" if one.uid is None else str(one.uid)),
+                one.unit or one.container or "",
+                one.holder,
+            )
+            for one in self.listeners
+        ]

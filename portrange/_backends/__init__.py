@@ -1,0 +1,1 @@
+"""One backend an operating system, all behind the interface in `base`."""

@@ -1,0 +1,158 @@
+"""Control groups: from the id that the kernel keeps with a socket to the processes that may hold it.
+
+The id is the inode number of the group's directory in cgroup2 (cgroup_id(), kernel/cgroup/cgroup.c). A group is
+found by looking through the tree once. Ids are never used again: what was found holds as long as the directory
+has that number, and an id that is not in the whole tree will never be.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..._errors import ParseError
+
+if TYPE_CHECKING:
+    from ..._host import Host
+
+#: Where cgroup2 is mounted on unified and on hybrid systems (systemd's file-hierarchy); others are looked up.
+_USUAL_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
+_REMEMBERED = 4096
+
+_ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
+#: The unit types that hold processes (systemd.unit(5)).
+_UNIT_SUFFIXES = (".service", ".scope", ".socket", ".mount", ".swap")
+_ID = "([0-9a-f]{64})"
+#: The last or last but one part of a container's path, by the engine that made it.
+_CONTAINER_SHAPES = tuple(
+    re.compile(shape)
+    for shape in (
+        rf"docker-{_ID}\.scope",  # docker with systemd
+        rf"libpod-{_ID}(?:\.scope)?",  # podman
+        rf"cri-containerd-{_ID}\.scope",  # containerd under kubernetes
+        rf"crio-{_ID}(?:\.scope)?",  # cri-o
+        r"lxc\.payload\.(.+)",  # lxc 4 and later
+    )
+)
+#: The part before a bare id, by the engine that made it with the cgroupfs driver: /docker/ID, /kubepods/…/podUID/ID.
+_BARE_PARENTS = re.compile(r"docker|libpod_parent|default|k8s\.io|moby|pod[0-9a-f-]{36}|kubepods.*-pod[0-9a-f_]{36}\.slice")
+
+
+class Cgroup(NamedTuple):
+    """A control group: its directory, and its path as seen from the mount."""
+
+    directory: str
+    path: str
+
+
+def find(host: Host, cgroup_id: int) -> Cgroup | None:
+    """The group with this id; None where it is gone, or lies outside of what the caller's mount shows."""
+    known: dict[int, Cgroup | None] = host.proven.setdefault("cgroups", {})
+    if cgroup_id in known:
+        group = known[cgroup_id]
+        if group is None or _inode(host, group.directory) == cgroup_id:
+            return group
+    try:
+        group = _search(host, cgroup_id)
+    except OSError:
+        return None  # not all of it could be searched: this proves nothing
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    known[cgroup_id] = group
+    return group
+
+
+def _search(host: Host, cgroup_id: int) -> Cgroup | None:
+    there = mounts(host)
+    if not there:
+        raise FileNotFoundError("cgroup2 is not mounted")
+    for mount in there:
+        directory = mount if _inode(host, mount) == cgroup_id else host.find_directory(mount, cgroup_id)
+        if directory is not None:
+            path = directory.removeprefix(mount).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            return Cgroup(directory, path or "/")
+    return None
+
+
+def _inode(host: Host, path: str) -> int | None:
+    try:
+        return host.inode(path)
+    except OSError:
+        return None
+
+
+def mounts(host: Host) -> list[str]:
+    """Where cgroup2 is mounted."""
+    usual = [mount for mount in _USUAL_MOUNTS if _is_cgroup2(host, mount)]
+    if usual:
+        return usual
+    source = f"{host.procfs}/self/mountinfo"
+    try:
+        return parse_mounts(host.read(source).decode("utf-8", "surrogateescape"), source)
+    except OSError:
+        return []
+
+
+def parse_mounts(text: str, source: str) -> list[str]:
+    """The mount points of type cgroup2 in mountinfo (proc(5)); white space in a path stands there in octal.
+
+    >>> parse_mounts("42 35 0:39 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\\n", "an example")
+    ['/sys/fs/cgroup']
+    """
+    found = []
+    for line in text.splitlines():
+        before, separator, after = line.partition(" - ")
+        fields = before.split(" ")
+        if not separator or len(fields) < 6:
+            raise ParseError(source, "mounts with a separator and a type", line)
+        if after.split(" ")[0] == "cgroup2":
+            found.append(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4]))
+    return found
+
+
+def processes(host: Host, group: Cgroup) -> list[int]:
+    """The pids in a group; none where it is gone or may not be read. Processes outside the PID namespace are 0."""
+    try:
+        listed = host.read(f"{group.directory}/cgroup.procs")
+    except OSError:
+        return []
+    return [int(line) for line in listed.split() if line.isdigit() and int(line)]
+
+
+def unit(path: str) -> str | None:
+    r"""The systemd unit that a path belongs to: its last part that names one, with the escapes of the name undone.
+
+    >>> unit("/system.slice/nginx.service"), unit("/user.slice/user-7.slice/session-3.scope"), unit("/")
+    ('nginx.service', 'session-3.scope', None)
+    >>> unit(r"/system.slice/my\x2dapp.service")
+    'my-app.service'
+    """
+    for part in reversed(path.split("/")):
+        # A leading underscore keeps a name apart from the kernel's own files (cg_escape, systemd).
+        name = part.removeprefix("_")
+        if name.endswith(_UNIT_SUFFIXES):
+            return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), name)
+    return None
+
+
+def container(path: str) -> str | None:
+    """The id of the container that a path belongs to, by the exact shapes that container engines give it."""
+    parts = path.strip("/").split("/")
+    for place in reversed(range(len(parts))):
+        for shape in _CONTAINER_SHAPES:
+            match = shape.fullmatch(parts[place])
+            if match:
+                return match[1]
+        if place and re.fullmatch(_ID, parts[place]) and _BARE_PARENTS.fullmatch(parts[place - 1]):
+            return parts[place]
+        if place and parts[place - 1] == "lxc":
+            return parts[place]  # lxc before version 4
+    return None
+
+
+def _is_cgroup2(host: Host, mount: str) -> bool:
+    try:
+        return "cgroup.controllers" in host.list(mount)
+    except OSError:
+        return False
+

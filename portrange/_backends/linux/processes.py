@@ -1,0 +1,143 @@
+"""Processes as procfs describes them (proc(5))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..._answers.listener import Process
+from ..._errors import ParseError
+
+if TYPE_CHECKING:
+    from ..._host import Host
+
+#: The kernel keeps 15 characters of a name (TASK_COMM_LEN).
+_COMM_LENGTH = 15
+#: Field 22 of /proc/PID/stat, counted from the state, which is field 3.
+_STARTTIME = 22 - 3
+
+
+class Stat(NamedTuple):
+    """What is needed of /proc/PID/stat. `started` is in clock ticks since boot: with the pid, it identifies a process."""
+
+    name: str
+    started: int
+
+
+def parse_stat(text: str, source: str) -> Stat:
+    """The name may contain spaces and parentheses, so the last closing one ends it.
+
+    >>> parse_stat("7 (a) b) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0", "an example")
+    Stat(name='a) b', started=4711)
+    """
+    before, closing, after = text.rpartition(")")
+    fields = after.split()
+    _, opening, name = before.partition("(")
+    if closing and opening and len(fields) > _STARTTIME and fields[_STARTTIME].isdecimal():
+        return Stat(name, int(fields[_STARTTIME]))
+    raise ParseError(source, "a name in parentheses and a start time", text)
+
+
+def parse_boot_time(text: str, source: str) -> int:
+    """The line "btime" of /proc/stat: when the machine was started, in seconds since the epoch.
+
+    >>> parse_boot_time("cpu 1 2\\nbtime 1700000000\\nprocesses 5\\n", "an example")
+    1700000000
+    """
+    for line in text.splitlines():
+        name, _, value = line.partition(" ")
+        if name == "btime" and value.strip().isdecimal():
+            return int(value)
+    raise ParseError(source, "a line with btime", text)
+
+
+def parse_uid(text: str, source: str) -> int:
+    """The effective user id in /proc/PID/status: the second number of the line "Uid:".
+
+    >>> parse_uid("Name:\\tsshd\\nUid:\\t0\\t33\\t0\\t0\\n", "an example")
+    33
+    """
+    for line in text.splitlines():
+        if line.startswith("Uid:"):
+            fields = line.split()
+            if len(fields) > 2 and fields[2].isdecimal():
+                return int(fields[2])
+    raise ParseError(source, "a line with Uid: and its numbers", text)
+
+
+def parse_cmdline(content: bytes) -> tuple[str, ...]:
+    """Arguments, each ended by a NUL; a process may write anything there. Bytes that are not UTF-8 become escapes.
+
+    >>> parse_cmdline(b"python3\\0-m\\0http.server\\0")
+    ('python3', '-m', 'http.server')
+    """
+    return tuple(decode(argument) for argument in content.removesuffix(b"\0").split(b"\0")) if content else ()
+
+
+def decode(content: bytes) -> str:
+    """Text that strangers wrote, without surrogates: it must go into JSON and onto terminals."""
+    return content.decode("utf-8", "backslashreplace")
+
+
+def describe(host: Host, pid: int) -> tuple[Process, int] | None:
+    """A process and its start in ticks; None where it is gone. What may not be read is left as None."""
+    directory = f"{host.procfs}/{pid}"
+    try:
+        stat = parse_stat(decode(host.read(f"{directory}/stat")), f"{directory}/stat")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    except PermissionError:
+        return Process(pid), 0
+    try:
+        cmdline = parse_cmdline(host.read(f"{directory}/cmdline"))
+        uid = parse_uid(decode(host.read(f"{directory}/status")), f"{directory}/status")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    except PermissionError:
+        return Process(pid, stat.name, started=_started(host, stat)), stat.started
+    name = stat.name
+    if cmdline and len(name) >= _COMM_LENGTH:
+        whole = cmdline[0].rpartition("/")[2]
+        name = whole if whole.startswith(name) else name
+    return (
+        Process(pid, name, cmdline, _exe(host, directory), host.user_name(uid) or str(uid), _started(host, stat)),
+        stat.started,
+    )
+
+
+def start_ticks(host: Host, pid: int) -> int | None:
+    """When a process was started; None where it is gone."""
+    source = f"{host.procfs}/{pid}/stat"
+    try:
+        return parse_stat(decode(host.read(source)), source).started
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def _exe(host: Host, directory: str) -> str | None:
+    """The program file: needs the same rights as looking at descriptors; kernel threads have none."""
+    try:
+        return decode(host.read_link(f"{directory}/exe").encode("utf-8", "surrogateescape"))
+    except OSError:
+        return None
+
+
+def _started(host: Host, stat: Stat) -> float | None:
+    source = f"{host.procfs}/stat"
+    try:
+        booted = parse_boot_time(decode(host.read(source)), source)
+    except OSError:
+        return None
+    return booted + stat.started / host.ticks_per_second
+
+
+def pids(host: Host) -> list[int]:
+    """All processes that procfs shows, lowest pid first."""
+    return sorted(int(name) for name in host.list(host.procfs) if name.isdecimal())
+
+
+def hides_others(host: Host) -> bool:
+    """Whether procfs may keep other users' processes out of sight (mount option hidepid, proc(5)).
+
+    Process 1 is always there; where it is not shown, others are not shown either.
+    """
+    return "1" not in host.list(host.procfs)

@@ -1,0 +1,108 @@
+"""Which sockets there are: from sock_diag, or from the tables in procfs where sock_diag is refused."""
+
+from __future__ import annotations
+
+import errno
+from itertools import count
+from typing import TYPE_CHECKING
+
+from ..._errors import SourceError
+from . import proc_net, sock_diag
+from .socket_record import CLOSE, LISTEN, SocketFilter, SocketRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from ..._host import Host
+
+FAMILIES = ("ipv4", "ipv6")
+#: The state in which a socket of each transport waits for anybody. A UDP socket that is connected is ESTABLISHED.
+LISTENING = {"tcp": LISTEN, "udp": CLOSE, "sctp": LISTEN, "dccp": LISTEN}
+_ATTEMPTS = 5
+_sequence = count(1)
+
+#: Files of each transport below /proc/net; an IPv6 table is missing where IPv6 is switched off.
+_TABLES = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6"), "sctp": ("sctp/eps",), "dccp": ()}
+#: Transports that a kernel may lack altogether; each registers itself in /proc/net/protocols.
+_OPTIONAL = {"sctp": "SCTP", "dccp": "DCCP"}
+
+
+def listening(host: Host, protocol: str, port: int = 0) -> list[SocketRecord]:
+    """The sockets of one transport that wait for anybody, at one local port or (0) at all of them."""
+    state = LISTENING[protocol]
+    found = sockets(host, SocketFilter(protocol, frozenset({state}), port))
+    # UDP sockets without a port, or connected before they were closed again, wait for nothing.
+    return [record for record in found if record.local.port and not record.remote.port]
+
+
+def sockets(host: Host, wanted: SocketFilter) -> list[SocketRecord]:
+    """The sockets that match, in the kernel's order.
+
+    Raises `SourceError` where neither source answers. A transport that the kernel does not have has no sockets.
+    """
+    try:
+        return [record for family in FAMILIES for record in _ask(host, wanted, family)]
+    except OSError as error:
+        refusal = error
+    if wanted.protocol in _OPTIONAL and not _is_registered(host, wanted.protocol):
+        return []
+    try:
+        return list(_from_tables(host, wanted))
+    except OSError as error:
+        raise SourceError(
+            f"{sock_diag.SOURCE} and {_net(host)}",
+            f"neither lists {wanted.protocol} sockets ({refusal.strerror or refusal}; {error.strerror or error}); "
+            "allow AF_NETLINK sockets or mount procfs",
+            error.errno,
+        ) from refusal
+
+
+def _ask(host: Host, wanted: SocketFilter, family: str) -> list[SocketRecord]:
+    """One dump, asked for again while the kernel says that it was disturbed or that it lost a part."""
+    for _ in range(_ATTEMPTS):
+        sequence = next(_sequence) & 0xFFFFFFFF
+        reply = host.sock_diag(sock_diag.request(wanted, family, sequence))
+        try:
+            return list(sock_diag.records(reply, wanted.protocol, sequence))
+        except sock_diag.DumpInterruptedError:
+            continue
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+    raise SourceError(sock_diag.SOURCE, f"the sockets changed during each of {_ATTEMPTS} dumps; ask again", errno.EAGAIN)
+
+
+def _is_registered(host: Host, protocol: str) -> bool:
+    """Whether the kernel has a transport. Unknown counts as yes: then the tables are asked, and fail with a reason."""
+    try:
+        listed = host.read(f"{_net(host)}/protocols").decode("ascii", "replace")
+    except OSError:
+        return True
+    name = _OPTIONAL[protocol]
+    return any(line.startswith(name) for line in listed.splitlines())
+
+
+def _from_tables(host: Host, wanted: SocketFilter) -> Iterator[SocketRecord]:
+    parse: Callable[[str, str, str], Iterable[SocketRecord]] = proc_net.parse_table
+    if wanted.protocol == "sctp":
+        parse = proc_net.parse_sctp_endpoints
+    if not _TABLES[wanted.protocol]:
+        raise FileNotFoundError(errno.ENOENT, f"procfs has no table of {wanted.protocol} sockets")
+    for index, table in enumerate(_TABLES[wanted.protocol]):
+        source = f"{_net(host)}/{table}"
+        try:
+            text = host.read(source).decode("ascii", "backslashreplace")
+        except FileNotFoundError:
+            if index == 0:
+                raise
+            continue  # no IPv6
+        for record in parse(text, wanted.protocol, source):
+            if record.state in wanted.states and wanted.port in (0, record.local.port):
+                yield record
+
+
+def _net(host: Host) -> str:
+    """The network tables of the namespace that the host is about; ``net`` itself would show the caller's own."""
+    if host.network is None:
+        return f"{host.procfs}/net"
+    return f"{host.network.removesuffix('/ns/net')}/net"

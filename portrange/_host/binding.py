@@ -1,0 +1,30 @@
+"""The last word on whether a port is free: binding it."""
+
+from __future__ import annotations
+
+import socket
+
+_FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
+# The numbers of IANA's protocol registry; the socket module lacks some of them on some systems.
+_KINDS = {
+    "tcp": (socket.SOCK_STREAM, 6),
+    "udp": (socket.SOCK_DGRAM, 17),
+    "sctp": (socket.SOCK_STREAM, 132),
+    "dccp": (getattr(socket, "SOCK_DCCP", 6), 33),
+}
+
+
+def try_bind(protocol: str, family: str, address: str, port: int) -> None:
+    """Bind a fresh socket to `address` and `port`, and close it. Raises the `OSError` of socket() or bind().
+
+    An IPv6 socket is bound for IPv6 alone, so that the answer is about that family. On Windows the socket asks for
+    exclusive use: without it, binding succeeds beside a listener that shares (SO_EXCLUSIVEADDRUSE, Winsock).
+    """
+    kind, number = _KINDS[protocol]
+    with socket.socket(_FAMILIES[family], kind, number) as probe:
+        if family == "ipv6":
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
+        if exclusive is not None:
+            probe.setsockopt(socket.SOL_SOCKET, exclusive, 1)
+        probe.bind((address, port))

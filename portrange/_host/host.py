@@ -1,0 +1,255 @@
+"""A machine to ask: the one that Python runs on, or a stand-in for it.
+
+Methods named after a system call raise what that call raises (`OSError`). Who calls them knows which failures have
+an answer of their own, and names the source of the others in a `SourceError`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from copy import copy
+from typing import Any, TypeVar
+
+from .._compat import Self
+from .._errors import PortrangeError
+
+T = TypeVar("T")
+
+#: Files of procfs do not tell their size; most are far shorter than this.
+_BLOCK = 1 << 16
+_READ_ONLY = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
+_DIRECTORY = _READ_ONLY | getattr(os, "O_DIRECTORY", 0)
+_COMMAND_SECONDS = 10
+
+
+class Host:
+    """Where the operating system is read. Nothing is read before a question is asked, and nothing is kept.
+
+    - `procfs`: where procfs is mounted. A monitoring container that has the host's mounted passes ``"/host/proc"``;
+      the answers are then about the network of that procfs's process 1.
+    - `backend`: the name of the backend to ask with, instead of the one that belongs to the platform; "portable" asks
+      through psutil anywhere.
+
+    Provisional: the two parameters and `frozen` stay, the other methods may still change.
+    """
+
+    def __init__(self, procfs: str = "/proc", *, backend: str | None = None) -> None:
+        self.procfs = procfs
+        self.backend = backend
+        #: The network namespace that the answers are about, as a path to enter it by; None is the caller's own.
+        self.network: str | None = None if procfs == "/proc" else f"{procfs}/1/ns/net"
+        #: What cannot change any more once it was seen, such as the directory of a cgroup id; kept by whoever proves it.
+        self.proven: dict[str, Any] = {}
+        self._memory: dict[object, tuple[Any, PortrangeError | OSError | None]] | None = None
+
+    def __repr__(self) -> str:
+        backend = f", backend={self.backend!r}" if self.backend else ""
+        return f"{type(self).__name__}({self.procfs!r}{backend})"
+
+    @property
+    def platform(self) -> str:
+        """The operating system, as `sys.platform` names it."""
+        return sys.platform
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether each source is read only once."""
+        return self._memory is not None
+
+    def frozen(self) -> Self:
+        """This host at one moment: each source is read once, when it is first needed. For loops over many ports.
+
+        All answers from one frozen host fit together. The machine may have changed meanwhile: freeze anew to see it.
+        """
+        if self.is_frozen:
+            return self
+        other = copy(self)
+        other._memory = {}
+        return other
+
+    def once(self, key: object, read: Callable[[], T]) -> T:
+        """`read()`; a frozen host remembers the answer, or the failure, under `key`.
+
+        Two threads that need the same source at the same moment may both read it; they get the same picture.
+        """
+        if self._memory is None:
+            return read()
+        if key not in self._memory:
+            self._memory.setdefault(key, _attempt(read))
+        value, failure = self._memory[key]
+        if failure is not None:
+            raise failure.with_traceback(None)
+        return value  # type: ignore[no-any-return]  # stored under the same key by the same reader
+
+    def in_network(self, path: str) -> Self:
+        """This host as seen from another network namespace, such as ``/proc/4242/ns/net``."""
+        other = copy(self)
+        other.network = path
+        other._memory = None if self._memory is None else {}
+        return other
+
+    # --- files -------------------------------------------------------------------------------------------------
+
+    def read(self, path: str) -> bytes:
+        """A whole file."""
+        # A quarter of what open() costs, and these files are read for every question.
+        descriptor = os.open(path, _READ_ONLY)
+        try:
+            content = block = os.read(descriptor, _BLOCK)
+            while block:
+                block = os.read(descriptor, _BLOCK)
+                content += block
+            return content
+        finally:
+            os.close(descriptor)
+
+    def read_sysctl(self, name: str) -> bytes:
+        """A file below ``/proc/sys/net``, which shows the network namespace of whoever opens it."""
+        return self.within_network(lambda: self.read(f"{self.procfs}/sys/net/{name}"))
+
+    def list(self, path: str) -> list[str]:
+        """The names in a directory."""
+        return os.listdir(path)
+
+    def inode(self, path: str) -> int:
+        """The inode number of a path, links followed."""
+        return os.stat(path).st_ino
+
+    def read_link(self, path: str) -> str:
+        """Where a symbolic link points to."""
+        return os.readlink(path)
+
+    def find_links(self, directory: str, targets: frozenset[str]) -> dict[str, str]:
+        """The symbolic links in `directory` that point to one of `targets`, by name.
+
+        The hot loop of every search for an owner: on a busy host it sees each descriptor of each process once.
+        """
+        found: dict[str, str] = {}
+        descriptor = os.open(directory, _DIRECTORY)
+        try:
+            for name in os.listdir(descriptor):
+                try:
+                    target = os.readlink(name, dir_fd=descriptor)
+                except FileNotFoundError:
+                    continue  # closed since it was listed
+                if target in targets:
+                    found[name] = target
+        finally:
+            os.close(descriptor)
+        return found
+
+    def find_directory(self, top: str, inode: int) -> str | None:
+        """The directory below `top` (or `top` itself) with this inode number, nearest first; None where there is none.
+
+        Raises the first `OSError` met where it was not found and a directory could not be searched.
+        """
+        failure: OSError | None = None
+        level = [top]
+        while level:
+            below: list[str] = []
+            for directory in level:
+                try:
+                    with os.scandir(directory) as entries:
+                        for entry in entries:
+                            if entry.is_dir(follow_symlinks=False):
+                                if entry.inode() == inode:
+                                    return entry.path
+                                below.append(entry.path)
+                except FileNotFoundError:
+                    continue  # removed since it was listed
+                except OSError as error:
+                    failure = failure or error
+            level = below
+        if failure is not None:
+            raise failure
+        return None
+
+    # --- names and numbers -------------------------------------------------------------------------------------
+
+    @property
+    def ticks_per_second(self) -> int:
+        """The unit of times in procfs."""
+        return os.sysconf("SC_CLK_TCK")
+
+    @property
+    def uid(self) -> int | None:
+        """The effective user of the caller; None where the system has no such number."""
+        getter = getattr(os, "geteuid", None)
+        return None if getter is None else getter()
+
+    def user_name(self, uid: int) -> str | None:
+        """The name of a user, None where it has none or the system has no such register."""
+        if self.procfs != "/proc":
+            return None  # this machine's register says nothing about the users of another
+        try:
+            import pwd  # noqa: PLC0415 - Unix only
+        except ImportError:
+            return None
+        try:
+            return pwd.getpwuid(uid).pw_name
+        except KeyError:
+            return None
+
+    def interface_name(self, index: int) -> str:
+        """The name of a network interface; its number where it has no name any more."""
+        import socket  # noqa: PLC0415 - importing the package loads nothing of the system
+
+        try:
+            return self.within_network(lambda: socket.if_indextoname(index))
+        except OSError:
+            return f"#{index}"
+
+    # --- the network -------------------------------------------------------------------------------------------
+
+    def within_network(self, function: Callable[[], T]) -> T:
+        """`function()`, called in the network namespace this host is about."""
+        if self.network is None:
+            return function()
+        from .netns import call_within  # noqa: PLC0415 - Linux only
+
+        return call_within(self.network, function)
+
+    def sock_diag(self, request: bytes) -> Iterator[bytes]:
+        """Send one request to Linux's NETLINK_SOCK_DIAG and yield the datagrams of the reply.
+
+        The reader stops at the message that ends the reply; the datagrams themselves are not looked into here.
+        """
+        from .netlink import open_sock_diag  # noqa: PLC0415 - Linux only
+
+        with self.within_network(open_sock_diag) as netlink:
+            netlink.sendto(request, (0, 0))
+            while True:
+                yield netlink.recv(_BLOCK)
+
+    def bind(self, protocol: str, family: str, address: str, port: int) -> None:
+        """Bind a socket of its own for a moment, exactly as a server would, and close it again."""
+        from .binding import try_bind  # noqa: PLC0415 - importing the package loads nothing of the system
+
+        self.within_network(lambda: try_bind(protocol, family, address, port))
+
+    # --- programs ----------------------------------------------------------------------------------------------
+
+    def run(self, *command: str) -> bytes:
+        """The standard output of a program, in its untranslated form where the program knows one."""
+        import subprocess  # noqa: PLC0415 - half of an import's cost, for few systems
+
+        environment = dict(os.environ, LC_ALL="C", LANG="C")
+        try:
+            done = subprocess.run(  # noqa: S603 - every caller passes a constant
+                command, check=False, capture_output=True, env=environment, timeout=_COMMAND_SECONDS, stdin=subprocess.DEVNULL
+            )
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(f"no answer within {_COMMAND_SECONDS} seconds") from error
+        if done.returncode != 0:
+            complaint = (done.stderr or done.stdout).decode("utf-8", "replace").strip().partition("\n")[0]
+            raise OSError(f"exit status {done.returncode}: {complaint}")
+        return done.stdout
+
+
+def _attempt(read: Callable[[], object]) -> tuple[object, PortrangeError | OSError | None]:
+    try:
+        return read(), None
+    except (PortrangeError, OSError) as failure:
+        return None, failure
