@@ -19,7 +19,7 @@ else:
     except ImportError:
         from typing import Any as Self
 
-        def override(method):
+        def override(method, /):  # noqa: ANN001, ANN202 - type checkers see the real one
             return method
 
 

@@ -1,4 +1,4 @@
-"""Who listens: a process, a bound socket, and an immutable sequence of them."""
+"""Sockets that occupy ports, the processes that hold them, and an immutable sequence of those that listen."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from .record import Record
-
 
 _HEADERS = ("PROTO", "ADDRESS", "USER", "UNIT", "HELD BY")
 
@@ -32,8 +31,8 @@ class Process(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Listener(Record):
-    """A socket that waits for traffic from anybody: TCP in state LISTEN, or UDP bound and not connected.
+class Socket(Record):
+    """A socket that occupies a port, with whoever holds it.
 
     - `protocol` "tcp", "udp", "sctp", "dccp"; `family` "ipv4" or "ipv6". Addresses are plain text; an IPv4 address
       that was bound through IPv6 (``::ffff:a.b.c.d``) is shown as IPv4. `address` is empty where the system proves
@@ -101,6 +100,28 @@ class Listener(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Listener(Socket):
+    """A socket that waits for traffic from anybody: TCP in state LISTEN, or UDP bound and not connected.
+
+    The fields are those of `Socket`.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class BoundSocket(Socket):
+    """A socket that occupies a port in any state.
+
+    `state` is one of "listen", "bound" (it has an address and does not listen), "time-wait" (the kernel keeps the
+    address for a while after a connection; no process holds it) and "connection" (every other state).
+    `remote_address` and `remote_port` are its other end, empty and 0 where it has none.
+    """
+
+    state: str = "connection"
+    remote_address: str = ""
+    remote_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Listeners(Record, Sequence[Listener]):
     """Listening sockets, in the order of port, protocol and address.
 
@@ -136,14 +157,18 @@ class Listeners(Record, Sequence[Listener]):
         return [one.to_dict() for one in self.listeners]
 
     def __str__(self) -> str:
-        from .._render import text  # noqa: PLC0415 - only where somebody reads
+        return self.to_text()
 
-        table = text.table(_HEADERS, self._rows()) if self.listeners else ""
+    def to_text(self, columns: int | None = None) -> str:
+        """An aligned table, each line cut to `columns` where that is given."""
+        from .._render import text
+
+        table = text.table(_HEADERS, self._rows(), columns) if self.listeners else ""
         nobody = "" if self.listeners or self.gaps else "nobody listens"
         return "\n".join(filter(None, (table, nobody, *(f"not looked at: {gap}" for gap in self.gaps))))
 
     def _repr_html_(self) -> str:
-        from .._render import html  # noqa: PLC0415 - notebooks only
+        from .._render import html
 
         return html.table(_HEADERS, self._rows(), notes=self.gaps)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 
 class Record:
@@ -23,17 +23,17 @@ class Record:
         return {name: plain(getattr(self, name)) for name in names}
 
     def _repr_html_(self) -> str:
-        from .._render import html  # noqa: PLC0415 - notebooks only
+        from .._render import html
 
         return html.record(type(self).__name__, self.to_dict())
 
 
-def plain(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
+def plain(value: object) -> Any:
     """`value` in JSON's types."""
     if isinstance(value, Record):
         return value.to_dict()
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, (tuple, list)):
-        return [plain(item) for item in value]
+    if isinstance(value, tuple):
+        return [plain(item) for item in cast("tuple[object, ...]", value)]
     return value

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from .._answers.listener import Listeners
+    from .._answers.listener import BoundSocket, Listeners
     from .._answers.pool import EphemeralRange, PortSettings
     from .._host import Host
 
@@ -46,4 +46,8 @@ class Backend(Protocol):
 
     def listeners(self, host: Host, query: SocketQuery) -> Listeners:
         """The sockets asked for, with their owners."""
+        ...
+
+    def bound(self, host: Host, protocol: str, port: int) -> tuple[BoundSocket, ...]:
+        """Every socket that occupies a port, whatever its state, with its owners."""
         ...

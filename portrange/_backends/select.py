@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def _linux() -> Backend:
-    from .linux.backend import LinuxBackend  # noqa: PLC0415 - only the backend that is asked is loaded
+    from .linux.backend import LinuxBackend
 
     return LinuxBackend()
 
 
 def _portable() -> Backend:
-    from .portable import PortableBackend  # noqa: PLC0415 - only the backend that is asked is loaded
+    from .portable import PortableBackend
 
     return PortableBackend()
 

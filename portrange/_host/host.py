@@ -19,8 +19,7 @@ T = TypeVar("T")
 
 #: Files of procfs do not tell their size; most are far shorter than this.
 _BLOCK = 1 << 16
-_READ_ONLY = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
-_DIRECTORY = _READ_ONLY | getattr(os, "O_DIRECTORY", 0)
+_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 _COMMAND_SECONDS = 10
 
 
@@ -38,9 +37,9 @@ class Host:
     def __init__(self, procfs: str = "/proc", *, backend: str | None = None) -> None:
         self.procfs = procfs
         self.backend = backend
-        #: The network namespace that the answers are about, as a path to enter it by; None is the caller's own.
-        self.network: str | None = None if procfs == "/proc" else f"{procfs}/1/ns/net"
-        #: What cannot change any more once it was seen, such as the directory of a cgroup id; kept by whoever proves it.
+        #: A process directory whose network namespace the answers are about; None for the caller's own.
+        self.network: str | None = None if procfs == "/proc" else f"{procfs}/1"
+        #: What cannot change once it was seen, such as the directory of a cgroup id; filled by whoever proves it.
         self.proven: dict[str, Any] = {}
         self._memory: dict[object, tuple[Any, PortrangeError | OSError | None]] | None = None
 
@@ -65,9 +64,7 @@ class Host:
         """
         if self.is_frozen:
             return self
-        other = copy(self)
-        other._memory = {}
-        return other
+        return self._changed(_memory={})
 
     def once(self, key: object, read: Callable[[], T]) -> T:
         """`read()`; a frozen host remembers the answer, or the failure, under `key`.
@@ -83,11 +80,13 @@ class Host:
             raise failure.with_traceback(None)
         return value  # type: ignore[no-any-return]  # stored under the same key by the same reader
 
-    def in_network(self, path: str) -> Self:
-        """This host as seen from another network namespace, such as ``/proc/4242/ns/net``."""
+    def in_network(self, process: str) -> Self:
+        """This host as seen from the network namespace of a process, such as ``/proc/4242``."""
+        return self._changed(network=process, _memory=None if self._memory is None else {})
+
+    def _changed(self, **attributes: object) -> Self:
         other = copy(self)
-        other.network = path
-        other._memory = None if self._memory is None else {}
+        other.__dict__.update(attributes)
         return other
 
     # --- files -------------------------------------------------------------------------------------------------
@@ -95,7 +94,7 @@ class Host:
     def read(self, path: str) -> bytes:
         """A whole file."""
         # A quarter of what open() costs, and these files are read for every question.
-        descriptor = os.open(path, _READ_ONLY)
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             content = block = os.read(descriptor, _BLOCK)
             while block:
@@ -171,20 +170,21 @@ class Host:
     @property
     def ticks_per_second(self) -> int:
         """The unit of times in procfs."""
-        return os.sysconf("SC_CLK_TCK")
+        sysconf: Callable[[str], int] | None = getattr(os, "sysconf", None)
+        return 100 if sysconf is None else sysconf("SC_CLK_TCK")
 
     @property
     def uid(self) -> int | None:
         """The effective user of the caller; None where the system has no such number."""
-        getter = getattr(os, "geteuid", None)
+        getter: Callable[[], int] | None = getattr(os, "geteuid", None)
         return None if getter is None else getter()
 
     def user_name(self, uid: int) -> str | None:
         """The name of a user, None where it has none or the system has no such register."""
-        if self.procfs != "/proc":
-            return None  # this machine's register says nothing about the users of another
+        if self.procfs != "/proc" or sys.platform == "win32":
+            return None  # the caller's own register says nothing about the users of another machine
         try:
-            import pwd  # noqa: PLC0415 - Unix only
+            import pwd
         except ImportError:
             return None
         try:
@@ -194,12 +194,18 @@ class Host:
 
     def interface_name(self, index: int) -> str:
         """The name of a network interface; its number where it has no name any more."""
-        import socket  # noqa: PLC0415 - importing the package loads nothing of the system
+        import socket
 
         try:
             return self.within_network(lambda: socket.if_indextoname(index))
         except OSError:
             return f"#{index}"
+
+    def network_identity(self, process: str) -> int:
+        """A number that tells the network namespaces of processes apart, for a directory such as ``/proc/4242``."""
+        from .netns import identity
+
+        return identity(process)
 
     # --- the network -------------------------------------------------------------------------------------------
 
@@ -207,7 +213,7 @@ class Host:
         """`function()`, called in the network namespace this host is about."""
         if self.network is None:
             return function()
-        from .netns import call_within  # noqa: PLC0415 - Linux only
+        from .netns import call_within
 
         return call_within(self.network, function)
 
@@ -216,7 +222,7 @@ class Host:
 
         The reader stops at the message that ends the reply; the datagrams themselves are not looked into here.
         """
-        from .netlink import open_sock_diag  # noqa: PLC0415 - Linux only
+        from .netlink import open_sock_diag
 
         with self.within_network(open_sock_diag) as netlink:
             netlink.sendto(request, (0, 0))
@@ -225,7 +231,7 @@ class Host:
 
     def bind(self, protocol: str, family: str, address: str, port: int) -> None:
         """Bind a socket of its own for a moment, exactly as a server would, and close it again."""
-        from .binding import try_bind  # noqa: PLC0415 - importing the package loads nothing of the system
+        from .binding import try_bind
 
         self.within_network(lambda: try_bind(protocol, family, address, port))
 
@@ -233,12 +239,17 @@ class Host:
 
     def run(self, *command: str) -> bytes:
         """The standard output of a program, in its untranslated form where the program knows one."""
-        import subprocess  # noqa: PLC0415 - half of an import's cost, for few systems
+        import subprocess
 
         environment = dict(os.environ, LC_ALL="C", LANG="C")
         try:
             done = subprocess.run(  # noqa: S603 - every caller passes a constant
-                command, check=False, capture_output=True, env=environment, timeout=_COMMAND_SECONDS, stdin=subprocess.DEVNULL
+                command,
+                check=False,
+                capture_output=True,
+                env=environment,
+                timeout=_COMMAND_SECONDS,
+                stdin=subprocess.DEVNULL,
             )
         except subprocess.TimeoutExpired as error:
             raise TimeoutError(f"no answer within {_COMMAND_SECONDS} seconds") from error

@@ -13,25 +13,29 @@ T = TypeVar("T")
 _CLONE_NEWNET = 0x40000000
 
 
-def same_network(path: str) -> bool:
-    """Whether the namespace at `path` is the calling thread's own. Raises `OSError` where it may not be read."""
-    return os.readlink(path) == os.readlink("/proc/thread-self/ns/net")
+def identity(process: str) -> int:
+    """A number that tells network namespaces apart, for a process directory such as ``/proc/4242``.
+
+    The inode of the process's TCP table: each namespace registers its own files in procfs, the same ones for every
+    mount of it, and anybody may look at them. (The link ``ns/net`` needs the rights of a debugger.)
+    """
+    return os.stat(f"{process}/net/tcp").st_ino
 
 
-def call_within(path: str, function: Callable[[], T]) -> T:
-    """`function()` in the network namespace at `path`.
+def call_within(process: str, function: Callable[[], T]) -> T:
+    """`function()` in the network namespace of a process, given as a directory such as ``/proc/4242``.
 
     A namespace belongs to a thread, so another thread enters it and ends there: the caller's is never touched. A
     socket that the function opens stays in that namespace. Raises `PermissionError` without CAP_SYS_ADMIN.
     """
-    if same_network(path):
+    if identity(process) == identity("/proc/thread-self"):
         return function()
     outcome: list[T] = []
     failure: list[BaseException] = []
 
     def enter() -> None:
         try:
-            _set_network(path)
+            _set_network(f"{process}/ns/net")
             outcome.append(function())
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
             failure.append(error)
@@ -45,13 +49,13 @@ def call_within(path: str, function: Callable[[], T]) -> T:
 
 
 def _set_network(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         native: Any = getattr(os, "setns", None)
         if native is not None:
             native(descriptor, _CLONE_NEWNET)
             return
-        import ctypes  # noqa: PLC0415 - only before Python 3.12
+        import ctypes
 
         if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET) != 0:
             number = ctypes.get_errno()

@@ -17,10 +17,7 @@ THIS_HOST = Host()
 
 def port_number(port: object) -> int:
     """A port as a plain int: anything with `__index__` but a bool, from 0 to 65535."""
-    if type(port) is int:  # nearly always, and the fastest check there is
-        number = port
-    else:
-        number = _index(port)
+    number = port if type(port) is int else _index(port)  # the fast way is nearly always taken
     if not 0 <= number <= HIGHEST_PORT:
         raise InvalidPortError(f"{_shown(number)} is not a port: ports are whole numbers from 0 to 65535")
     return number

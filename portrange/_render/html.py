@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, cast
 
 from .text import visible
 
@@ -16,9 +16,10 @@ def cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return escape(visible(", ".join(f"{key}: {item}" for key, item in value.items())))
+        entries = cast("dict[str, object]", value)
+        return escape(visible(", ".join(f"{key}: {item}" for key, item in entries.items())))
     if isinstance(value, list):
-        return "<br>".join(map(cell, value))
+        return "<br>".join(map(cell, cast("list[object]", value)))
     return escape(visible(str(value)))
 
 
@@ -32,5 +33,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], notes: Itera
 
 def record(title: str, values: Mapping[str, Any]) -> str:
     """One answer as a table of names and values."""
-    body = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{cell(value)}</td></tr>' for name, value in values.items())
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{cell(value)}</td></tr>' for name, value in values.items()
+    )
     return f"<table><caption>{escape(title)}</caption><tbody>{body}</tbody></table>"

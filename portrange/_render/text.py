@@ -7,12 +7,12 @@ from unicodedata import east_asian_width
 
 
 def visible(text: str) -> str:
-    """`text` with control characters, bidirectional overrides and the like shown as escapes.
+    r"""`text` with control characters, bidirectional overrides and the like shown as escapes.
 
     Process names and command lines are written by strangers: a terminal must show them, not obey them.
 
-    >>> visible("evil\\x1b[2J")
-    'evil\\\\x1b[2J'
+    >>> visible("evil\x1b[2J")
+    'evil\\x1b[2J'
     """
     if text.isprintable():
         return text

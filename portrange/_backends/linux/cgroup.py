@@ -35,7 +35,9 @@ _CONTAINER_SHAPES = tuple(
     )
 )
 #: The part before a bare id, by the engine that made it with the cgroupfs driver: /docker/ID, /kubepods/…/podUID/ID.
-_BARE_PARENTS = re.compile(r"docker|libpod_parent|default|k8s\.io|moby|pod[0-9a-f-]{36}|kubepods.*-pod[0-9a-f_]{36}\.slice")
+_BARE_PARENTS = re.compile(
+    r"docker|libpod_parent|default|k8s\.io|moby|pod[0-9a-f-]{36}|kubepods.*-pod[0-9a-f_]{36}\.slice"
+)
 
 
 class Cgroup(NamedTuple):
@@ -94,12 +96,12 @@ def mounts(host: Host) -> list[str]:
 
 
 def parse_mounts(text: str, source: str) -> list[str]:
-    """The mount points of type cgroup2 in mountinfo (proc(5)); white space in a path stands there in octal.
+    r"""The mount points of type cgroup2 in mountinfo (proc(5)); white space in a path stands there in octal.
 
-    >>> parse_mounts("42 35 0:39 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\\n", "an example")
+    >>> parse_mounts("42 35 0:39 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\n", "an example")
     ['/sys/fs/cgroup']
     """
-    found = []
+    found: list[str] = []
     for line in text.splitlines():
         before, separator, after = line.partition(" - ")
         fields = before.split(" ")
@@ -155,4 +157,3 @@ def _is_cgroup2(host: Host, mount: str) -> bool:
         return "cgroup.controllers" in host.list(mount)
     except OSError:
         return False
-

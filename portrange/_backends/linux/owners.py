@@ -40,9 +40,9 @@ class _Search:
     host: Host
     targets: frozenset[str]
     #: For each socket (by its link target) the pids seen holding it, with the name of one descriptor.
-    holders: dict[str, dict[int, str]] = field(default_factory=dict)
-    seen: set[int] = field(default_factory=set)
-    refused: set[int] = field(default_factory=set)
+    holders: dict[str, dict[int, str]] = field(default_factory=dict[str, dict[int, str]])
+    seen: set[int] = field(default_factory=set[int])
+    refused: set[int] = field(default_factory=set[int])
 
     def look_into(self, pids: Iterable[int]) -> None:
         for pid in pids:
@@ -71,11 +71,11 @@ def find(host: Host, records: Iterable[SocketRecord], *, exhaustive: bool) -> di
     """
     by_inode = {record.inode: record for record in records if record.inode}
     targets = {inode: f"socket:[{inode}]" for inode in by_inode}
-    groups = {record.cgroup_id: None for record in by_inode.values()}
-    found_groups = {number: cgroup.find(host, number) for number in groups if number is not None}
+    group_ids = {record.cgroup_id for record in by_inode.values()}
+    found_groups = {number: None if number is None else cgroup.find(host, number) for number in group_ids}
     search = _Search(host, frozenset(targets.values()))
 
-    members: dict[int, list[int]] = {}
+    members: dict[int | None, list[int]] = {}
     for number, group in found_groups.items():
         # The root group has no processes of its own on a managed system, and all of them elsewhere.
         if group is not None and group.path != "/":
@@ -91,14 +91,14 @@ def find(host: Host, records: Iterable[SocketRecord], *, exhaustive: bool) -> di
     holdings: dict[int, Holding] = {}
     for inode, target in targets.items():
         owners = _confirmed(search, target, described)
-        number = by_inode[inode].cgroup_id
-        refused = [pid for pid in members.get(number, ()) if pid in search.refused] if number is not None else []
+        group_id = by_inode[inode].cgroup_id
+        refused = [pid for pid in members.get(group_id, ()) if pid in search.refused]
         holdings[inode] = Holding(
             owners=owners,
             candidates=tuple(filter(None, (_describe(host, pid, described) for pid in refused))),
             hidden=not owners and (bool(search.refused) or processes.hides_others(host)),
             scope="host" if scope == "host" and (exhaustive or target in unsettled) else "service",
-            group=found_groups.get(number) if number is not None else None,
+            group=found_groups.get(group_id),
         )
     return holdings
 

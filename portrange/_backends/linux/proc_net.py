@@ -8,7 +8,8 @@ does not listen (BOUND_INACTIVE) is not in them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal
 
 from ..._errors import ParseError
@@ -18,7 +19,7 @@ _MAX_STATE = 32
 
 
 def parse_table(
-    text: str, protocol: str, source: str, byteorder: Literal["little", "big"] = sys.byteorder
+    text: str, source: str, protocol: str, byteorder: Literal["little", "big"] = sys.byteorder
 ) -> Iterator[SocketRecord]:
     """The sockets of one table, in its order. An empty text is an error: there is always a line of headers."""
     lines = text.splitlines()
@@ -41,7 +42,7 @@ def parse_sctp_endpoints(text: str, source: str) -> Iterator[SocketRecord]:
 
     The state is a number of the common kind: SCTP_SS_LISTENING is LISTEN (include/net/sctp/constants.h).
     """
-    import ipaddress  # noqa: PLC0415 - where SCTP is used without its diag module
+    import ipaddress
 
     lines = text.splitlines()
     if not lines or "LPORT" not in lines[0]:
@@ -65,3 +66,11 @@ def _address(field: str, byteorder: Literal["little", "big"]) -> Address:
     if byteorder == "little":
         packed = b"".join(packed[start : start + 4][::-1] for start in range(0, len(packed), 4))
     return Address(packed, int.from_bytes(number, "big"))
+
+
+#: How to read the tables of each transport.
+PARSERS: dict[str, Callable[[str, str], Iterator[SocketRecord]]] = {
+    "tcp": partial(parse_table, protocol="tcp"),
+    "udp": partial(parse_table, protocol="udp"),
+    "sctp": parse_sctp_endpoints,
+}

@@ -17,7 +17,7 @@ _STARTTIME = 22 - 3
 
 
 class Stat(NamedTuple):
-    """What is needed of /proc/PID/stat. `started` is in clock ticks since boot: with the pid, it identifies a process."""
+    """What is needed of /proc/PID/stat; `started` is in clock ticks since boot."""
 
     name: str
     started: int
@@ -38,9 +38,9 @@ def parse_stat(text: str, source: str) -> Stat:
 
 
 def parse_boot_time(text: str, source: str) -> int:
-    """The line "btime" of /proc/stat: when the machine was started, in seconds since the epoch.
+    r"""The line "btime" of /proc/stat: when the machine was started, in seconds since the epoch.
 
-    >>> parse_boot_time("cpu 1 2\\nbtime 1700000000\\nprocesses 5\\n", "an example")
+    >>> parse_boot_time("cpu 1 2\nbtime 1700000000\nprocesses 5\n", "an example")
     1700000000
     """
     for line in text.splitlines():
@@ -51,9 +51,9 @@ def parse_boot_time(text: str, source: str) -> int:
 
 
 def parse_uid(text: str, source: str) -> int:
-    """The effective user id in /proc/PID/status: the second number of the line "Uid:".
+    r"""The effective user id in /proc/PID/status: the second number of the line "Uid:".
 
-    >>> parse_uid("Name:\\tsshd\\nUid:\\t0\\t33\\t0\\t0\\n", "an example")
+    >>> parse_uid("Name:\tsshd\nUid:\t0\t33\t0\t0\n", "an example")
     33
     """
     for line in text.splitlines():
@@ -65,9 +65,9 @@ def parse_uid(text: str, source: str) -> int:
 
 
 def parse_cmdline(content: bytes) -> tuple[str, ...]:
-    """Arguments, each ended by a NUL; a process may write anything there. Bytes that are not UTF-8 become escapes.
+    r"""Arguments, each ended by a NUL; a process may write anything there. Bytes that are not UTF-8 become escapes.
 
-    >>> parse_cmdline(b"python3\\0-m\\0http.server\\0")
+    >>> parse_cmdline(b"python3\0-m\0http.server\0")
     ('python3', '-m', 'http.server')
     """
     return tuple(decode(argument) for argument in content.removesuffix(b"\0").split(b"\0")) if content else ()

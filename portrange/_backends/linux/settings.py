@@ -30,9 +30,9 @@ _RESERVED_ITEM = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 
 
 def parse_range(text: str, source: str) -> tuple[int, int]:
-    """The first and last port of ip_local_port_range: two numbers, separated by white space.
+    r"""The first and last port of ip_local_port_range: two numbers, separated by white space.
 
-    >>> parse_range("32768\\t60999\\n", "an example")
+    >>> parse_range("32768\t60999\n", "an example")
     (32768, 60999)
     """
     fields = text.split()
@@ -44,9 +44,9 @@ def parse_range(text: str, source: str) -> tuple[int, int]:
 
 
 def parse_reserved(text: str, source: str) -> Spans:
-    """The ports of ip_local_reserved_ports: numbers and ranges, separated by commas; empty where there are none.
+    r"""The ports of ip_local_reserved_ports: numbers and ranges, separated by commas; empty where there are none.
 
-    >>> parse_reserved("8080,9148-9150\\n", "an example")
+    >>> parse_reserved("8080,9148-9150\n", "an example")
     (Span(first=8080, last=8080), Span(first=9148, last=9150))
     """
     spans: list[Span] = []
@@ -60,9 +60,9 @@ def parse_reserved(text: str, source: str) -> Spans:
 
 
 def parse_unprivileged_start(text: str, source: str) -> int:
-    """The first port that needs no privilege, 0 to 65536.
+    r"""The first port that needs no privilege, 0 to 65536.
 
-    >>> parse_unprivileged_start("1024\\n", "an example")
+    >>> parse_unprivileged_start("1024\n", "an example")
     1024
     """
     number = text.strip()

@@ -122,7 +122,7 @@ def _raise_error(kind: int, body: bytes, order: str) -> None:
         raise _unexpected("an error number of 4 bytes", body)
     (number,) = struct.unpack_from(order + "i", body)
     if number < 0:
-        import os  # noqa: PLC0415 - failures only
+        import os
 
         raise OSError(-number, os.strerror(-number))
 

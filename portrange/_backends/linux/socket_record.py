@@ -13,7 +13,9 @@ ESTABLISHED = 1
 TIME_WAIT = 6
 CLOSE = 7
 LISTEN = 10
+#: Only asked for: a socket that is bound and does not listen is shown as CLOSE. Known since Linux 6.8.
 BOUND_INACTIVE = 13
+ANY_STATE = frozenset(range(ESTABLISHED, BOUND_INACTIVE + 1))
 
 
 class Address(NamedTuple):

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from ..._errors import SourceError
 from . import proc_net, sock_diag
-from .socket_record import CLOSE, LISTEN, SocketFilter, SocketRecord
+from .socket_record import ANY_STATE, CLOSE, LISTEN, SocketFilter, SocketRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
 
     from ..._host import Host
 
@@ -35,13 +35,20 @@ def listening(host: Host, protocol: str, port: int = 0) -> list[SocketRecord]:
     return [record for record in found if record.local.port and not record.remote.port]
 
 
+def occupying(host: Host, protocol: str, port: int) -> list[SocketRecord]:
+    """Every socket of one transport at a local port, whatever its state."""
+    return sockets(host, SocketFilter(protocol, ANY_STATE, port))
+
+
 def sockets(host: Host, wanted: SocketFilter) -> list[SocketRecord]:
     """The sockets that match, in the kernel's order.
 
     Raises `SourceError` where neither source answers. A transport that the kernel does not have has no sockets.
     """
     try:
-        return [record for family in FAMILIES for record in _ask(host, wanted, family)]
+        found = [record for family in FAMILIES for record in _ask(host, wanted, family)]
+        # The kernel does not compare the port of sockets that are bound and do not listen.
+        return [record for record in found if wanted.port in (0, record.local.port)]
     except OSError as error:
         refusal = error
     if wanted.protocol in _OPTIONAL and not _is_registered(host, wanted.protocol):
@@ -69,7 +76,9 @@ def _ask(host: Host, wanted: SocketFilter, family: str) -> list[SocketRecord]:
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
-    raise SourceError(sock_diag.SOURCE, f"the sockets changed during each of {_ATTEMPTS} dumps; ask again", errno.EAGAIN)
+    raise SourceError(
+        sock_diag.SOURCE, f"the sockets changed during each of {_ATTEMPTS} dumps; ask again", errno.EAGAIN
+    )
 
 
 def _is_registered(host: Host, protocol: str) -> bool:
@@ -83,9 +92,6 @@ def _is_registered(host: Host, protocol: str) -> bool:
 
 
 def _from_tables(host: Host, wanted: SocketFilter) -> Iterator[SocketRecord]:
-    parse: Callable[[str, str, str], Iterable[SocketRecord]] = proc_net.parse_table
-    if wanted.protocol == "sctp":
-        parse = proc_net.parse_sctp_endpoints
     if not _TABLES[wanted.protocol]:
         raise FileNotFoundError(errno.ENOENT, f"procfs has no table of {wanted.protocol} sockets")
     for index, table in enumerate(_TABLES[wanted.protocol]):
@@ -96,13 +102,11 @@ def _from_tables(host: Host, wanted: SocketFilter) -> Iterator[SocketRecord]:
             if index == 0:
                 raise
             continue  # no IPv6
-        for record in parse(text, wanted.protocol, source):
+        for record in proc_net.PARSERS[wanted.protocol](text, source):
             if record.state in wanted.states and wanted.port in (0, record.local.port):
                 yield record
 
 
 def _net(host: Host) -> str:
     """The network tables of the namespace that the host is about; ``net`` itself would show the caller's own."""
-    if host.network is None:
-        return f"{host.procfs}/net"
-    return f"{host.network.removesuffix('/ns/net')}/net"
+    return f"{host.network or host.procfs}/net"

@@ -1,0 +1,113 @@
+"""From the kernel's sockets and their holders to answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..._answers.listener import BoundSocket, Listener, Listeners
+from ..._errors import SourceError
+from ..base import PROTOCOLS, SocketQuery
+from . import cgroup, namespaces, owners, sockets
+from .owners import Holding
+from .socket_record import CLOSE, TIME_WAIT, SocketRecord
+
+if TYPE_CHECKING:
+    from ..._answers.listener import Socket
+    from ..._host import Host
+
+#: How many processes without a readable namespace are named one by one.
+_NAMED = 5
+
+
+class _Found(NamedTuple):
+    """A socket, the host as seen from its network namespace, and that namespace's name where several were asked."""
+
+    record: SocketRecord
+    host: Host
+    namespace: str | None = None
+
+
+def listeners(host: Host, query: SocketQuery) -> Listeners:
+    """The listening sockets that were asked for."""
+    found, gaps = _find(host, query)
+    holdings = owners.find(host, (one.record for one in found), exhaustive=query.exhaustive)
+    if any(not holding.owners and not holding.hidden for holding in holdings.values()):
+        # Nobody holds it, and nothing was hidden: was it closed meanwhile?
+        still = {one.record.inode for one in _find(host, query)[0]}
+        found = [one for one in found if one.record.inode in still]
+    answers = (Listener(**_facts(one, holdings)) for one in found)
+    return Listeners(tuple(sorted(answers, key=_order)), tuple(gaps))
+
+
+def bound(host: Host, protocol: str, port: int) -> tuple[BoundSocket, ...]:
+    """Every socket of one transport that occupies a port, whatever its state; listeners first."""
+    records = sockets.occupying(host, protocol, port)
+    holdings = owners.find(host, records, exhaustive=False)
+    answers = (
+        BoundSocket(
+            **_facts(_Found(record, host), holdings),
+            state=_state(record),
+            remote_address=str(record.remote) if record.remote.port else "",
+            remote_port=record.remote.port,
+        )
+        for record in records
+    )
+    return tuple(sorted(answers, key=lambda one: (one.state != "listen", *_order(one))))
+
+
+def _find(host: Host, query: SocketQuery) -> tuple[list[_Found], list[str]]:
+    if not query.all_namespaces:
+        return [_Found(record, host) for record in _records(host, query)], []
+    found: list[_Found] = []
+    spaces, unread = namespaces.find_all(host)
+    gaps = unread[:_NAMED] + ([f"the network namespaces of {len(unread) - _NAMED} more processes"] if len(unread) > _NAMED else [])
+    for space in spaces:
+        try:
+            found += [_Found(record, space.host, space.name) for record in _records(space.host, query)]
+        except SourceError as error:
+            gaps.append(f"network namespace {space.name} ({error})")
+    return found, gaps
+
+
+def _records(host: Host, query: SocketQuery) -> list[SocketRecord]:
+    protocols = query.protocols or PROTOCOLS
+    return [record for protocol in protocols for record in sockets.listening(host, protocol, query.port or 0)]
+
+
+def _facts(found: _Found, holdings: dict[int, Holding]) -> dict[str, Any]:
+    """The fields that all sockets share."""
+    record, host = found.record, found.host
+    holding = holdings.get(record.inode, Holding())
+    path = holding.group.path if holding.group else None
+    return {
+        "protocol": record.protocol,
+        "family": record.local.family,
+        "address": str(record.local),
+        "port": record.local.port,
+        "dual_stack": record.dual_stack,
+        "interface": host.interface_name(record.interface) if record.interface else None,
+        "owners": holding.owners,
+        "candidates": holding.candidates,
+        "hidden": holding.hidden,
+        "scope": holding.scope,
+        "uid": record.uid,
+        "user": host.user_name(record.uid),
+        "cgroup": path,
+        "unit": cgroup.unit(path) if path else None,
+        "container": cgroup.container(path) if path else None,
+        "namespace": found.namespace,
+    }
+
+
+def _state(record: SocketRecord) -> str:
+    """The state in words: what matters is why the port is taken."""
+    if record.state == sockets.LISTENING[record.protocol] and not record.remote.port:
+        return "listen"
+    # The kernel shows the state of a socket that is bound and does not listen as CLOSE.
+    return {CLOSE: "bound", TIME_WAIT: "time-wait"}.get(record.state, "connection")
+
+
+def _order(socket: Socket) -> tuple[int, int, str, str, float]:
+    """By port, then protocol and address; sockets that share all three, the oldest holder first."""
+    started = socket.owners[0].started if socket.owners else None
+    return (socket.port, PROTOCOLS.index(socket.protocol), socket.family, socket.address, started or 0.0)

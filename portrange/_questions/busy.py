@@ -1,0 +1,215 @@
+"""Why can a port not be bound?"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, NamedTuple
+
+from .._answers.listener import BoundSocket
+from .._answers.obstacle import Obstacle
+from .._answers.span import contains
+from .._backends.select import backend_for
+from .._errors import UnsupportedPlatformError
+from .arguments import THIS_HOST, port_number, protocol_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .._answers.pool import PortSettings
+    from .._host import Host
+
+_WILDCARDS = {"ipv4": "0.0.0.0", "ipv6": "::"}  # noqa: S104 - what a server would bind
+#: Families that this machine, or this kernel, does not have.
+_ABSENT = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT)
+#: Winsock says WSAEACCES where Unix says EACCES, and WSAEADDRINUSE for EADDRINUSE; Python maps the first only.
+_REFUSED = (errno.EACCES, errno.EPERM, 10013)
+_NOT_LOCAL = (errno.EADDRNOTAVAIL, 10049)
+
+
+class Endpoint(NamedTuple):
+    """What somebody wants to bind."""
+
+    protocol: str
+    family: str
+    address: str
+    port: int
+
+
+def why_busy(
+    port: int, *, protocol: str = "tcp", address: str = "", host: Host | None = None
+) -> tuple[Obstacle, ...]:
+    """Every reason why binding a port fails, worst first.
+
+    `address` is a numeric IPv4 or IPv6 address; empty stands for all of both families. The port is bound for a
+    moment, without SO_REUSEADDR and SO_REUSEPORT: an empty answer means that this worked. Obstacles that do not
+    block (`Obstacle.blocks`) are worth knowing and may come with a port that is free.
+
+    Sockets are matched as the kernel does it (inet_csk_bind_conflict, net/ipv4/inet_connection_sock.c): a wildcard
+    meets every address of its family, and ``::`` those of IPv4 as well unless it is for IPv6 only.
+
+    Raises `TypeError` and `InvalidPortError` for what is no port, `ValueError` for an unknown protocol or an address
+    that is not numeric, `SourceError` where neither binding nor listing sockets can settle it,
+    `UnsupportedPlatformError` where the system has no such sockets.
+
+    >>> import portrange, socket
+    >>> server = socket.create_server(("127.0.0.1", 0))
+    >>> [obstacle.kind for obstacle in portrange.why_busy(server.getsockname()[1], address="127.0.0.1")]
+    ['listener']
+    >>> server.close()
+    """
+    number, protocol = port_number(port), protocol_name(protocol)
+    asked = host or THIS_HOST
+    backend = backend_for(asked)
+    wanted = [Endpoint(protocol, family, place, number) for family, place in _places(address)]
+    settings = backend.settings(asked)
+    known = _worth_knowing(number, settings)
+    for _ in range(2):  # once more where what was in the way has gone meanwhile
+        failures = _try(asked, wanted)
+        if not failures:
+            return known
+        blocking = _blocking(failures, settings, backend.bound(asked, protocol, number))
+        if blocking:
+            return (*blocking, *known)
+    reason = next(iter(failures.values())).strerror
+    return (_hidden(number, reason), *known)
+
+
+def _places(address: str) -> list[tuple[str, str]]:
+    """The families to try, each with the address to bind there."""
+    import ipaddress
+
+    if not address:
+        return list(_WILDCARDS.items())
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        raise ValueError(f"{address!r} is not a numeric IPv4 or IPv6 address; leave it empty for all") from None
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return [(f"ipv{parsed.version}", address)] if mapped is None else [("ipv4", str(mapped))]
+
+
+def _try(host: Host, wanted: list[Endpoint]) -> dict[Endpoint, OSError]:
+    """What could not be bound, and how the system said so."""
+    failures: dict[Endpoint, OSError] = {}
+    absent: list[OSError] = []
+    for endpoint in wanted:
+        try:
+            host.bind(*endpoint)
+        except OSError as error:
+            # A machine without IPv6 has no IPv6 wildcard either.
+            if error.errno in _ABSENT or (error.errno in _NOT_LOCAL and endpoint.address in _WILDCARDS.values()):
+                absent.append(error)
+            else:
+                failures[endpoint] = error
+    if len(absent) == len(wanted):
+        raise UnsupportedPlatformError(f"this machine has no {wanted[0].protocol} sockets: {absent[0].strerror}")
+    return failures
+
+
+def _blocking(
+    failures: dict[Endpoint, OSError], settings: PortSettings, sockets: tuple[BoundSocket, ...]
+) -> tuple[Obstacle, ...]:
+    """The obstacles behind failed attempts, each once."""
+    obstacles: list[Obstacle] = []
+    for endpoint, error in failures.items():
+        if error.errno in _REFUSED:
+            obstacles.append(_refusal(endpoint, settings))
+        elif error.errno in _NOT_LOCAL:
+            detail = f"{endpoint.address} is not an address of this machine; bind one that it has, or all of them"
+            obstacles.append(Obstacle("address", detail))
+    in_the_way = [one for one in sockets if any(_conflict(one, endpoint) for endpoint in failures)]
+    obstacles += _grouped(in_the_way)
+    return tuple(dict.fromkeys(obstacles))
+
+
+def _conflict(socket: BoundSocket, wanted: Endpoint) -> bool:
+    """Whether the kernel takes two addresses on one port for overlapping.
+
+    Where it was not told whether an IPv6 wildcard takes IPv4 too, it may: binding failed, after all.
+    """
+    if socket.protocol != wanted.protocol:
+        return False
+    if socket.family != wanted.family:
+        return wanted.family == "ipv4" and socket.dual_stack is not False
+    wildcard = _WILDCARDS[wanted.family]
+    return wildcard in (socket.address, wanted.address) or socket.address in ("", wanted.address)
+
+
+def _grouped(sockets: list[BoundSocket]) -> Iterator[Obstacle]:
+    """One obstacle for all sockets of a kind with the same address and holders: a server may have thousands."""
+    groups: dict[object, list[BoundSocket]] = {}
+    for one in sockets:
+        key = (one.state, one.family, one.address, one.owners, one.uid, one.unit)
+        groups.setdefault(key if one.state != "listen" else object(), []).append(one)
+    order = list(_SENTENCES)
+    for group in sorted(groups.values(), key=lambda group: order.index(group[0].state)):
+        kind, sentence = _SENTENCES[group[0].state]
+        yield Obstacle(kind, _sentence(sentence, group), socket=group[0], count=len(group))
+
+
+#: The kind of obstacle that each state of a socket makes, and what to say of it.
+_SENTENCES = {
+    "listen": ("listener", "{endpoint} is listened on ({holder}); stop that program or take another port"),
+    "bound": (
+        "bound",
+        "{endpoint} is bound by a socket that does not listen ({holder}); end that program or take another port",
+    ),
+    "connection": (
+        "connection",
+        "{endpoint} is the local end of {count} ({holder}{remote}); wait, end the program, or take a port outside of "
+        "the ephemeral range",
+    ),
+    "time-wait": (
+        "time-wait",
+        "{endpoint} is kept by the kernel after {count} ended{remote} (TIME_WAIT); wait a minute or bind with SO_REUSEADDR",
+    ),
+}
+
+
+def _sentence(sentence: str, group: list[BoundSocket]) -> str:
+    first = group[0]
+    host = f"[{first.remote_address}]" if ":" in first.remote_address else first.remote_address
+    example = f"towards {host}:{first.remote_port}" if first.remote_port else ""
+    if len(group) > 1 and example:
+        example += " and others"
+    separator = " " if first.state == "time-wait" else ", "
+    return sentence.format(
+        endpoint=f"{first.protocol} {first.endpoint}",
+        holder=first.holder + (f", {first.unit}" if first.unit else ""),
+        count="a connection" if len(group) == 1 else f"{len(group):,} connections",
+        remote=separator + example if example else "",
+    )
+
+
+def _refusal(endpoint: Endpoint, settings: PortSettings) -> Obstacle:
+    """Why the system refuses a port although nobody has it."""
+    if settings.excluded is not None and contains(settings.excluded, endpoint.port):
+        span = next(span for span in settings.excluded if span.first <= endpoint.port <= span.last)
+        source = settings.source("excluded")
+        return Obstacle(
+            "excluded", f"the system keeps {span} from all programs ({source}); take a port outside, or end the exclusion"
+        )
+    if settings.privileged is not None and contains(settings.privileged, endpoint.port):
+        span = next(span for span in settings.privileged if span.first <= endpoint.port <= span.last)
+        source = settings.source("privileged")
+        return Obstacle(
+            "privileged", f"binding {span} needs a privilege ({source}); run with it, or take a port above {span.last}"
+        )
+    return Obstacle("refused", f"the system refuses port {endpoint.port} to this program; ask its security policy")
+
+
+def _worth_knowing(port: int, settings: PortSettings) -> tuple[Obstacle, ...]:
+    """What does not keep anybody from binding."""
+    if settings.reserved and contains(settings.reserved, port):
+        source = settings.source("reserved")
+        detail = f"port {port} is set aside by the administrator ({source}): bind it only if it is meant for you"
+        return (Obstacle("reserved", detail, blocks=False),)
+    return ()
+
+
+def _hidden(port: int, reason: str | None) -> Obstacle:
+    return Obstacle(
+        "hidden",
+        f"binding port {port} fails ({reason}) and the system shows no socket there: one that is bound without "
+        "listening (shown from Linux 6.8 on), or one of another user; look again as the administrator",
+    )
