@@ -4,33 +4,42 @@ What it is (`classify`), which ports the operating system hands out by itself (`
 (`who_listens`, `listeners`). Importing this package reads nothing of the system.
 """
 
-from ._answers.listener import Listener, Listeners, Process
+from ._answers.listener import BoundSocket, Listener, Listeners, Process, Socket
+from ._answers.obstacle import Obstacle
 from ._answers.pool import EphemeralRange, PortSettings
-from ._answers.port import Assignment, Band, PortInfo, Risk, Service
+from ._answers.port import Assignment, Band, PortInfo, RegistryEntry, Risk, Service
 from ._answers.span import Span
 from ._errors import InvalidPortError, ParseError, PortrangeError, SourceError, UnsupportedPlatformError
 from ._host import Host
+from ._questions.busy import why_busy
 from ._questions.classify import classify
 from ._questions.ephemeral import ephemeral_range
 from ._questions.listen import listeners, who_listens
+from ._questions.services import services
+from ._registry.date import REGISTRY_DATE
 
 __version__ = "0.1.0"
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - plainly sorted, so that a test can tell
     "Assignment",
     "Band",
+    "BoundSocket",
     "EphemeralRange",
     "Host",
     "InvalidPortError",
     "Listener",
     "Listeners",
+    "Obstacle",
     "ParseError",
     "PortInfo",
     "PortSettings",
     "PortrangeError",
     "Process",
+    "REGISTRY_DATE",
+    "RegistryEntry",
     "Risk",
     "Service",
+    "Socket",
     "SourceError",
     "Span",
     "UnsupportedPlatformError",
@@ -38,7 +47,9 @@ __all__ = [
     "classify",
     "ephemeral_range",
     "listeners",
+    "services",
     "who_listens",
+    "why_busy",
 ]
 
 

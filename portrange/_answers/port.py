@@ -60,11 +60,36 @@ class Service(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryEntry(Record):
+    """What IANA's registry says of a port or range without naming a service.
+
+    Most are "Reserved" or "Unassigned", often for one transport while another is assigned. A few ports are assigned
+    without a name ("any private mail system"), and a few were taken back ("De-registered"): `description` repeats the
+    registry's own words, `note` its remarks. `protocols` are empty where it names no transport.
+    """
+
+    assignment: Assignment
+    protocols: tuple[str, ...]
+    description: str
+    first: int
+    last: int
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.description} ({', '.join(self.protocols)})" if self.protocols else self.description
+
+
+@dataclass(frozen=True, slots=True)
 class Risk(Record):
     """One reason why a program should not rely on a fixed port number.
 
     `severity` is "high" where it will fail some day, "low" where it is worth knowing. `detail` is one sentence
-    that says what to do.
+    that says what to do. `kind` is one of
+
+    - high: "excluded" (this host refuses to bind it), "host-pool" (this host hands it out), "privileged" (here),
+      "reserved" (by IANA), "dynamic-band" (IANA's, for temporary use), "default-pool" (of Linux, macOS or Windows);
+    - low: "registered" (to a service), "browser" (browsers refuse it), "restricted" (macOS does), "other-pool" (of
+      another system), "unread" (this host did not tell everything).
     """
 
     kind: str
@@ -91,6 +116,7 @@ class PortInfo(Record):
     band: Band
     assignment: Assignment
     services: tuple[Service, ...]
+    unnamed: tuple[RegistryEntry, ...]
     ephemeral: bool | None
     reserved: bool | None
     excluded: bool | None
@@ -111,12 +137,12 @@ class PortInfo(Record):
 
     def explain(self) -> str:
         """A short page in plain words: what IANA says, what this host does with the port, whether to rely on it."""
-        from .._render import text  # noqa: PLC0415 - only where somebody reads
-        from .explain import port_page  # noqa: PLC0415
+        from .._render import text
+        from .explain import port_page
 
         return text.page(f"Port {self.number}", port_page(self))
 
     def __str__(self) -> str:
-        from .explain import port_line  # noqa: PLC0415 - only where somebody reads
+        from .explain import port_line
 
         return port_line(self)
