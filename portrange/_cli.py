@@ -10,14 +10,23 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from . import Host, InvalidPortError, PortrangeError, __version__, classify, ephemeral_range, listeners, who_listens
 from ._answers.explain import port_page
+from ._answers.listener import Listeners
 from ._backends.base import FAMILIES, PROTOCOLS
 from ._compat import override
+from ._errors import InvalidPortError, PortrangeError
+from ._host import Host
+from ._questions.busy import why_busy
+from ._questions.classify import classify
+from ._questions.ephemeral import ephemeral_range
+from ._questions.listen import listeners, who_listens
 from ._render import text
 
 #: Exit statuses; 1 is an answer ("not safe", "busy"), the others are failures.
 _OK, _NO, _BAD_INPUT, _NO_ANSWER = range(4)
+
+#: How much of a command line a page shows; --json has all of it.
+_COMMAND_LINE = 200
 
 _STATUS_HELP = """exit status: 0 yes or shown, 1 no (a port is not safe to hard-code, or busy), 2 bad input,
 3 the operating system could not be asked. --json prints one JSON value for programs."""
@@ -93,13 +102,21 @@ def _page(arguments: argparse.Namespace) -> Output:
     info = classify(arguments.port, host=arguments.host)
     found = who_listens(arguments.port, host=arguments.host)
     entries = port_page(info)
-    lines = found.to_text().splitlines()[1:] if found.listeners else [str(found) if found else "nobody"]
-    listening = [("" if index else "Listening", line) for index, line in enumerate(lines)]
+    listening = [("" if index else "Listening", line) for index, line in enumerate(_listening(found))]
     place = next((index for index, (label, _) in enumerate(entries) if label == "Fixed use"), len(entries))
     entries[place:place] = listening
-    return Output(
-        text.page(f"Port {info.number}", entries), {"port": info.to_dict(), "listening": found.to_dict()}
-    )
+    return Output(text.page(f"Port {info.number}", entries), {"port": info.to_dict(), "listening": found.to_dict()})
+
+
+def _listening(found: Listeners) -> list[str]:
+    """Who listens, a line a socket, with the command line of each owner below it."""
+    lines: list[str] = []
+    for one in found:
+        context = [one.unit or one.container or "", f"user {one.user or one.uid}" if one.user or one.uid else ""]
+        lines.append(", ".join(filter(None, [f"{one.protocol} {one.endpoint}   {one.holder}", *context])))
+        lines += [f"  {owner.pid}: {' '.join(owner.cmdline)}"[:_COMMAND_LINE] for owner in one.owners if owner.cmdline]
+    lines += [f"not looked at: {gap}" for gap in found.gaps]
+    return lines or ["nobody"]
 
 
 def _range_arguments(parser: argparse.ArgumentParser) -> None:
@@ -133,13 +150,29 @@ def _check(arguments: argparse.Namespace) -> Output:
     for info in checked:
         lines += [f"{info.number}  {risk}" for risk in info.risks] or [f"{info.number}  nothing speaks against it"]
     failed = any(info.risks if arguments.strict else not info.safe for info in checked)
-    data = [{key: value for key, value in info.to_dict().items() if key in ("number", "name", "safe", "risks")} for info in checked]
-    return Output("\n".join(lines), data, _NO if failed else _OK)
+    return Output("\n".join(lines), [info.to_dict() for info in checked], _NO if failed else _OK)
+
+
+def _busy_arguments(parser: argparse.ArgumentParser) -> None:
+    _port_arguments(parser)
+    parser.add_argument("--protocol", choices=PROTOCOLS, default="tcp", help="the transport (default: tcp)")
+    parser.add_argument("--address", default="", help="a numeric address to bind (default: all addresses)")
+
+
+def _busy(arguments: argparse.Namespace) -> Output:
+    obstacles = why_busy(arguments.port, protocol=arguments.protocol, address=arguments.address, host=arguments.host)
+    blocked = any(obstacle.blocks for obstacle in obstacles)
+    lines = [str(obstacle) for obstacle in obstacles]
+    if not blocked:
+        lines.insert(0, f"free: {arguments.protocol} port {arguments.port} was bound for a moment, and worked")
+    visible = "\n".join(map(text.visible, lines))
+    return Output(visible, [obstacle.to_dict() for obstacle in obstacles], _NO if blocked else _OK)
 
 
 #: By the word that asks for them; without a word it is the page of a port, or the table of all listeners.
 COMMANDS: dict[str, Command] = {
     "range": Command("which ports the system hands out by itself", _range_arguments, _range),
+    "busy": Command("why a port cannot be bound; exit 1 where it cannot", _busy_arguments, _busy),
     "check": Command("whether fixed ports are safe to rely on; exit 1 where one is not", _check_arguments, _check),
 }
 _PAGE = Command("what a port is, how this machine treats it, and who listens on it", _port_arguments, _page)
@@ -164,7 +197,7 @@ def _looks_like_a_port(word: str, before: str) -> bool:
     return not is_value and (not word.startswith("-") or word[1:2].isdigit())
 
 
-def _parser(name: str, command: Command) -> argparse.ArgumentParser:
+def _parser(name: str, command: Command, version: str) -> argparse.ArgumentParser:
     overview = ""
     if name == "portrange":
         words = [f"  portrange {word:<10} {other.summary}" for word, other in COMMANDS.items()]
@@ -181,14 +214,14 @@ def _parser(name: str, command: Command) -> argparse.ArgumentParser:
     command.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="JSON for programs")
     parser.add_argument("--procfs", metavar="PATH", default="/proc", help="where the machine's procfs is mounted")
-    parser.add_argument("--version", action="version", version=f"portrange {__version__}")
+    parser.add_argument("--version", action="version", version=f"portrange {version}")
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str], version: str) -> int:
     """Answer one command line; the exit status is returned."""
-    name, command, rest = _choose(sys.argv[1:] if arguments is None else arguments)
-    parsed = _parser(name, command).parse_args(rest)
+    name, command, rest = _choose(arguments)
+    parsed = _parser(name, command, version).parse_args(rest)
     parsed.host = Host(parsed.procfs)
     try:
         output = command.run(parsed)

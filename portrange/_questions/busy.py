@@ -35,9 +35,7 @@ class Endpoint(NamedTuple):
     port: int
 
 
-def why_busy(
-    port: int, *, protocol: str = "tcp", address: str = "", host: Host | None = None
-) -> tuple[Obstacle, ...]:
+def why_busy(port: int, *, protocol: str = "tcp", address: str = "", host: Host | None = None) -> tuple[Obstacle, ...]:
     """Every reason why binding a port fails, worst first.
 
     `address` is a numeric IPv4 or IPv6 address; empty stands for all of both families. The port is bound for a
@@ -63,15 +61,13 @@ def why_busy(
     wanted = [Endpoint(protocol, family, place, number) for family, place in _places(address)]
     settings = backend.settings(asked)
     known = _worth_knowing(number, settings)
-    for _ in range(2):  # once more where what was in the way has gone meanwhile
+    failures = _try(asked, wanted)
+    blocking = _blocking(failures, settings, backend.bound(asked, protocol, number)) if failures else ()
+    if failures and not blocking:
+        # What was in the way may have gone while we looked for it.
         failures = _try(asked, wanted)
-        if not failures:
-            return known
-        blocking = _blocking(failures, settings, backend.bound(asked, protocol, number))
-        if blocking:
-            return (*blocking, *known)
-    reason = next(iter(failures.values())).strerror
-    return (_hidden(number, reason), *known)
+        blocking = tuple(_hidden(endpoint, error) for endpoint, error in failures.items())
+    return (*blocking, *known)
 
 
 def _places(address: str) -> list[tuple[str, str]]:
@@ -144,58 +140,49 @@ def _grouped(sockets: list[BoundSocket]) -> Iterator[Obstacle]:
     order = list(_SENTENCES)
     for group in sorted(groups.values(), key=lambda group: order.index(group[0].state)):
         kind, sentence = _SENTENCES[group[0].state]
-        yield Obstacle(kind, _sentence(sentence, group), socket=group[0], count=len(group))
+        yield Obstacle(kind, _fill(sentence, group), socket=group[0], count=len(group))
 
 
 #: The kind of obstacle that each state of a socket makes, and what to say of it.
 _SENTENCES = {
     "listen": ("listener", "{endpoint} is listened on ({holder}); stop that program or take another port"),
-    "bound": (
-        "bound",
-        "{endpoint} is bound by a socket that does not listen ({holder}); end that program or take another port",
-    ),
+    "bound": ("bound", "{endpoint} is bound but not listened on ({holder}); end that program or take another port"),
     "connection": (
         "connection",
-        "{endpoint} is the local end of {count} ({holder}{remote}); wait, end the program, or take a port outside of "
-        "the ephemeral range",
+        "{endpoint} is the local end of {count}{remote} ({holder}); end that program or take a port below the pool",
     ),
     "time-wait": (
         "time-wait",
-        "{endpoint} is kept by the kernel after {count} ended{remote} (TIME_WAIT); wait a minute or bind with SO_REUSEADDR",
+        "{endpoint} is kept for a minute after {count}{remote} (TIME_WAIT); wait, or bind with SO_REUSEADDR",
     ),
 }
 
 
-def _sentence(sentence: str, group: list[BoundSocket]) -> str:
+def _fill(sentence: str, group: list[BoundSocket]) -> str:
     first = group[0]
     host = f"[{first.remote_address}]" if ":" in first.remote_address else first.remote_address
-    example = f"towards {host}:{first.remote_port}" if first.remote_port else ""
-    if len(group) > 1 and example:
-        example += " and others"
-    separator = " " if first.state == "time-wait" else ", "
     return sentence.format(
         endpoint=f"{first.protocol} {first.endpoint}",
         holder=first.holder + (f", {first.unit}" if first.unit else ""),
         count="a connection" if len(group) == 1 else f"{len(group):,} connections",
-        remote=separator + example if example else "",
+        remote=f" with {host}:{first.remote_port}" + (" and others" if len(group) > 1 else ""),
     )
 
 
 def _refusal(endpoint: Endpoint, settings: PortSettings) -> Obstacle:
     """Why the system refuses a port although nobody has it."""
     if settings.excluded is not None and contains(settings.excluded, endpoint.port):
-        span = next(span for span in settings.excluded if span.first <= endpoint.port <= span.last)
         source = settings.source("excluded")
-        return Obstacle(
-            "excluded", f"the system keeps {span} from all programs ({source}); take a port outside, or end the exclusion"
+        detail = (
+            f"the system keeps port {endpoint.port} from all programs ({source}); take another, or end the exclusion"
         )
+        return Obstacle("excluded", detail)
     if settings.privileged is not None and contains(settings.privileged, endpoint.port):
-        span = next(span for span in settings.privileged if span.first <= endpoint.port <= span.last)
         source = settings.source("privileged")
-        return Obstacle(
-            "privileged", f"binding {span} needs a privilege ({source}); run with it, or take a port above {span.last}"
-        )
-    return Obstacle("refused", f"the system refuses port {endpoint.port} to this program; ask its security policy")
+        detail = f"binding port {endpoint.port} needs a privilege ({source}); run with it, or take a higher port"
+        return Obstacle("privileged", detail)
+    detail = f"the system refuses port {endpoint.port} to this program; ask whoever set its security policy"
+    return Obstacle("refused", detail)
 
 
 def _worth_knowing(port: int, settings: PortSettings) -> tuple[Obstacle, ...]:
@@ -207,9 +194,10 @@ def _worth_knowing(port: int, settings: PortSettings) -> tuple[Obstacle, ...]:
     return ()
 
 
-def _hidden(port: int, reason: str | None) -> Obstacle:
-    return Obstacle(
-        "hidden",
-        f"binding port {port} fails ({reason}) and the system shows no socket there: one that is bound without "
-        "listening (shown from Linux 6.8 on), or one of another user; look again as the administrator",
+def _hidden(wanted: Endpoint, error: OSError) -> Obstacle:
+    detail = (
+        f"binding {wanted.protocol} {wanted.address} port {wanted.port} fails ({error.strerror or error}) and the "
+        "system shows no socket there: one that is bound without listening (Linux shows those from 6.8 on), or "
+        "another user's; look again as the administrator"
     )
+    return Obstacle("hidden", detail)

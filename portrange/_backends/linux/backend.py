@@ -1,10 +1,13 @@
-"""Linux, behind the common interface."""
+"""Linux, behind the common interface.
+
+What looks at sockets is imported when sockets are asked for: `classify` must not pay for it.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import listing, settings
+from . import settings
 
 if TYPE_CHECKING:
     from ..._answers.listener import BoundSocket, Listeners
@@ -23,7 +26,11 @@ class LinuxBackend:
         return settings.settings(host)
 
     def listeners(self, host: Host, query: SocketQuery) -> Listeners:
+        from . import listing
+
         return listing.listeners(host, query)
 
     def bound(self, host: Host, protocol: str, port: int) -> tuple[BoundSocket, ...]:
+        from . import listing
+
         return listing.bound(host, protocol, port)

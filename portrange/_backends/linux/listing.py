@@ -60,7 +60,9 @@ def _find(host: Host, query: SocketQuery) -> tuple[list[_Found], list[str]]:
         return [_Found(record, host) for record in _records(host, query)], []
     found: list[_Found] = []
     spaces, unread = namespaces.find_all(host)
-    gaps = unread[:_NAMED] + ([f"the network namespaces of {len(unread) - _NAMED} more processes"] if len(unread) > _NAMED else [])
+    gaps = unread[:_NAMED]
+    if len(unread) > _NAMED:
+        gaps.append(f"the network namespaces of {len(unread) - _NAMED} more processes")
     for space in spaces:
         try:
             found += [_Found(record, space.host, space.name) for record in _records(space.host, query)]

@@ -33,9 +33,7 @@ def find_all(host: Host) -> tuple[list[Namespace], list[str]]:
             continue  # ended meanwhile, or a zombie, which has left its namespace
         except OSError as error:
             gaps.append(f"the network namespace of process {pid} ({error.strerror or error})")
-    found = [
-        Namespace(host.in_network(f"{host.procfs}/{pids[0]}"), _name(host, pids)) for pids in first.values()
-    ]
+    found = [Namespace(host.in_network(f"{host.procfs}/{pids[0]}"), _name(host, pids)) for pids in first.values()]
     return found, gaps
 
 

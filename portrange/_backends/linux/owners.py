@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..._answers.listener import Process
+from ..._errors import SourceError
 from . import cgroup, processes
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _INIT = 1
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What a search found out about one socket; see `Listener` for the meaning of each."""
+    """What a search found out about one socket; see `Socket` for the meaning of each."""
 
     owners: tuple[Process, ...] = ()
     candidates: tuple[Process, ...] = ()
@@ -39,95 +40,119 @@ class _Search:
 
     host: Host
     targets: frozenset[str]
-    #: For each socket (by its link target) the pids seen holding it, with the name of one descriptor.
+    #: For each socket (by its link target) the pids seen holding it, with one of the links, as in ``7/fd/3``.
     holders: dict[str, dict[int, str]] = field(default_factory=dict[str, dict[int, str]])
     seen: set[int] = field(default_factory=set[int])
     refused: set[int] = field(default_factory=set[int])
+    #: Whether there are, or may be, processes that procfs does not show at all.
+    blind: bool = False
+    _described: dict[int, tuple[Process, int] | None] = field(default_factory=dict[int, "tuple[Process, int] | None"])
 
     def look_into(self, pids: Iterable[int]) -> None:
+        """Look into the descriptors of processes that were not looked into yet."""
         for pid in pids:
-            if pid in self.seen:
-                continue
-            self.seen.add(pid)
-            try:
-                links = self.host.find_links(f"{self.host.procfs}/{pid}/fd", self.targets)
-            except PermissionError:
-                self.refused.add(pid)
-                continue
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # ended meanwhile
-            for name, target in links.items():
-                self.holders.setdefault(target, {})[pid] = name
+            if pid not in self.seen:
+                self.seen.add(pid)
+                self._look(pid, f"{pid}/fd")
+
+    def look_into_all(self) -> None:
+        """Look into every process that procfs shows."""
+        try:
+            everybody = processes.pids(self.host)
+        except OSError:
+            self.blind = True  # no procfs
+            return
+        self.blind = processes.hides_others(everybody)
+        self.look_into(everybody)
+
+    def look_into_threads(self) -> None:
+        """Look into the threads of programs whose first thread has ended: its own descriptors are gone."""
+        for pid in sorted(self.seen):
+            for thread in processes.surviving_threads(self.host, pid):
+                self._look(pid, f"{pid}/task/{thread}/fd")
 
     def is_settled(self, target: str) -> bool:
         """Whether somebody other than process 1, which holds sockets for others, was seen holding it."""
         return any(pid != _INIT for pid in self.holders.get(target, ()))
 
+    def describe(self, pid: int) -> Process | None:
+        """A process as it was when it was first asked for; None where it was gone."""
+        entry = self._entry(pid)
+        return None if entry is None else entry[0]
+
+    def confirmed(self, target: str) -> tuple[Process, ...]:
+        """The holders of a socket, oldest first, each seen holding it while it was the process that is described.
+
+        A pid may be used again between looking at descriptors and reading a name. So the descriptor is looked at
+        once more after the name, and then the start time: if both still fit, it was one process all along.
+        """
+        owners: list[tuple[int, int, Process]] = []
+        for pid, link in self.holders.get(target, {}).items():
+            entry = self._entry(pid)
+            if entry is None:
+                continue
+            try:
+                held = self.host.read_link(f"{self.host.procfs}/{link}") == target
+            except OSError:
+                continue  # closed, or gone
+            if held and processes.start_ticks(self.host, pid) == entry[1]:
+                owners.append((entry[1], pid, entry[0]))
+        return tuple(process for _, _, process in sorted(owners, key=lambda owner: owner[:2]))
+
+    def _look(self, pid: int, directory: str) -> None:
+        path = f"{self.host.procfs}/{directory}"
+        try:
+            links = self.host.find_links(path, self.targets)
+        except PermissionError:
+            self.refused.add(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # ended meanwhile
+        except OSError as error:
+            raise SourceError.from_os_error(path, error) from error
+        else:
+            for name, target in links.items():
+                self.holders.setdefault(target, {})[pid] = f"{directory}/{name}"
+
+    def _entry(self, pid: int) -> tuple[Process, int] | None:
+        if pid not in self._described:
+            self._described[pid] = processes.describe(self.host, pid)
+        return self._described[pid]
+
 
 def find(host: Host, records: Iterable[SocketRecord], *, exhaustive: bool) -> dict[int, Holding]:
-    """The holders of each socket, by inode.
-
-    A socket that is held by nobody any more has no entry: it was closed while we looked.
-    """
+    """The holders of each socket, by inode; sockets that no process can hold (TIME_WAIT) are left out."""
     by_inode = {record.inode: record for record in records if record.inode}
     targets = {inode: f"socket:[{inode}]" for inode in by_inode}
-    group_ids = {record.cgroup_id for record in by_inode.values()}
-    found_groups = {number: None if number is None else cgroup.find(host, number) for number in group_ids}
     search = _Search(host, frozenset(targets.values()))
 
+    groups = {number: None if number is None else cgroup.find(host, number) for number in _group_ids(by_inode)}
     members: dict[int | None, list[int]] = {}
-    for number, group in found_groups.items():
+    for number, group in groups.items():
         # The root group has no processes of its own on a managed system, and all of them elsewhere.
         if group is not None and group.path != "/":
             members[number] = cgroup.processes(host, group)
             search.look_into(members[number])
-    unsettled = [target for target in targets.values() if not search.is_settled(target)]
-    scope = "service"
-    if exhaustive or unsettled:
-        scope = "host"
-        search.look_into(processes.pids(host))
 
-    described: dict[int, tuple[Process, int] | None] = {}
+    wide = {target for target in targets.values() if exhaustive or not search.is_settled(target)}
+    if wide:
+        search.look_into_all()
+    if any(target not in search.holders for target in wide):
+        search.look_into_threads()
+
     holdings: dict[int, Holding] = {}
-    for inode, target in targets.items():
-        owners = _confirmed(search, target, described)
-        group_id = by_inode[inode].cgroup_id
-        refused = [pid for pid in members.get(group_id, ()) if pid in search.refused]
+    for inode, record in by_inode.items():
+        target = targets[inode]
+        owners = search.confirmed(target)
+        refused = [pid for pid in members.get(record.cgroup_id, ()) if pid in search.refused]
         holdings[inode] = Holding(
             owners=owners,
-            candidates=tuple(filter(None, (_describe(host, pid, described) for pid in refused))),
-            hidden=not owners and (bool(search.refused) or processes.hides_others(host)),
-            scope="host" if scope == "host" and (exhaustive or target in unsettled) else "service",
-            group=found_groups.get(group_id),
+            candidates=tuple(filter(None, map(search.describe, refused))),
+            hidden=not owners and (search.blind or bool(search.refused)),
+            scope="host" if target in wide else "service",
+            group=groups[record.cgroup_id],
         )
     return holdings
 
 
-def _confirmed(search: _Search, target: str, described: dict[int, tuple[Process, int] | None]) -> tuple[Process, ...]:
-    """The holders of a socket, oldest first, each seen holding it while it was the process that is described.
-
-    A pid may be used again between looking at descriptors and reading a name. So the descriptor is looked at once
-    more after the name, and then the start time: if both still fit, it was one process all along.
-    """
-    host = search.host
-    owners: list[tuple[int, int, Process]] = []
-    for pid, name in search.holders.get(target, {}).items():
-        description = _describe(host, pid, described)
-        entry = described[pid]
-        if description is None or entry is None:
-            continue
-        try:
-            if host.read_link(f"{host.procfs}/{pid}/fd/{name}") != target:
-                continue
-        except OSError:
-            continue
-        if processes.start_ticks(host, pid) == entry[1]:
-            owners.append((entry[1], pid, description))
-    return tuple(process for _, _, process in sorted(owners, key=lambda owner: owner[:2]))
-
-
-def _describe(host: Host, pid: int, described: dict[int, tuple[Process, int] | None]) -> Process | None:
-    if pid not in described:
-        described[pid] = processes.describe(host, pid)
-    entry = described[pid]
-    return None if entry is None else entry[0]
+def _group_ids(by_inode: dict[int, SocketRecord]) -> set[int | None]:
+    return {record.cgroup_id for record in by_inode.values()}

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 _COMM_LENGTH = 15
 #: Field 22 of /proc/PID/stat, counted from the state, which is field 3.
 _STARTTIME = 22 - 3
+_ZOMBIE = "Z"
 
 
 class Stat(NamedTuple):
     """What is needed of /proc/PID/stat; `started` is in clock ticks since boot."""
 
     name: str
+    state: str
     started: int
 
 
@@ -27,13 +29,13 @@ def parse_stat(text: str, source: str) -> Stat:
     """The name may contain spaces and parentheses, so the last closing one ends it.
 
     >>> parse_stat("7 (a) b) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0", "an example")
-    Stat(name='a) b', started=4711)
+    Stat(name='a) b', state='S', started=4711)
     """
     before, closing, after = text.rpartition(")")
     fields = after.split()
     _, opening, name = before.partition("(")
     if closing and opening and len(fields) > _STARTTIME and fields[_STARTTIME].isdecimal():
-        return Stat(name, int(fields[_STARTTIME]))
+        return Stat(name, fields[0], int(fields[_STARTTIME]))
     raise ParseError(source, "a name in parentheses and a start time", text)
 
 
@@ -135,9 +137,20 @@ def pids(host: Host) -> list[int]:
     return sorted(int(name) for name in host.list(host.procfs) if name.isdecimal())
 
 
-def hides_others(host: Host) -> bool:
-    """Whether procfs may keep other users' processes out of sight (mount option hidepid, proc(5)).
+def hides_others(shown: list[int]) -> bool:
+    """Whether procfs keeps other users' processes out of sight (mount option hidepid, proc(5)).
 
-    Process 1 is always there; where it is not shown, others are not shown either.
+    Process 1 is always there; where it is not shown, others may not be shown either.
     """
-    return "1" not in host.list(host.procfs)
+    return 1 not in shown
+
+
+def surviving_threads(host: Host, pid: int) -> list[int]:
+    """The threads that go on after the first one of their program has ended (it is shown as a zombie)."""
+    directory = f"{host.procfs}/{pid}"
+    try:
+        if parse_stat(decode(host.read(f"{directory}/stat")), f"{directory}/stat").state != _ZOMBIE:
+            return []
+        return sorted(int(name) for name in host.list(f"{directory}/task") if name.isdecimal() and int(name) != pid)
+    except OSError:
+        return []  # gone meanwhile

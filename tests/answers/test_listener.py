@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from portrange import Listener, Listeners, Process
+
+NGINX = Process(812, "nginx", ("nginx",), "/usr/sbin/nginx", "root", 1000.0)
+WORKER = Process(813, "nginx", None, None, "www-data", 1001.0)
+
+
+def listener(**changes) -> Listener:
+    return Listener(**{"protocol": "tcp", "family": "ipv4", "address": "0.0.0.0", "port": 80, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "endpoint"),
+    [
+        ({}, "0.0.0.0:80"),
+        ({"family": "ipv6", "address": "::"}, "[::]:80"),
+        ({"family": "ipv6", "address": "fe80::1", "interface": "eth0"}, "[fe80::1%eth0]:80"),
+        ({"interface": "lo", "address": "127.0.0.53"}, "127.0.0.53%lo:80"),
+        ({"address": ""}, "?:80"),
+    ],
+)
+def test_endpoints_are_written_as_usual(changes, endpoint):
+    assert listener(**changes).endpoint == endpoint
+
+
+def test_the_holder_in_words_never_claims_more_than_was_seen():
+    assert listener(owners=(NGINX, WORKER)).holder == "nginx (812), nginx (813)"
+    assert listener(hidden=True).holder == "hidden from you"
+    assert (
+        listener(hidden=True, candidates=(NGINX, WORKER)).holder == "hidden from you: one of nginx (812), nginx (813)"
+    )
+    assert listener().holder == "no visible process: the kernel, or another PID namespace"
+    assert listener(owners=(Process(7),)).holder == "? (7)"
+
+
+def test_the_shortcuts_speak_of_the_oldest_owner():
+    assert (listener(owners=(NGINX, WORKER)).pid, listener(owners=(NGINX,)).process) == (812, "nginx")
+    assert (listener(hidden=True).pid, listener().process) == (None, None)
+
+
+def test_only_a_proven_nobody_is_false():
+    assert not Listeners()
+    assert Listeners((listener(hidden=True),))
+    assert Listeners((), ("another namespace",))
+    assert str(Listeners()) == "nobody listens"
+    assert str(Listeners((), ("another namespace",))) == "not looked at: another namespace"
+
+
+def test_it_is_an_immutable_sequence():
+    web, mail = listener(), listener(port=25)
+    both = Listeners((mail, web))
+    assert (len(both), both[0], both[-1], list(both), web in both) == (2, mail, web, [mail, web], True)
+    assert both[:1] == (mail,)
+    assert both.on(80) == Listeners((web,))
+    assert both.on(81) == Listeners()
+    with pytest.raises(AttributeError):
+        both.listeners = ()
+    with pytest.raises(TypeError):
+        both[0] = web
+
+
+def test_what_was_not_looked_at_stays_said_for_a_single_port():
+    assert Listeners((listener(),), ("a gap",)).on(81).gaps == ("a gap",)
+
+
+def test_dictionaries_are_json_and_have_one_shape():
+    rows = Listeners((listener(owners=(NGINX,)), listener(port=81, hidden=True, candidates=(WORKER,)))).to_dicts()
+    assert json.loads(json.dumps(rows)) == rows
+    assert list(rows[0]) == list(rows[1])
+    assert rows[0]["owners"][0]["cmdline"] == ["nginx"]
+    assert (rows[0]["pid"], rows[0]["process"], rows[1]["pid"]) == (812, "nginx", None)
+
+
+def test_the_table_is_aligned_and_leaves_empty_columns_out():
+    rows = Listeners(
+        (listener(owners=(NGINX,), user="root"), listener(family="ipv6", address="::", port=8080, dual_stack=True))
+    )
+    lines = str(rows).splitlines()
+    assert lines[0].split() == ["PROTO", "ADDRESS", "USER", "HELD", "BY"]
+    assert len({line.index(word) for line, word in zip(lines, ["ADDRESS", "0.0.0.0", "[::]"], strict=True)}) == 1
+    assert "[::]:8080 and IPv4" in lines[2]
+    assert all(len(line) <= 30 for line in rows.to_text(30).splitlines())
+
+
+def test_names_from_strangers_are_harmless_everywhere():
+    evil = listener(owners=(Process(1, "<script>\x1b[2J\n\u202e"),))
+    assert r"<script>\x1b[2J\n\u202e" in str(Listeners((evil,)))
+    html = Listeners((evil,))._repr_html_()
+    assert "<script>" not in html
+    assert r"&lt;script&gt;\x1b[2J\n\u202e" in html
+    assert "<script>" not in evil._repr_html_()

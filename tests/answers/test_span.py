@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portrange._answers.span import Span, contains, merge, overlap
+
+ports = st.integers(0, 65535)
+pairs = st.lists(st.tuples(ports, ports).map(lambda pair: (min(pair), max(pair))), max_size=20)
+
+
+@pytest.mark.parametrize(
+    ("spans", "merged"),
+    [([], ()), ([(5, 5)], (Span(5, 5),)), ([(7, 9), (1, 3), (4, 6)], (Span(1, 9),)), ([(1, 9), (2, 3)], (Span(1, 9),))],
+)
+def test_merging(spans, merged):
+    assert merge(spans) == merged
+
+
+@given(pairs, ports)
+def test_merging_keeps_the_same_ports(spans, port):
+    assert contains(merge(spans), port) == any(first <= port <= last for first, last in spans)
+
+
+@given(pairs)
+def test_merged_spans_are_in_order_and_apart(spans):
+    merged = merge(spans)
+    assert all(low.last + 1 < high.first for low, high in zip(merged, merged[1:], strict=False))
+
+
+@given(pairs, ports, ports)
+def test_overlap_counts_ports(spans, one, other):
+    first, last = min(one, other), max(one, other)
+    expected = len({port for low, high in spans for port in range(max(low, first), min(high, last) + 1)})
+    assert overlap(merge(spans), first, last) == expected
+
+
+def test_a_span_is_written_as_people_write_it():
+    assert [str(Span(1, 1)), str(Span(1, 2))] == ["1", "1-2"]

@@ -1,0 +1,100 @@
+"""Control groups: what a path says about units and containers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portrange import ParseError
+from portrange._backends.linux.cgroup import container, parse_mounts, unit
+
+ID = "0123456789abcdef" * 4
+POD = "12345678-1234-1234-1234-123456789abc"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/", None),
+        ("/system.slice", None),
+        ("/system.slice/nginx.service", "nginx.service"),
+        (r"/system.slice/my\x2dapp.service", "my-app.service"),
+        ("/system.slice/system-getty.slice/getty@tty1.service", "getty@tty1.service"),
+        ("/user.slice/user-1000.slice/session-3.scope", "session-3.scope"),
+        ("/user.slice/user-1000.slice/user@1000.service/app.slice/app-web.service", "app-web.service"),
+        ("/system.slice/docker.service/worker", "docker.service"),
+        ("/system.slice/_cgroup.service", "cgroup.service"),
+        ("/machine.slice/service", None),
+    ],
+)
+def test_units(path, name):
+    assert unit(path) == name
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/docker/{ID}",
+        f"/system.slice/docker-{ID}.scope",
+        f"/machine.slice/libpod-{ID}.scope",
+        f"/machine.slice/libpod-{ID}.scope/container",
+        f"/libpod_parent/libpod-{ID}",
+        f"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope/container",
+        f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{POD.replace('-', '_')}.slice/cri-containerd-{ID}.scope",
+        f"/kubepods.slice/kubepods-pod{POD.replace('-', '_')}.slice/crio-{ID}.scope",
+        f"/kubepods/besteffort/pod{POD}/{ID}",
+        f"/default/{ID}",
+        f"/k8s.io/{ID}",
+    ],
+)
+def test_containers_by_the_shapes_of_their_engines(path):
+    assert container(path) == ID
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("/lxc.payload.web", "web"), ("/lxc/web", "web"), ("/lxc.payload.web/init.scope", "web")]
+)
+def test_lxc_containers_have_names(path, name):
+    assert container(path) == name
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/system.slice/docker.service",
+        "/system.slice/docker-cleanup.service",
+        f"/home/{ID}",
+        f"/docker/{ID[:-1]}",
+        f"/docker/{ID.upper()}",
+        f"/system.slice/docker-{ID}.service",
+        f"/system.slice/mydocker-{ID}.scope",
+        "/user.slice/not-a-docker-container.scope",
+    ],
+)
+def test_a_name_that_only_looks_like_one_is_no_container(path):
+    assert container(path) is None
+
+
+def test_mount_points():
+    text = (
+        "31 23 0:28 / /sys/fs/cgroup rw shared:1 - tmpfs tmpfs rw,mode=755\n"
+        "41 31 0:38 / /sys/fs/cgroup/uni\\040fied rw,relatime - cgroup2 cgroup2 rw\n"
+    )
+    assert parse_mounts(text, "mountinfo") == ["/sys/fs/cgroup/uni fied"]
+
+
+def test_what_is_no_mount():
+    with pytest.raises(ParseError, match="^mountinfo"):
+        parse_mounts("31 23 0:28 / /sys/fs/cgroup rw\n", "mountinfo")
+
+
+@given(st.text())
+def test_any_path_and_table_has_an_answer(text):
+    unit(text)
+    container(text)
+    try:
+        parse_mounts(text, "mountinfo")
+    except ParseError:
+        pass

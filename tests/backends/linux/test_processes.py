@@ -1,0 +1,99 @@
+"""Processes as procfs describes them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portrange import Host, ParseError
+from portrange._backends.linux import processes
+from portrange._backends.linux.processes import parse_boot_time, parse_cmdline, parse_stat, parse_uid
+
+REST = "S 1 7 7 0 -1 4194560 100 0 0 0 5 3 0 0 20 0 1 0 4711 1000 200 18446744073709551615"
+
+
+@pytest.mark.parametrize("name", ["sshd", "a b", "a) b", "(sd-pam)", "", ")(", "S 1 2", "x\ny"])
+def test_any_name_is_read_whole(name):
+    assert parse_stat(f"7 ({name}) {REST}\n", "file") == (name, "S", 4711)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "7", "7 (name", "7 name) " + REST, "7 (name) S 1 2", f"7 (name) {REST}".replace("4711", "x")]
+)
+def test_what_is_no_stat(text):
+    with pytest.raises(ParseError, match="^the file"):
+        parse_stat(text, "the file")
+
+
+@pytest.mark.parametrize("text", ["", "cpu 1 2 3\n", "btime\n", "btime x\n"])
+def test_what_tells_no_boot_time(text):
+    with pytest.raises(ParseError):
+        parse_boot_time(text, "file")
+
+
+@pytest.mark.parametrize("text", ["", "Uid:\n", "Uid:\t0\n", "Uid:\ta\tb\tc\td\n"])
+def test_what_tells_no_user(text):
+    with pytest.raises(ParseError):
+        parse_uid(text, "file")
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments"),
+    [
+        (b"", ()),
+        (b"a\0b\0", ("a", "b")),
+        (b"a\0\0", ("a", "")),
+        (b"nginx: master process", ("nginx: master process",)),  # a program that wrote over its arguments
+        (b"\xff\0", ("\\xff",)),
+    ],
+)
+def test_command_lines(content, arguments):
+    assert parse_cmdline(content) == arguments
+
+
+@given(st.text())
+def test_any_text_gives_a_value_or_a_parse_error(text):
+    for parse in (parse_stat, parse_boot_time, parse_uid):
+        try:
+            parse(text, "file")
+        except ParseError as error:
+            assert error.source == "file"
+
+
+@given(st.binary())
+def test_any_command_line_goes_into_json_and_utf_8(content):
+    for argument in parse_cmdline(content):
+        argument.encode("utf-8")
+
+
+def test_this_process():
+    description = processes.describe(Host(), os.getpid())
+    assert description is not None
+    process, started = description
+    assert process.pid == os.getpid()
+    assert process.exe == os.path.realpath(sys.executable)
+    assert process.cmdline[0].endswith(os.path.basename(process.cmdline[0]))
+    assert started == processes.start_ticks(Host(), os.getpid())
+
+
+def test_a_process_started_now_was_started_now():
+    with subprocess.Popen(["sleep", "60"]) as child:
+        try:
+            before = processes.describe(Host(), os.getpid())[0].started
+            process = processes.describe(Host(), child.pid)[0]
+            assert process.cmdline == ("sleep", "60")
+            assert process.started >= before
+        finally:
+            child.kill()
+
+
+def test_a_process_that_has_gone_is_none():
+    with subprocess.Popen(["true"]) as child:
+        child.wait()
+    assert processes.describe(Host(), child.pid) is None
+    assert processes.start_ticks(Host(), child.pid) is None

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portrange._render.html import record, table
+
+
+class Reader(HTMLParser):
+    """What a browser would see: the tags that were opened and not closed, and the text."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.text = [], set(), []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        if tag != "br":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def read(html: str) -> Reader:
+    reader = Reader()
+    reader.feed(html)
+    reader.close()
+    return reader
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.lists(st.tuples(st.text(), values)), st.lists(st.text()))
+def test_any_value_makes_a_well_formed_table_of_table_tags_only(rows, notes):
+    reader = read(table(("A", "B"), rows, notes))
+    assert reader.open == []
+    assert reader.tags <= {"table", "thead", "tbody", "tr", "th", "td", "p", "em", "br"}
+
+
+@given(st.text(), st.dictionaries(st.text(), values))
+def test_any_record_too(title, entries):
+    reader = read(record(title, entries))
+    assert reader.open == []
+    assert reader.tags <= {"table", "caption", "tbody", "tr", "th", "td", "em", "br"}
+
+
+def test_truth_values_and_what_is_unknown_read_as_words():
+    text = read(record("Port", {"a": True, "b": False, "c": None, "d": [1, 2]})).text
+    assert text == ["Port", "a", "yes", "b", "no", "c", "unknown", "d", "1", "2"]

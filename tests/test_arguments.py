@@ -1,0 +1,74 @@
+"""What callers may pass in, and what they are told when they may not."""
+
+from __future__ import annotations
+
+import numpy
+import pytest
+
+import portrange
+from portrange import InvalidPortError
+
+QUESTIONS = [portrange.classify, portrange.who_listens, portrange.why_busy]
+
+
+class Index:
+    def __index__(self):
+        return 8080
+
+
+@pytest.mark.parametrize("ask", QUESTIONS)
+@pytest.mark.parametrize("port", [True, False, 80.0, "80", None, b"80", (80,), numpy.True_, numpy.float64(80)])
+def test_what_is_not_a_whole_number_is_a_type_error_that_names_the_type(ask, port):
+    with pytest.raises(TypeError, match=type(port).__name__.rstrip("_")):
+        ask(port)
+
+
+@pytest.mark.parametrize("ask", QUESTIONS)
+@pytest.mark.parametrize("port", [-1, 65536, 10**30, pytest.param(-(10**5000), id="huge"), numpy.int64(65536)])
+def test_numbers_outside_are_invalid_ports(ask, port):
+    with pytest.raises(InvalidPortError, match="0 to 65535"):
+        ask(port)
+
+
+@pytest.mark.parametrize("port", [8080, Index(), numpy.int32(8080), numpy.uint16(8080), numpy.int64(8080)])
+def test_anything_with_an_index_is_a_port(port):
+    info = portrange.classify(port)
+    assert info.number == 8080
+    assert type(info.number) is int
+
+
+def test_zero_is_a_port_that_nobody_can_have():
+    assert portrange.classify(0).number == 0
+    assert not portrange.who_listens(0)
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "icmp", "", 6, b"tcp", "tcp "])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda protocol: portrange.who_listens(80, protocol=protocol),
+        lambda protocol: portrange.listeners(protocol=protocol),
+        lambda protocol: portrange.ephemeral_range(protocol=protocol),
+        lambda protocol: portrange.why_busy(80, protocol=protocol),
+    ],
+)
+def test_an_unknown_protocol_is_answered_with_the_known_ones(ask, protocol):
+    with pytest.raises(ValueError, match="'tcp', 'udp', 'sctp', 'dccp'"):
+        ask(protocol)
+
+
+def test_an_unknown_family_is_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match="'ipv4', 'ipv6'"):
+        portrange.ephemeral_range(family="inet")
+
+
+@pytest.mark.parametrize("namespaces", ["mine", "", None])
+def test_unknown_namespaces(namespaces):
+    with pytest.raises(ValueError, match="'own' or 'all'"):
+        portrange.listeners(namespaces=namespaces)
+
+
+@pytest.mark.parametrize("address", ["localhost", "127.0.0.1:80", "256.0.0.1", "[::1]", "::1/128"])
+def test_an_address_must_be_numeric(address):
+    with pytest.raises(ValueError, match="numeric"):
+        portrange.why_busy(80, address=address)

@@ -1,0 +1,168 @@
+"""The terminal front, started as a person would."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+import portrange
+
+SOURCES = os.path.dirname(os.path.dirname(portrange.__file__))
+
+
+def run(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    environment = dict(os.environ, PYTHONPATH=SOURCES, **options.pop("environment", {}))
+    return subprocess.run(
+        [sys.executable, "-m", portrange.__name__, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=environment,
+        **options,
+    )
+
+
+@pytest.fixture
+def server():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+def test_the_page_of_a_port_names_who_listens_with_pid_and_command_line(server):
+    done = run(str(server))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"Port {server}" in done.stdout
+    assert f"({os.getpid()})" in done.stdout
+    assert " ".join(portrange.who_listens(server)[0].owners[0].cmdline)[:20] in done.stdout
+
+
+def test_the_page_of_a_free_port_says_nobody():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    assert "nobody" in run(str(port)).stdout
+
+
+def test_the_page_in_json(server):
+    answer = json.loads(run(str(server), "--json").stdout)
+    assert answer["port"]["number"] == server
+    assert answer["listening"]["listeners"][0]["owners"][0]["pid"] == os.getpid()
+
+
+def test_without_arguments_all_listeners(server):
+    done = run()
+    assert any(f":{server} " in line and str(os.getpid()) in line for line in done.stdout.splitlines())
+    answer = json.loads(run("--json").stdout)
+    assert server in [row["port"] for row in answer["listeners"]]
+
+
+def test_options_may_come_first(server):
+    assert json.loads(run("--json", str(server)).stdout)["port"]["number"] == server
+    answer = json.loads(run("--protocol", "udp", "--json").stdout)
+    assert {row["protocol"] for row in answer["listeners"]} <= {"udp"}
+
+
+def test_the_range():
+    pool = portrange.ephemeral_range()
+    done = run("range")
+    assert f"{pool.first}-{pool.last}, {len(pool):,} of them" in done.stdout
+    assert json.loads(run("range", "--json", "--family", "ipv6").stdout)["first"] == pool.first
+
+
+def test_a_busy_port_and_a_free_one(server):
+    done = run("busy", str(server))
+    assert done.returncode == 1
+    assert done.stdout.startswith("listener: tcp 127.0.0.1:")
+    free = run("busy", str(server), "--protocol", "udp", "--json")
+    assert (free.returncode, json.loads(free.stdout)) == (0, [])
+
+
+def test_checking_fixed_ports():
+    inside = portrange.ephemeral_range().first
+    done = run("check", "8080", str(inside))
+    assert done.returncode == 1
+    assert f"{inside}  high: " in done.stdout
+    assert run("check", "8080").returncode == 0
+    assert run("check", "--strict", "8080").returncode == 1
+    answer = json.loads(run("check", "8080", str(inside), "--json").stdout)
+    assert [entry["safe"] for entry in answer] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["65536"],
+        ["-1"],
+        ["80.0"],
+        ["http"],
+        ["0x50"],
+        ["٨٠"],
+        ["9" * 6000],
+        ["80", "81"],
+        ["80", "--family", "ipv6"],
+        ["busy"],
+        ["busy", "x"],
+        ["busy", "80", "--address", "localhost"],
+        ["busy", "80", "--protocol", "icmp"],
+        ["check"],
+        ["check", "80", "70000"],
+        ["range", "80"],
+        ["--protocol", "icmp"],
+        ["--nonsense"],
+        ["evil\x1b[2J"],
+        [""],
+    ],
+)
+def test_bad_input_is_one_line_on_stderr_and_exit_2(arguments):
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("portrange")
+    assert done.stderr.rstrip("\n").isprintable()
+    assert len(done.stderr) < 400
+
+
+def test_a_machine_that_cannot_be_asked_is_one_line_and_exit_3(tmp_path):
+    done = run("--procfs", str(tmp_path))
+    assert (done.returncode, done.stdout) == (3, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert str(tmp_path) in done.stderr
+
+
+def test_a_reader_who_goes_away_is_no_failure():
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", portrange.__name__, "80"],
+            check=False,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=dict(os.environ, PYTHONPATH=SOURCES),
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_terminal_without_unicode_shows_escapes():
+    done = run("80", environment={"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["range", "--help"], ["busy", "--help"], ["check", "--help"]])
+def test_help(arguments):
+    done = run(*arguments)
+    assert done.returncode == 0
+    assert "--json" in done.stdout
+    assert "exit status" in done.stdout
+
+
+def test_the_version():
+    assert run("--version").stdout == f"portrange {portrange.__version__}\n"
