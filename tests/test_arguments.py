@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numpy
 import pytest
 
 import portrange
 from portrange import InvalidPortError
+
+numpy = pytest.importorskip("numpy")
 
 QUESTIONS = [portrange.classify, portrange.who_listens, portrange.why_busy]
 
