@@ -18,33 +18,120 @@ def _linux() -> Backend:
     return LinuxBackend()
 
 
-def _portable() -> Backend:
-    from .portable import PortableBackend
+def _linux_through_psutil() -> Backend:
+    from .linux.settings import SETTINGS
+    from .portable.backend import PortableBackend
+    from .portable.view import EVERYTHING
 
-    return PortableBackend()
+    return PortableBackend(SETTINGS, EVERYTHING)
 
 
-#: By the beginning of `sys.platform`; "portable" by name only.
+def _darwin() -> Backend:
+    from .darwin import BACKEND
+
+    return BACKEND
+
+
+def _windows() -> Backend:
+    from .windows import BACKEND
+
+    return BACKEND
+
+
+def _freebsd() -> Backend:
+    from .bsd import FREEBSD_BACKEND
+
+    return FREEBSD_BACKEND
+
+
+def _dragonfly() -> Backend:
+    from .bsd import DRAGONFLY_BACKEND
+
+    return DRAGONFLY_BACKEND
+
+
+def _openbsd() -> Backend:
+    from .bsd import OPENBSD_BACKEND
+
+    return OPENBSD_BACKEND
+
+
+def _netbsd() -> Backend:
+    from .bsd import NETBSD_BACKEND
+
+    return NETBSD_BACKEND
+
+
+def _sunos() -> Backend:
+    from .sunos import BACKEND
+
+    return BACKEND
+
+
+def _aix() -> Backend:
+    from .aix import BACKEND
+
+    return BACKEND
+
+
+#: By the beginning of `sys.platform`. Only the backend that is asked is loaded.
 _BACKENDS: dict[str, Callable[[], Backend]] = {
     "linux": _linux,
     "android": _linux,
-    "portable": _portable,
-    "darwin": _portable,
-    "win32": _portable,
-    "freebsd": _portable,
-    "openbsd": _portable,
-    "netbsd": _portable,
-    "sunos": _portable,
-    "aix": _portable,
+    "darwin": _darwin,
+    "ios": _darwin,
+    "win32": _windows,
+    "cygwin": _windows,
+    "msys": _windows,
+    "freebsd": _freebsd,
+    "dragonfly": _dragonfly,
+    "openbsd": _openbsd,
+    "netbsd": _netbsd,
+    "sunos": _sunos,
+    "aix": _aix,
+}
+
+#: Systems whose own backend does not go through psutil, and how they are asked through it.
+_THROUGH_PSUTIL: dict[str, Callable[[], Backend]] = {"linux": _linux_through_psutil, "android": _linux_through_psutil}
+_PORTABLE = "portable"
+
+#: Why others are left out, by the beginning of `sys.platform`.
+_UNSUPPORTED = {
+    "emscripten": "a browser or Node.js lends it no sockets of the machine (binding port 0 gives port 0)",
+    "wasi": "its sandbox shows no sockets but those it was given",
+    "haiku": "its pool is built in (from 40000 on), and no way to list its sockets is known",
+    "zos": "its pool stands in the TCP/IP profile (EPHEMERALPORTS), which programs cannot ask for",
 }
 
 
 def backend_for(host: Host) -> Backend:
-    """The backend of a host. Raises `UnsupportedPlatformError` where there is none."""
-    wanted = host.backend or host.platform
-    for name, load in _BACKENDS.items():
-        if wanted.startswith(name):
-            return load()
-    raise UnsupportedPlatformError(
-        f"no way is known to ask the platform {wanted!r} about its ports; known are: {', '.join(_BACKENDS)}"
-    )
+    """The backend of a host.
+
+    Raises `UnsupportedPlatformError` with the reason where there is none, `ValueError` where the host asks for a
+    backend that is not known.
+    """
+    platform = host.platform
+    if host.backend == _PORTABLE:
+        load = _row(_THROUGH_PSUTIL, platform) or _row(_BACKENDS, platform)
+    elif host.backend is not None:
+        if host.backend not in _BACKENDS:
+            known = ", ".join(map(repr, (_PORTABLE, *_BACKENDS)))
+            raise ValueError(f"unknown backend {host.backend!r}: use one of {known}")
+        load = _BACKENDS[host.backend]
+    else:
+        load = _row(_BACKENDS, platform)
+    if load is None:
+        raise UnsupportedPlatformError(_reason(platform))
+    return load()
+
+
+def _reason(platform: str) -> str:
+    """Why there is no backend for a platform."""
+    reason = next((reason for name, reason in _UNSUPPORTED.items() if platform.startswith(name)), None)
+    if reason is None:
+        reason = f"known are {', '.join(_BACKENDS)}"
+    return f"no way is known to ask the platform {platform!r} about its ports: {reason}"
+
+
+def _row(table: dict[str, Callable[[], Backend]], platform: str) -> Callable[[], Backend] | None:
+    return next((load for name, load in table.items() if platform.startswith(name)), None)

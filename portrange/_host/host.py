@@ -235,6 +235,25 @@ class Host:
 
         self.within_network(lambda: try_bind(protocol, family, address, port))
 
+    # --- other systems' ways -----------------------------------------------------------------------------------
+
+    def sysctl(self, name: str | tuple[int, ...]) -> bytes:
+        """A kernel setting of macOS or a BSD, as bytes: by name, or by its numbers where the system has no names."""
+        from .sysctl import read_sysctl
+
+        return read_sysctl(name)
+
+    @property
+    def console_encoding(self) -> str:
+        """In what encoding programs of the system print, by Python's name; "ascii" where that cannot be asked."""
+        if sys.platform == "win32":
+            import ctypes
+
+            # The code page of consoles (OEM), not the one of windows (ANSI); 65001 is Microsoft's number of UTF-8.
+            page = ctypes.windll.kernel32.GetOEMCP()
+            return "utf-8" if page == 65001 else f"cp{page}"
+        return "ascii"
+
     # --- programs ----------------------------------------------------------------------------------------------
 
     def run(self, *command: str) -> bytes:

@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from ..._answers.pool import DOCUMENTED_DEFAULT, EphemeralRange, PortSettings
 from ..._answers.span import Span, Spans, merge
 from ..._errors import ParseError
+from ..base import PROTOCOLS
+from ..settings import HIGHEST_PORT, TOGETHER, Bounds, Found, SettingsReader, always, below, found_in
 
 if TYPE_CHECKING:
     from ..._host import Host
@@ -24,8 +25,8 @@ RESERVED = "ipv4/ip_local_reserved_ports"
 UNPRIVILEGED_START = "ipv4/ip_unprivileged_port_start"
 
 #: ip-sysctl.rst: "The default values are 32768 and 60999 respectively."
-DEFAULT_RANGE = (32768, 60999)
-_HIGHEST = 65535
+DEFAULT_RANGE = Bounds(32768, 60999)
+WINDOWS_RANGE = Bounds(49152, 65535)
 _RESERVED_ITEM = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 
 
@@ -53,7 +54,7 @@ def parse_reserved(text: str, source: str) -> Spans:
     for item in text.strip().split(",") if text.strip() else ():
         match = _RESERVED_ITEM.fullmatch(item.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if not first <= last <= _HIGHEST:
+        if not first <= last <= HIGHEST_PORT:
             raise ParseError(source, "port numbers and ranges separated by commas", text)
         spans.append(Span(first, last))
     return merge(spans)
@@ -66,13 +67,13 @@ def parse_unprivileged_start(text: str, source: str) -> int:
     1024
     """
     number = text.strip()
-    if number.isascii() and number.isdigit() and int(number) <= _HIGHEST + 1:
+    if number.isascii() and number.isdigit() and int(number) <= HIGHEST_PORT + 1:
         return int(number)
     raise ParseError(source, "one number from 0 to 65536", text)
 
 
 def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= _HIGHEST
+    return text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= HIGHEST_PORT
 
 
 def path(host: Host, name: str) -> str:
@@ -80,61 +81,52 @@ def path(host: Host, name: str) -> str:
     return f"{host.procfs}/sys/net/{name}"
 
 
-def _read(host: Host, name: str, parse: Callable[[str, str], T]) -> T:
-    return host.once(name, lambda: parse(host.read_sysctl(name).decode("ascii", "backslashreplace"), path(host, name)))
+def _read(host: Host, name: str, parse: Callable[[str, str], T]) -> Found[T]:
+    source = path(host, name)
+
+    def read() -> T:
+        return parse(host.read_sysctl(name).decode("ascii", "backslashreplace"), source)
+
+    return host.once(name, lambda: found_in(source, read))
 
 
-def pool(host: Host, protocol: str, family: str) -> EphemeralRange:
-    """The ephemeral range; the documented default, marked as assumed, where a file cannot be read."""
-    source, assumed = path(host, RANGE), False
+def _bounds(host: Host, _protocol: str, _family: str) -> Found[Bounds]:
+    found = _read(host, RANGE, parse_range)
+    return Found(Bounds(*found.value), found.source)
+
+
+def _reserved(host: Host, _protocol: str, _family: str) -> Found[Spans]:
+    return _read(host, RESERVED, parse_reserved)
+
+
+def _privileged(host: Host, _protocol: str, _family: str) -> Found[Spans]:
+    # Port 0 asks for any port, which needs no privilege (inet_port_requires_bind_service, net/ipv4/af_inet.c).
+    found = _read(host, UNPRIVILEGED_START, parse_unprivileged_start)
+    return Found(below(found.value), found.source)
+
+
+def _default(host: Host) -> Bounds:
+    """WSL 1 has no such file: its sockets are those of Windows, with the pool of Windows.
+
+    Its kernel release ends in "-Microsoft"; that of WSL 2, which is Linux, in "-microsoft-standard-WSL2".
+    """
     try:
-        first, last = _read(host, RANGE, parse_range)
+        release = host.read(f"{host.procfs}/sys/kernel/osrelease").decode("ascii", "replace")
     except OSError:
-        (first, last), source, assumed = DEFAULT_RANGE, DOCUMENTED_DEFAULT, True
-    try:
-        reserved = _read(host, RESERVED, parse_reserved)
-    except OSError:
-        reserved, assumed = (), True
-    return EphemeralRange(first, last, protocol, family, reserved, source, assumed)
+        release = ""
+    return WINDOWS_RANGE if release.strip().endswith("-Microsoft") else DEFAULT_RANGE
 
 
-def settings(host: Host) -> PortSettings:
-    """All of it; what cannot be read or understood is None, and named in `unread`."""
-    return host.once("linux settings", lambda: _settings(host))
+SETTINGS = SettingsReader(
+    platform="linux",
+    protocols=PROTOCOLS,
+    apart=TOGETHER,
+    default=_default,
+    bounds=_bounds,
+    reserved=_reserved,
+    excluded=always(()),  # Linux refuses no port to everybody
+    privileged=_privileged,
+)
 
-
-def _settings(host: Host) -> PortSettings:
-    unread: list[str] = []
-    sources: list[tuple[str, str]] = []
-
-    def attempt(fact: str, name: str, parse: Callable[[str, str], T]) -> T | None:
-        try:
-            value = _read(host, name, parse)
-        except ParseError as error:
-            unread.append(str(error))
-        except OSError as error:
-            unread.append(f"{path(host, name)}: {error.strerror or error}")
-        else:
-            sources.append((fact, path(host, name)))
-            return value
-        return None
-
-    bounds = attempt("pools", RANGE, parse_range)
-    reserved = attempt("reserved", RESERVED, parse_reserved)
-    start = attempt("privileged", UNPRIVILEGED_START, parse_unprivileged_start)
-    pools = None
-    if bounds is not None:
-        pools = (EphemeralRange(*bounds, reserved=reserved or (), source=path(host, RANGE), assumed=reserved is None),)
-    privileged: Spans | None = None
-    if start is not None:
-        # Port 0 asks for any port, which needs no privilege (inet_port_requires_bind_service, net/ipv4/af_inet.c).
-        privileged = (Span(1, start - 1),) if start > 1 else ()
-    return PortSettings(
-        platform="linux",
-        pools=pools,
-        reserved=reserved,
-        excluded=(),  # Linux refuses no port to everybody
-        privileged=privileged,
-        sources=tuple(sources),
-        unread=tuple(unread),
-    )
+pool = SETTINGS.pool
+settings = SETTINGS.settings

@@ -1,0 +1,1 @@
+"""Sockets and processes through psutil, for the systems that have no backend of their own."""

@@ -1,0 +1,163 @@
+"""A machine from a directory: `RecordedHost("linux-6.18")` answers from what lies in tests/hosts/linux-6.18.
+
+    ORIGIN          where the recording comes from; its first word is "recorded" or "synthetic"
+    host.json       {"platform": "linux", "uid": 1000, ...}: see `_Facts`; only "platform" is needed
+    files/          the file system: files/proc/stat is /proc/stat; symbolic links stand for themselves
+    commands/       what programs print: netsh-int-ipv4-show-dynamicport-tcp.txt is the output of that command
+    sysctl.json     sysctl by name or by MIB ("4.2.0.7"): a number is a C int, {"hex": ...} are bytes,
+                    {"ports": [...]} is a bitmap of 65,536 bits in words of 32
+
+What was not recorded is missing there as well: `FileNotFoundError`. Nothing of the machine that runs the tests is
+looked at, and no socket is bound: a port can be bound unless `taken` says otherwise.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypedDict, TypeVar, cast
+
+from portrange import Host
+
+HOSTS = Path(__file__).parent / "hosts"
+T = TypeVar("T")
+
+
+class _Facts(TypedDict, total=False):
+    """What host.json may hold."""
+
+    platform: str
+    uid: int | None
+    users: dict[str, str]
+    interfaces: dict[str, str]
+    console_encoding: str
+    #: Paths below which everything may not be read (EACCES).
+    denied: list[str]
+
+
+def names() -> list[str]:
+    """All recorded machines."""
+    return sorted(path.name for path in HOSTS.iterdir() if (path / "host.json").exists())
+
+
+class RecordedHost(Host):
+    """See the module. `taken` maps (protocol, family, port) to the error that binding there raises."""
+
+    def __init__(self, name: str, *, taken: dict[tuple[str, str, int], int] | None = None, hosts: Path = HOSTS) -> None:
+        super().__init__()
+        self.directory = hosts / name
+        self.facts = cast("_Facts", json.loads((self.directory / "host.json").read_text("utf-8")))
+        self.taken = taken or {}
+        self.bound: list[tuple[str, str, str, int]] = []
+
+    def __repr__(self) -> str:
+        return f"RecordedHost({self.directory.name!r})"
+
+    @property
+    def platform(self) -> str:
+        return self.facts["platform"]
+
+    @property
+    def is_synthetic(self) -> bool:
+        return (self.directory / "ORIGIN").read_text("utf-8").split()[0].lower() == "synthetic"
+
+    # --- files ---
+
+    def _path(self, path: str) -> str:
+        if any(path == denied or path.startswith(denied + "/") for denied in self.facts.get("denied", ())):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return f"{self.directory}/files{path}"
+
+    def read(self, path: str) -> bytes:
+        return super().read(self._path(path))
+
+    def list(self, path: str) -> list[str]:
+        return super().list(self._path(path))
+
+    def inode(self, path: str) -> int:
+        return super().inode(self._path(path))
+
+    def read_link(self, path: str) -> str:
+        return super().read_link(self._path(path))
+
+    def find_links(self, directory: str, targets: frozenset[str]) -> dict[str, str]:
+        return super().find_links(self._path(directory), targets)
+
+    def find_directory(self, top: str, inode: int) -> str | None:
+        found = super().find_directory(self._path(top), inode)
+        return None if found is None else found.removeprefix(self._path(""))
+
+    # --- names and numbers ---
+
+    @property
+    def ticks_per_second(self) -> int:
+        return 100
+
+    @property
+    def uid(self) -> int | None:
+        return self.facts.get("uid", 1000)
+
+    @property
+    def console_encoding(self) -> str:
+        return self.facts.get("console_encoding", "ascii")
+
+    def user_name(self, uid: int) -> str | None:
+        return self.facts.get("users", {}).get(str(uid))
+
+    def interface_name(self, index: int) -> str:
+        return self.facts.get("interfaces", {}).get(str(index), f"#{index}")
+
+    def network_identity(self, process: str) -> int:
+        return 1
+
+    def sysctl(self, name: str | tuple[int, ...]) -> bytes:
+        key = name if isinstance(name, str) else ".".join(map(str, name))
+        recorded = self.directory / "sysctl.json"
+        known = json.loads(recorded.read_text("utf-8")) if recorded.exists() else {}
+        if key not in known:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), key)
+        return _sysctl_bytes(known[key])
+
+    # --- the network ---
+
+    def within_network(self, function: Callable[[], T]) -> T:
+        return function()
+
+    def sock_diag(self, request: bytes) -> Iterator[bytes]:
+        raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
+
+    def bind(self, protocol: str, family: str, address: str, port: int) -> None:
+        self.bound.append((protocol, family, address, port))
+        number = self.taken.get((protocol, family, port))
+        if number is not None:
+            raise OSError(number, os.strerror(number))
+
+    # --- programs ---
+
+    def run(self, *command: str) -> bytes:
+        path = self.directory / "commands" / command_file(*command)
+        if not path.exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
+        return path.read_bytes()
+
+
+def command_file(program: str, *arguments: str) -> str:
+    """The file with a command's output: directories and .exe left out, what is no letter or digit as one hyphen."""
+    name = re.split(r"[/\\]", program)[-1].removesuffix(".exe")
+    return re.sub(r"[^a-z0-9]+", "-", " ".join((name, *arguments)).lower()).strip("-") + ".txt"
+
+
+def _sysctl_bytes(value: int | dict[str, str] | dict[str, list[int]]) -> bytes:
+    if isinstance(value, int):
+        return value.to_bytes(4, sys.byteorder, signed=True)
+    if "hex" in value:
+        return bytes.fromhex(cast("dict[str, str]", value)["hex"])
+    words = [0] * (65536 // 32)
+    for port in cast("dict[str, list[int]]", value)["ports"]:
+        words[port // 32] |= 1 << port % 32
+    return b"".join(word.to_bytes(4, sys.byteorder) for word in words)
