@@ -1,0 +1,227 @@
+"""How fast is "who listens?" on a busy host, next to everybody else who answers it?
+
+    python tests/benchmarks/bench_listen.py                                  # the table, in about five minutes
+    python tests/benchmarks/bench_listen.py --small                          # does the benchmark work? In seconds
+    python tests/benchmarks/bench_listen.py --update docs/benchmarks.md      # the table into the documentation
+
+Best as root: cgroups can be made then. All contenders must give the true answer each time, or the run fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from statistics import median
+
+from busy_host import BusyHost, Service
+from contenders import (
+    Contender,
+    Pairs,
+    Pids,
+    ask_first_question,
+    compiled_floor,
+    fresh_python,
+    portrange_itself,
+    rivals,
+)
+from host_plan import FIRST_PORT, Shape
+from measuring import Race, WrongAnswerError, timed
+from own_network import enter_own_network
+from report import US, Report, Row, Target, place, update
+
+#: Nobody's: the port before the first listener's.
+_FREE_PORT = FIRST_PORT - 1
+_NAME = "bench_listen"
+_FLOOR = "C floor"
+_SMALLER = "smaller host"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large a run is."""
+
+    shape: Shape
+    many_listeners: int
+    connections: tuple[int, int]
+    processes: tuple[int, int]
+    rounds: int
+    repeats: int
+
+
+_FULL = Scale(Shape(), many_listeners=200, connections=(0, 50_000), processes=(100, 1_000), rounds=9, repeats=20)
+_SMALL = Scale(
+    Shape(processes=20, descriptors=20, cgroups=8, listeners=4, connections=100),
+    many_listeners=8,
+    connections=(0, 200),
+    processes=(10, 20),
+    rounds=2,
+    repeats=2,
+)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run: how large, and who takes part."""
+
+    scale: Scale
+    us: Contender
+    others: list[Contender]
+    floor: Callable[[Service], tuple[float, Pids]]
+    #: What the reader of the figures has to know; filled while it runs.
+    notes: list[str]
+
+    def rows(self) -> Iterator[Row]:
+        yield from self._few_services()
+        yield from self._many_services()
+        yield from self._one_cgroup()
+        few, many = self.scale.connections
+        shapes = [replace(self.scale.shape, connections=number) for number in (few, many)]
+        yield self._growth(f"the owner, {few:,} → {many:,} connections", shapes, 1.3)
+        few, many = self.scale.processes
+        yield self._growth(
+            f"the owner, {few:,} → {many:,} processes", list(map(self._with_processes, (few, many))), 1.5
+        )
+
+    # --- questions, one after the other ---------------------------------------------------------------------------
+
+    def _few_services(self) -> Iterator[Row]:
+        """The usual host: most questions are asked here."""
+        with self._host(self.scale.shape) as host:
+            if host.why_no_cgroups:
+                self.notes.append(f"Every search is a full scan: no cgroups could be made ({host.why_no_cgroups}).")
+            yield self._who("nobody listens", _FREE_PORT, set(), [Target(rival.name, 500) for rival in self.others])
+            service = _middle(host)
+            owner = f"the owner, {host.cgroups} cgroups"
+            targets = _with_cgroups(host, Target("ss", 100), Target("psutil", 200), Target("lsof", 200))
+            yield self._who(owner, service.port, {service.pid}, targets)
+            yield self._first_question(f"{owner}, first question of a program", service)
+            yield self._new_program(f"{owner}, a new Python for it", service)
+            yield self._everyone(host, Target("ss", 5), Target("psutil", 10))
+
+    def _many_services(self) -> Iterator[Row]:
+        with self._host(replace(self.scale.shape, listeners=self.scale.many_listeners)) as host:
+            yield self._everyone(host, Target("ss", 1.2), Target("psutil", 2))
+
+    def _one_cgroup(self) -> Iterator[Row]:
+        """Every process has to be looked into."""
+        with self._host(replace(self.scale.shape, cgroups=0)) as host:
+            service = _middle(host)
+            targets = [Target(_FLOOR, 1.35, faster=False), Target("ss", 1)]
+            race = self._race_for_port(service.port, {service.pid}, repeats=3)
+            race.enter(_FLOOR, lambda: self.floor(service), repeats=3)
+            yield self._run(race, "the owner, one cgroup for all", targets)
+
+    def _growth(self, question: str, shapes: list[Shape], factor: float) -> Row:
+        """The owner in a small cgroup, on a small and on a big host, one after the other, each built twice."""
+        samples: dict[str, list[float]] = {}
+        for name, shape in [*zip((_SMALLER, US), shapes, strict=True)] * 2:
+            with self._host(shape) as host:
+                service = _middle(host)
+                race = Race({service.pid})
+                race.enter(US, timed(lambda port=service.port: self.us.who(port)), self.scale.repeats)
+                race.run(self.scale.rounds)
+                samples.setdefault(name, []).extend(race.samples[US])
+        medians = {name: median(times) for name, times in samples.items()}
+        return Row(question, medians, (Target(_SMALLER, factor, faster=False),), samples)
+
+    def _with_processes(self, number: int) -> Shape:
+        """As many processes in each cgroup, whatever their number."""
+        usual = self.scale.shape
+        return replace(usual, processes=number, cgroups=usual.cgroups * number // usual.processes)
+
+    # --- parts of them --------------------------------------------------------------------------------------------
+
+    def _who(self, question: str, port: int, expected: Pids, targets: list[Target]) -> Row:
+        return self._run(self._race_for_port(port, expected, self.scale.repeats), question, targets)
+
+    def _race_for_port(self, port: int, expected: Pids, repeats: int) -> Race:
+        race = Race(expected)
+        race.enter(US, timed(lambda: self.us.who(port)), repeats)
+        for rival in self.others:
+            race.enter(rival.name, timed(lambda rival=rival: rival.who(port)))
+        return race
+
+    def _everyone(self, host: BusyHost, *targets: Target) -> Row:
+        expected: Pairs = {(service.port, service.pid) for service in host.services}
+        race = Race(expected)
+        for contender in (self.us, *self.others):
+            race.enter(contender.name, timed(contender.everyone))
+        question = f"all listeners: {len(host.services)} sockets, {host.cgroups} cgroups"
+        return self._run(race, question, _with_cgroups(host, *targets))
+
+    def _first_question(self, question: str, service: Service) -> Row:
+        race = Race({service.pid})
+        race.enter(US, timed(lambda: ask_first_question(service.port)), self.scale.repeats)
+        return self._run(race, question, [])
+
+    def _new_program(self, question: str, service: Service) -> Row:
+        """What a shell script gets; ss and lsof are started for each question anyway."""
+        race = Race({service.pid})
+        with fresh_python() as ask:
+            race.enter(US, timed(lambda: ask(service.port)), 3)
+            for rival in self.others:
+                if rival.is_program:
+                    race.enter(rival.name, timed(lambda rival=rival: rival.who(service.port)))
+            return self._run(race, question, [])
+
+    def _run(self, race: Race, question: str, targets: list[Target]) -> Row:
+        race.run(self.scale.rounds)
+        return Row(question, race.medians(), tuple(targets), race.samples, race.answers)
+
+    def _host(self, shape: Shape) -> BusyHost:
+        print(
+            f"on a host with {', '.join(f'{value:,} {name}' for name, value in asdict(shape).items())} …",
+            file=sys.stderr,
+        )
+        return BusyHost(shape)
+
+
+def _middle(host: BusyHost) -> Service:
+    return host.services[len(host.services) // 2]
+
+
+def _with_cgroups(host: BusyHost, *targets: Target) -> list[Target]:
+    """Targets that mean something only where there are cgroups."""
+    return list(targets) if host.cgroups else []
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="How fast is 'who listens?' on a busy host?")
+    parser.add_argument("--small", action="store_true", help="a run of seconds that shows that the benchmark works")
+    parser.add_argument("--json", metavar="FILE", help="write all times in seconds to a file")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    parser.add_argument("--update", metavar="FILE", help="replace the table in a Markdown document")
+    arguments = parser.parse_args()
+    if arguments.update:
+        place(arguments.update, _NAME)  # a mistake there is better known now
+    enter_own_network()
+    others, left_out = rivals()
+    notes = [f"Left out: {reason}." for reason in left_out]
+    with compiled_floor() as floor:
+        bench = Bench(_SMALL if arguments.small else _FULL, portrange_itself(), others, floor, notes)
+        try:
+            rows = list(bench.rows())
+        except WrongAnswerError as error:
+            print(f"bench_listen: {error}", file=sys.stderr)
+            return 1
+    if arguments.small:
+        notes.append("A small run: it shows that the benchmark works, and nothing about speed.")
+    versions = {contender.name: contender.version for contender in (bench.us, *others)}
+    report = Report(rows, versions, notes, judged=not arguments.small)
+    print(report.markdown() if arguments.markdown else report.text())
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump(report.to_dict(), file, indent=1)
+    if arguments.update:
+        update(arguments.update, _NAME, report.markdown())
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

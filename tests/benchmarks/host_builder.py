@@ -1,0 +1,247 @@
+"""Builds a busy host and keeps it until standard input ends: the process behind `BusyHost`, a program of its own.
+
+    python -S host_builder.py SHAPE        the shape as JSON; answers with a line of JSON
+
+It stays small, because every worker is a fork of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from itertools import cycle
+
+from host_plan import CONNECTIONS_OF_A_PROXY, Job, Shape, plan
+
+_BACKLOG = 4_096
+#: Descriptors that a process needs for itself: standard streams, pipes, hubs.
+_SPARE_DESCRIPTORS = 100
+#: A worker that fails leaves another one waiting for its connection.
+_HUB_SECONDS = 60.0
+
+
+def build(shape: Shape) -> None:
+    """Make it, say on standard output what was made, wait for the end of standard input, take it down."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    _raise_descriptor_limit(max(shape.descriptors, 2 * min(shape.connections, CONNECTIONS_OF_A_PROXY)))
+    tree = _CgroupTree()
+    pids: list[int] = []
+    try:
+        tree.make(shape.cgroups)
+        jobs = plan(shape, len(tree.groups), ipv6=os.path.exists("/proc/net/if_inet6"))
+        if any(job.group == len(tree.groups) for job in jobs):
+            tree.add()
+        hubs = [_hub() for _ in range(shape.hubs)]
+        release, keep = os.pipe()
+        reports, report = os.pipe()
+        # A fork copies what was written to since: keep the collector from touching every object.
+        gc.disable()
+        gc.freeze()
+        for job in jobs:
+            pid = os.fork()
+            if pid == 0:
+                for descriptor in (keep, reports):
+                    os.close(descriptor)
+                _work(job, tree.groups, hubs, release, report)
+            pids.append(pid)
+        os.close(report)
+        services = list(_gather(reports, len(jobs)))
+        for hub in hubs:
+            hub.close()
+        print(
+            json.dumps(
+                {
+                    "services": sorted(services, key=lambda service: service[2]),
+                    "pids": pids,
+                    "cgroups": len(tree.groups),
+                    "why_no_cgroups": tree.why_none,
+                }
+            ),
+            flush=True,
+        )
+        sys.stdin.read()
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        for pid in pids:
+            os.waitpid(pid, 0)
+        tree.remove()
+
+
+def _raise_descriptor_limit(wanted: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _SPARE_DESCRIPTORS
+    if soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, max(hard, needed)))
+
+
+def _hub() -> socket.socket:
+    hub = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+    hub.settimeout(_HUB_SECONDS)
+    return hub
+
+
+def _gather(reports: int, workers: int) -> Iterator[tuple[str, str, int, int, int]]:
+    """The listeners, from one line each, until every worker said that it is ready."""
+    ready = 0
+    with open(reports, encoding="utf-8") as lines:
+        for line in lines:
+            report = json.loads(line)
+            if report == "ready":
+                ready += 1
+                if ready == workers:
+                    return
+            elif isinstance(report, str):
+                raise RuntimeError(f"a worker failed: {report}")
+            else:
+                yield tuple(report)
+    raise RuntimeError(f"{workers - ready} workers ended before they were ready")
+
+
+class _CgroupTree:
+    """A slice of this builder's own below the cgroup2 mount, with one service below it for each number."""
+
+    def __init__(self) -> None:
+        self.groups: list[str] = []
+        self.why_none = ""
+        self._top: str | None = None
+
+    def make(self, count: int) -> None:
+        """Make the services, or say in `why_none` why there can be none."""
+        if not count:
+            return
+        mount = _cgroup2_mount()
+        if mount is None:
+            self.why_none = "cgroup2 is not mounted"
+            return
+        top = f"{mount}/portrange-busy-{os.getpid()}.slice"
+        try:
+            os.mkdir(top)
+        except OSError as error:
+            self.why_none = f"{mount}: {error.strerror}"
+            return
+        self._top = top
+        for _ in range(count):
+            self.add()
+
+    def add(self) -> None:
+        group = f"{self._top}/busy-{len(self.groups)}.service"
+        os.mkdir(group)
+        self.groups.append(group)
+
+    def remove(self) -> None:
+        for directory in (*self.groups, *filter(None, (self._top,))):
+            _remove_group(directory)
+
+
+def _remove_group(directory: str) -> None:
+    # A process that was reaped may still be counted for a moment.
+    for _ in range(100):
+        try:
+            return os.rmdir(directory)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            time.sleep(0.05)
+    raise RuntimeError(f"{directory} is still in use")
+
+
+def _cgroup2_mount() -> str | None:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            before, _, after = line.partition(" - ")
+            if after.startswith("cgroup2 "):
+                return before.split(" ")[4]
+    return None
+
+
+# --- a worker's process ----------------------------------------------------------------------------------------
+
+
+def _work(job: Job, groups: list[str], hubs: list[socket.socket], release: int, report: int) -> None:
+    """Become what the job says, report it, and stay until the builder is gone. Never returns."""
+    try:
+        kept = _become(job, groups, hubs, report)
+        os.write(report, b'"ready"\n')
+        os.close(report)
+        os.read(release, 1)
+        del kept
+    except BaseException as error:  # noqa: BLE001 - nothing may get back into the builder's code
+        os.write(report, (json.dumps(str(error)) + "\n").encode())
+    finally:
+        os._exit(0)
+
+
+def _become(job: Job, groups: list[str], hubs: list[socket.socket], report: int) -> list[socket.socket]:
+    null = os.open("/dev/null", os.O_RDWR)
+    for stream in (0, 1):
+        os.dup2(null, stream)
+    if job.group is not None:
+        # Before any socket is made: a socket stays with the cgroup in which it was made.
+        with open(f"{groups[job.group]}/cgroup.procs", "w", encoding="ascii") as file:
+            file.write("0\n")
+    kept: list[socket.socket] = []
+    for protocol, address, port in job.services:
+        listener = _listen(protocol, address, port)
+        kept.append(listener)
+        service = (protocol, address, port, os.getpid(), os.fstat(listener.fileno()).st_ino)
+        os.write(report, (json.dumps(service) + "\n").encode())
+    kept += _connect(hubs[job.hub], job.connections)
+    for hub in hubs:
+        hub.close()
+    _fill(job.descriptors, null)
+    return kept
+
+
+def _listen(protocol: str, address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM)
+    made.bind((address, port))
+    if protocol == "tcp":
+        made.listen()
+    return made
+
+
+def _connect(hub: socket.socket, count: int) -> list[socket.socket]:
+    """As many connections to the hub, and as many ends of somebody's connections to it."""
+    ends: list[socket.socket] = []
+    for _ in range(count):
+        client = socket.create_connection(hub.getsockname())
+        server, _ = hub.accept()
+        for end in (client, server):
+            # Closing resets the connection: nothing is left in TIME_WAIT for the next measurement to find.
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        ends += (client, server)
+    return ends
+
+
+def _fill(descriptors: int, null: int) -> None:
+    """Open files, pipes and Unix sockets until there are this many descriptors in all."""
+    # Listing opens a descriptor of its own, and the pipe for reports is about to be closed.
+    missing = descriptors - (len(os.listdir("/proc/self/fd")) - 2)
+    for kind in cycle(("null", "file", "pipe", "unix")):
+        if missing <= 0:
+            return
+        if kind == "pipe" and missing >= 2:
+            os.pipe()
+            missing -= 2
+        elif kind == "unix" and missing >= 2:
+            for end in socket.socketpair():
+                end.detach()
+            missing -= 2
+        else:
+            os.open(__file__, os.O_RDONLY) if kind == "file" else os.dup(null)
+            missing -= 1
+
+
+if __name__ == "__main__":
+    build(Shape(**json.loads(sys.argv[1])))

@@ -1,0 +1,62 @@
+"""Times of several contenders, in rounds: whatever else the machine does falls on all of them alike."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+#: What answers a question: its own seconds, and the answer.
+Timed = Callable[[], tuple[float, Any]]
+
+
+def timed(ask: Callable[[], T]) -> Callable[[], tuple[float, T]]:
+    def ask_by_the_clock() -> tuple[float, T]:
+        before = time.perf_counter()
+        answer = ask()
+        return time.perf_counter() - before, answer
+
+    return ask_by_the_clock
+
+
+class WrongAnswerError(Exception):
+    """A contender answered something else than is true: its time means nothing."""
+
+
+@dataclass
+class Race:
+    """One question to several contenders.
+
+    `repeats` says how often one is asked in each round: short answers often, for a steady median.
+    """
+
+    expected: Any
+    contenders: dict[str, Timed] = field(default_factory=dict)
+    repeats: dict[str, int] = field(default_factory=dict)
+    samples: dict[str, list[float]] = field(default_factory=dict)
+    answers: dict[str, Any] = field(default_factory=dict)
+
+    def enter(self, name: str, ask: Timed, repeats: int = 1) -> None:
+        self.contenders[name] = ask
+        self.repeats[name] = repeats
+
+    def run(self, rounds: int) -> None:
+        names = list(self.contenders)
+        for number in range(rounds):
+            # Nobody always comes after the same other, which leaves caches in its own state.
+            random.Random(number).shuffle(names)
+            for name in names:
+                for _ in range(self.repeats[name]):
+                    seconds, answer = self.contenders[name]()
+                    if answer != self.expected:
+                        raise WrongAnswerError(f"{name} answered {answer}, expected {self.expected}")
+                    self.samples.setdefault(name, []).append(seconds)
+                    self.answers[name] = answer
+
+    def medians(self) -> dict[str, float]:
+        return {name: median(self.samples[name]) for name in self.contenders}

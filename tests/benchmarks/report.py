@@ -1,0 +1,169 @@
+"""What a benchmark found, as a table for people, for the documentation and as numbers."""
+# ruff: noqa: RUF001, RUF002 - the sign of multiplication is meant
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+US = "portrange"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be reached against one contender.
+
+    `faster`: it takes at least `factor` times as long as we do. Otherwise a limit: we take at most `factor` times as
+    long as it does.
+    """
+
+    against: str
+    factor: float
+    faster: bool = True
+
+    def __str__(self) -> str:
+        return f"{'≥' if self.faster else '≤'} {self.factor:g}×"
+
+    def reached(self, medians: dict[str, float]) -> float:
+        slower, quicker = (self.against, US) if self.faster else (US, self.against)
+        return medians[slower] / medians[quicker]
+
+    def is_met(self, medians: dict[str, float]) -> bool:
+        reached = self.reached(medians)
+        return reached >= self.factor if self.faster else reached <= self.factor
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question: the medians in seconds, and the targets; those against somebody absent do not count."""
+
+    question: str
+    medians: dict[str, float]
+    targets: tuple[Target, ...] = ()
+    samples: dict[str, list[float]] = field(default_factory=dict)
+    answers: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def judged(self) -> list[Target]:
+        return [target for target in self.targets if target.against in self.medians]
+
+    def wanted(self) -> str:
+        """The targets in words, equal ones together: "≥ 100× ss; ≥ 200× psutil, lsof"."""
+        against: dict[str, list[str]] = {}
+        for target in self.judged:
+            against.setdefault(str(target), []).append(target.against)
+        return "; ".join(f"{factor} {', '.join(names)}" for factor, names in against.items())
+
+    def verdict(self) -> str:
+        """Whether all is met, with the ratios that were missed and those that the columns do not show."""
+        if not self.judged:
+            return ""
+        missed = [target for target in self.judged if not target.is_met(self.medians)]
+        shown = [target for target in self.judged if target in missed or not target.faster]
+        ratios = ", ".join(f"{ratio(target.reached(self.medians))} {target.against}" for target in shown)
+        return ("no" if missed else "yes") + (f": {ratios}" if ratios else "")
+
+
+@dataclass(frozen=True)
+class Report:
+    """All questions of one run. `judged` is False for a run that is too small to say anything about speed."""
+
+    rows: list[Row]
+    versions: dict[str, str]
+    notes: list[str]
+    judged: bool = True
+
+    def cells(self) -> list[list[str]]:
+        """The table: a heading, then a line for each question."""
+        others = list(dict.fromkeys(name for row in self.rows for name in row.medians if name != US))
+        table = [["question", US, *others, "target", "met"]]
+        for row in self.rows:
+            times = [_time(row, name) for name in others]
+            verdict = row.verdict() if self.judged else ""
+            table.append([row.question, duration(row.medians[US]), *times, row.wanted(), verdict])
+        return table
+
+    def text(self) -> str:
+        table = self.cells()
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table
+        ]
+        return "\n".join([*lines, "", *self._remarks()])
+
+    def markdown(self) -> str:
+        heading, *lines = (f"| {' | '.join(line)} |" for line in self.cells())
+        rule = "|---" * len(self.cells()[0]) + "|"
+        return "\n".join([heading, rule, *lines, "", *(f"- {remark}" for remark in self._remarks())])
+
+    def to_dict(self) -> dict[str, Any]:
+        rows = [
+            {
+                **asdict(row),
+                "targets": [{**asdict(one), "met": one.is_met(row.medians)} for one in row.judged],
+                "answers": {name: sorted(answer) for name, answer in row.answers.items()},
+            }
+            for row in self.rows
+        ]
+        return {"machine": machine(), "versions": self.versions, "notes": self.notes, "rows": rows}
+
+    def _remarks(self) -> list[str]:
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        return [f"Machine: {machine()}.", f"Compared: {versions}.", *self.notes]
+
+
+def _time(row: Row, name: str) -> str:
+    """A contender's time, with how many times ours it is. What sets a limit is no rival: its time alone."""
+    if name not in row.medians:
+        return ""
+    time = duration(row.medians[name])
+    is_limit = any(target.against == name and not target.faster for target in row.targets)
+    return time if is_limit else f"{time} ({ratio(row.medians[name] / row.medians[US])})"
+
+
+def duration(seconds: float) -> str:
+    """In milliseconds, such as "0.234 ms" or "1,500 ms"."""
+    milliseconds = seconds * 1000
+    return f"{milliseconds:,.0f} ms" if milliseconds >= 100 else f"{milliseconds:.3g} ms"
+
+
+def ratio(value: float) -> str:
+    """Such as "1.23×" or "1,234×"."""
+    return f"{value:,.0f}×" if value >= 10 else f"{value:.2f}×"
+
+
+def machine() -> str:
+    """What the figures belong to, in a few words."""
+    kernel = re.match(r"[\d.]+", platform.release())
+    cpu, virtual = "", False
+    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            name, _, value = line.partition(":")
+            cpu = cpu or (value.strip() if name.strip() in ("model name", "Model") else "")
+            virtual = virtual or (name.strip() == "flags" and "hypervisor" in value.split())
+    kind = "a virtual machine" if virtual else "no virtual machine that shows"
+    return (
+        f"{os.cpu_count()} cores ({cpu or platform.machine()}), {kind}, Linux {kernel[0] if kernel else '?'}, "
+        f"{platform.python_implementation()} {platform.python_version()}"
+    )
+
+
+def place(path: str, name: str) -> tuple[str, str]:
+    """A document before and after the table of benchmark `name`, with the two comments that mark it."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    with open(path, encoding="utf-8") as file:
+        before, found, rest = file.read().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise SystemExit(f"{path}: put the comments {begin} and {end} where the table belongs")
+    return before + begin, end + after
+
+
+def update(path: str, name: str, table: str) -> None:
+    """Replace the table of benchmark `name` in a document."""
+    before, after = place(path, name)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"{before}\n{table}\n{after}")
