@@ -63,8 +63,8 @@ def _registered(info: PortInfo) -> str:
 
 _WITHOUT_SERVICE = {
     Assignment.ASSIGNED: "assigned without a service name",
-    Assignment.RESERVED: "reserved: not given to anybody",
-    Assignment.UNASSIGNED: "unassigned: free to be requested",
+    Assignment.RESERVED: "reserved, given to nobody",
+    Assignment.UNASSIGNED: "unassigned",
     Assignment.DYNAMIC: "never assigned to anybody, for temporary use",
 }
 
@@ -111,10 +111,11 @@ def _ephemeral(info: PortInfo) -> str:
         return "unknown if ephemeral"
     around = _pools(info)
     if info.ephemeral:
-        return f"ephemeral: handed out automatically ({_listed(around)})"
+        return f"ephemeral: handed out automatically ({_described(info, around)})"
     if around:
-        return f"not ephemeral: set aside{_source(info, 'reserved')} from the pool ({_listed(around)})"
-    return f"not ephemeral (the pool is {_listed(info.settings.pools or ())})"
+        return f"not ephemeral: set aside{_source(info, 'reserved')} from the pool ({_described(info, around)})"
+    elsewhere = _described(info, info.settings.pools or ())
+    return f"not ephemeral (the pool is {elsewhere})" if elsewhere else "not ephemeral"
 
 
 def _pools(info: PortInfo) -> list[EphemeralRange]:
@@ -122,9 +123,22 @@ def _pools(info: PortInfo) -> list[EphemeralRange]:
     return [pool for pool in info.settings.pools or () if pool.first <= info.number <= pool.last]
 
 
-def _listed(pools: Iterable[EphemeralRange]) -> str:
-    """Bounds, size and source of pools; those of several transports are often the same."""
-    return ", ".join(dict.fromkeys(f"{pool.first}-{pool.last}, {len(pool):,} ports; {pool.source}" for pool in pools))
+def _described(info: PortInfo, pools: Iterable[EphemeralRange]) -> str:
+    """Bounds, size and source of pools; those that are the same for several transports together."""
+    alike: dict[tuple[int, int, int], list[EphemeralRange]] = {}
+    for pool in pools:
+        alike.setdefault((pool.first, pool.last, len(pool)), []).append(pool)
+    return "; ".join(
+        f"{first}-{last}, {size:,} ports{_whose(info, same)}; {', '.join(dict.fromkeys(pool.source for pool in same))}"
+        for (first, last, size), same in alike.items()
+    )
+
+
+def _whose(info: PortInfo, pools: list[EphemeralRange]) -> str:
+    """Which transports have a pool; nothing where all have the same."""
+    if len(pools) == len(info.settings.pools or ()):
+        return ""
+    return f" for {', '.join(f'{pool.protocol} over {pool.family}' for pool in pools)}"
 
 
 def _span(spans: Spans | None, port: int) -> str:
@@ -134,7 +148,7 @@ def _span(spans: Spans | None, port: int) -> str:
 
 
 def _source(info: PortInfo, fact: str, opening: str = " (") -> str:
-    source = info.settings.source(fact)
+    source = ", ".join(source for name, source in info.settings.sources if name == fact)
     closing = ")" if opening.endswith("(") else ""
     return f"{opening}{source}{closing}" if source else ""
 

@@ -131,7 +131,7 @@ def _registered(record: Record) -> Risk:
 
 
 def _source(settings: PortSettings, fact: str) -> str:
-    source = settings.source(fact)
+    source = ", ".join(source for name, source in settings.sources if name == fact)
     return f" ({source})" if source else ""
 
 
