@@ -32,6 +32,13 @@ def of_transport(said, transport):
     return [one for one in said if (transport in one.protocols if transport else not one.protocols)]
 
 
+def state_of(text):
+    """What a row without a name says of its port."""
+    if "any private" in text.lower():
+        return Assignment.ASSIGNED
+    return Assignment.RESERVED if "reserved" in text.lower() else Assignment.UNASSIGNED
+
+
 # --- against IANA's file -------------------------------------------------------------------------------------------
 
 
@@ -99,7 +106,8 @@ def test_what_is_said_without_a_name_is_said_for_the_same_transports(listed, tra
         ]
         have = of_transport(registry().at(port).unnamed, transport)
         assert [(entry.description, (entry.first, entry.last)) for entry in have] == [row[:2] for row in expected], port
-        for entry, (_, _, remark, notes) in zip(have, expected, strict=True):
+        for entry, (text, _, remark, notes) in zip(have, expected, strict=True):
+            assert entry.assignment is state_of(text)
             assert remark in entry.note
             assert notes in entry.note
 
@@ -109,12 +117,12 @@ def test_every_assignment_follows_from_the_rows(listed):
     counted = dict.fromkeys(Assignment, 0)
     for port in range(65536):
         rows = [row for transport in TRANSPORTS for row in listed[port, transport]]
-        texts = [text.lower() for name, text, *_ in rows if not name]
+        said = {state_of(text) for name, text, *_ in rows if not name}
         if port >= 49152:
             expected = Assignment.DYNAMIC
-        elif any(name for name, *_ in rows) or any("any private" in text for text in texts):
+        elif any(name for name, *_ in rows) or Assignment.ASSIGNED in said:
             expected = Assignment.ASSIGNED
-        elif any("reserved" in text for text in texts):
+        elif Assignment.RESERVED in said:
             expected = Assignment.RESERVED
         else:
             expected = Assignment.UNASSIGNED
