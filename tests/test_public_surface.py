@@ -17,6 +17,7 @@ SIGNATURES = {
     "ephemeral_range": "(*, protocol, family, host)",
     "who_listens": "(port, *, protocol, exhaustive, host)",
     "listeners": "(*, protocol, exhaustive, namespaces, host)",
+    "services": "(name)",
     "why_busy": "(port, *, protocol, address, host)",
 }
 

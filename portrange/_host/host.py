@@ -19,6 +19,10 @@ T = TypeVar("T")
 
 #: Files of procfs do not tell their size; most are far shorter than this.
 _BLOCK = 1 << 16
+#: Enough for nearly every setting, and for a list of all other ports: 32,768 numbers with their commas.
+_SYSCTL_SIZES = (1 << 12, 1 << 18)
+#: The longest thing that may not have fitted: a range with its comma.
+_SYSCTL_ITEM = 12
 _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 _COMMAND_SECONDS = 10
 
@@ -105,8 +109,13 @@ class Host:
             os.close(descriptor)
 
     def read_sysctl(self, name: str) -> bytes:
-        """A file below ``/proc/sys/net``, which shows the network namespace of whoever opens it."""
-        return self.within_network(lambda: self.read(f"{self.procfs}/sys/net/{name}"))
+        """A file below ``/proc/sys/net``, which shows the network namespace of whoever opens it.
+
+        Such a file gives everything to the first read, and what did not fit into the buffer to none
+        (proc_do_large_bitmap, kernel/sysctl.c).
+        """
+        path = f"{self.procfs}/sys/net/{name}"
+        return _read_once(path) if self.network is None else self.within_network(lambda: _read_once(path))
 
     def list(self, path: str) -> list[str]:
         """The names in a directory."""
@@ -276,6 +285,19 @@ class Host:
             complaint = (done.stderr or done.stdout).decode("utf-8", "replace").strip().partition("\n")[0]
             raise OSError(f"exit status {done.returncode}: {complaint}")
         return done.stdout
+
+
+def _read_once(path: str) -> bytes:
+    content = b""
+    for size in _SYSCTL_SIZES:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            content = os.read(descriptor, size)
+        finally:
+            os.close(descriptor)
+        if len(content) + _SYSCTL_ITEM <= size:
+            break
+    return content
 
 
 def _attempt(read: Callable[[], object]) -> tuple[object, PortrangeError | OSError | None]:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .._host import Host
 
 _WILDCARDS = {"ipv4": "0.0.0.0", "ipv6": "::"}  # noqa: S104 - what a server would bind
-#: Families that this machine, or this kernel, does not have.
-_ABSENT = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT)
+#: Families and transports that this machine does not have; not every system knows every number.
+_ABSENT = [getattr(errno, name, None) for name in ("EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT")]
 #: Winsock says WSAEACCES where Unix says EACCES, and WSAEADDRINUSE for EADDRINUSE; Python maps the first only.
 _REFUSED = (errno.EACCES, errno.EPERM, 10013)
 _NOT_LOCAL = (errno.EADDRNOTAVAIL, 10049)

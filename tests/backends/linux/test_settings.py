@@ -181,3 +181,20 @@ def test_freezing_leaves_the_host_itself_alone():
     host.files[RANGE] = "50000 50001"
     assert portrange.ephemeral_range(host=host).first == 50000
     assert frozen.frozen() is frozen
+
+
+def test_a_list_that_is_longer_than_a_buffer_is_read_whole(tmp_path):
+    """A file stands in for the kernel's list of all odd ports; tests/live has the real one."""
+    odd = range(1, 65536, 2)
+    directory = tmp_path / "sys" / "net" / "ipv4"
+    directory.mkdir(parents=True)
+    (directory / "ip_local_reserved_ports").write_text(",".join(map(str, odd)) + "\n")
+    (directory / "ip_local_port_range").write_text("1 65535")
+
+    class Mounted(Host):
+        def within_network(self, function):
+            return function()
+
+    pool = portrange.ephemeral_range(host=Mounted(str(tmp_path)))
+    assert len(pool.reserved) == len(odd)
+    assert len(pool) == 32767
