@@ -36,6 +36,7 @@ class _Facts(TypedDict, total=False):
     users: dict[str, str]
     interfaces: dict[str, str]
     console_encoding: str
+    is_v6only: bool
     #: Paths below which everything may not be read (EACCES).
     denied: list[str]
 
@@ -76,6 +77,9 @@ class RecordedHost(Host):
     def read(self, path: str) -> bytes:
         return super().read(self._path(path))
 
+    def read_sysctl(self, name: str) -> bytes:
+        return self.read(f"{self.procfs}/sys/net/{name}")
+
     def list(self, path: str) -> list[str]:
         return super().list(self._path(path))
 
@@ -111,6 +115,10 @@ class RecordedHost(Host):
 
     def interface_name(self, index: int) -> str:
         return self.facts.get("interfaces", {}).get(str(index), f"#{index}")
+
+    @property
+    def is_v6only(self) -> bool:
+        return self.facts.get("is_v6only", False)
 
     def network_identity(self, process: str) -> int:
         return 1

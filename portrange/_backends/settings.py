@@ -59,12 +59,15 @@ def always(value: T, source: str = "") -> Reader[T]:
     return lambda _host, _protocol, _family: Found(value, source)
 
 
-def bounds(one: int, other: int, source: str) -> Bounds:
-    """A pool between two ports, whichever is the lower: some systems count down from the higher to the lower."""
+def bounds(one: int, other: int, source: str, text: str | None = None) -> Bounds:
+    """A pool between two ports, whichever is the lower: some systems count down from the higher to the lower.
+
+    `text` is what the numbers were found in, for the error.
+    """
     first, last = sorted((one, other))
     if first > 0 and last <= HIGHEST_PORT:
         return Bounds(first, last)
-    raise ParseError(source, f"ports from 1 to {HIGHEST_PORT}", f"{one} and {other}")
+    raise ParseError(source, f"ports from 1 to {HIGHEST_PORT}", f"{one} and {other}" if text is None else text)
 
 
 def below(first_free: int) -> Spans:

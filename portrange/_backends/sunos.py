@@ -37,7 +37,9 @@ def parse_properties(text: str, source: str) -> dict[str, str]:
     properties: dict[str, str] = {}
     for line in text.splitlines():
         name, colon, value = line.partition(":")
-        if not colon and line.strip():
+        if not line.strip():
+            continue
+        if not colon:
             raise ParseError(source, "lines of a property, a colon and its value", line)
         properties[name.strip().replace("-", "_")] = value.strip()
     return properties

@@ -21,7 +21,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._answers.span import Span, Spans, merge
-from .._errors import ParseError
+from .._errors import ParseError, SourceError
 from .portable.backend import PortableBackend
 from .portable.view import WHOLE_TABLE
 from .settings import BY_PROTOCOL_AND_FAMILY, HIGHEST_PORT, Bounds, Found, SettingsReader, always, bounds, found_in
@@ -50,7 +50,7 @@ def parse_dynamic_ports(text: str, source: str) -> Bounds:
     numbers = [int(number) for number in _AFTER_COLON.findall(text) if len(number) <= 5]
     if len(numbers) != 2 or numbers[1] < 1:
         raise ParseError(source, "a first port and a number of ports, each after a colon", text)
-    return bounds(numbers[0], numbers[0] + numbers[1] - 1, source)
+    return bounds(numbers[0], numbers[0] + numbers[1] - 1, source, text)
 
 
 def parse_exclusions(text: str, source: str) -> Exclusions:
@@ -77,13 +77,18 @@ def parse_exclusions(text: str, source: str) -> Exclusions:
 
 
 def _netsh(host: Host, *arguments: str) -> str:
-    """What netsh prints. Its full path, because Windows would look for it in the working directory first."""
+    """What netsh prints. Its full path, because Windows would look for it in the working directory first.
+
+    Under Wine it prints nothing at all, which is no answer.
+    """
     program = os.environ.get("SYSTEMROOT", r"C:\Windows") + r"\System32\netsh.exe"
     printed = host.once(("run", *arguments), lambda: host.run(program, *arguments))
     try:
         text = printed.decode(host.console_encoding, "replace")
     except LookupError:
         text = printed.decode("ascii", "replace")  # the numbers are what counts
+    if not text.strip():
+        raise SourceError(" ".join(("netsh", *arguments)), "printed nothing; is this Wine?")
     return text.removeprefix("\ufeff")
 
 

@@ -67,7 +67,7 @@ def parse_unprivileged_start(text: str, source: str) -> int:
     1024
     """
     number = text.strip()
-    if number.isascii() and number.isdigit() and int(number) <= HIGHEST_PORT + 1:
+    if number.isascii() and number.isdigit() and len(number) <= 5 and int(number) <= HIGHEST_PORT + 1:
         return int(number)
     raise ParseError(source, "one number from 0 to 65536", text)
 

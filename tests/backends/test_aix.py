@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+from recorded import RecordedHost
+
+from portrange import ParseError, Span, classify, ephemeral_range
+from portrange._backends.aix import parse_tunable
+
+
+def test_the_pool_stands_in_two_tunables_of_each_protocol():
+    host = RecordedHost("aix-7.2-oracle")
+    tcp, udp = ephemeral_range(host=host), ephemeral_range(protocol="udp", host=host)
+    assert (tcp.first, tcp.last, udp.first, udp.last) == (9000, 65500, 10000, 65000)
+    assert tcp.source == "no -o tcp_ephemeral_low -o tcp_ephemeral_high"
+
+
+def test_the_defaults():
+    info = classify(40000, host=RecordedHost("aix-7.2"))
+    assert (info.ephemeral, info.excluded, info.privileged) == (True, False, False)
+    assert info.settings.privileged == (Span(1, 1023),)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "tcp_ephemeral_low = \n", "tcp_ephemeral_low = n/a\n", "my_tcp_ephemeral_low = 1\n"]
+)
+def test_a_tunable_that_is_missing_is_an_error(text):
+    with pytest.raises(ParseError) as caught:
+        parse_tunable(text, "tcp_ephemeral_low", "no -a")
+    assert caught.value.source == "no -a"

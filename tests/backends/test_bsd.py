@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+from recorded import RecordedHost
+
+from portrange import Span, classify, ephemeral_range
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "last", "source"),
+    [
+        ("freebsd-13.0", 10000, 65535, "sysctl net.inet.ip.portrange.first, net.inet.ip.portrange.last"),
+        ("freebsd-13.0-web", 20000, 21999, "sysctl net.inet.ip.portrange.first, net.inet.ip.portrange.last"),
+        ("dragonfly-6.4", 1024, 5000, "sysctl net.inet.ip.portrange.first, net.inet.ip.portrange.last"),
+        ("openbsd-7.6", 1024, 49151, "sysctl net.inet.ip.portfirst, net.inet.ip.portlast"),
+        ("netbsd-10.0", 49152, 65535, "sysctl net.inet.ip.anonportmin, net.inet.ip.anonportmax"),
+    ],
+)
+def test_where_each_keeps_its_pool(name, first, last, source):
+    pool = ephemeral_range(host=RecordedHost(name))
+    assert (pool.first, pool.last, pool.source, pool.assumed) == (first, last, source, False)
+
+
+def test_freebsd_lets_the_administrator_move_the_privileged_ports():
+    assert classify(80, host=RecordedHost("freebsd-13.0")).privileged is True
+    assert classify(80, host=RecordedHost("freebsd-13.0-web")).privileged is False
+
+
+def test_openbsd_never_picks_bad_ports_which_differ_by_protocol():
+    host = RecordedHost("openbsd-7.6")
+    tcp, udp = ephemeral_range(host=host), ephemeral_range(protocol="udp", host=host)
+    assert (587 in tcp, 3784 in tcp, 3784 in udp, 6005 in tcp, 6005 in udp) == (False, True, False, False, True)
+    assert len(tcp) == 49151 - 1024 + 1 - 12
+    assert classify(6005, host=host).reserved is True
+
+
+def test_openbsd_keeps_further_ports_for_the_superuser():
+    settings = classify(2049, host=RecordedHost("openbsd-7.6")).settings
+    assert settings.privileged == (Span(1, 1023), Span(2049, 2049))
+
+
+def test_what_openbsd_does_not_tell_is_unknown():
+    info = classify(2049, host=RecordedHost("openbsd-7.6-pledged"))
+    assert (info.privileged, info.reserved, info.ephemeral) == (None, None, None)
+    assert [reason.partition(":")[0] for reason in info.settings.unread] == [
+        "sysctl net.inet.tcp.baddynamic",
+        "sysctl net.inet.udp.baddynamic",
+        "sysctl net.inet.tcp.rootonly",
+        "sysctl net.inet.udp.rootonly",
+    ]
+    pool = ephemeral_range(host=RecordedHost("openbsd-7.6-pledged"))
+    assert (pool.first, pool.last, pool.assumed) == (1024, 49151, True)
+
+
+def test_netbsd_has_a_pool_of_its_own_for_ipv6():
+    host = RecordedHost("netbsd-10.0-split")
+    pool = ephemeral_range(family="ipv6", host=host)
+    assert (pool.first, pool.last) == (20000, 29999)
+    assert pool.source == "sysctl net.inet6.ip6.anonportmin, net.inet6.ip6.anonportmax"
+    assert (classify(25000, host=host).ephemeral, classify(50000, host=host).ephemeral) == (True, True)
+    assert classify(40000, host=host).ephemeral is False
+
+
+def test_freebsd_picks_ports_for_sctp_too():
+    assert ephemeral_range(protocol="sctp", host=RecordedHost("freebsd-13.0")).first == 10000

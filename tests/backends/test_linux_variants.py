@@ -1,0 +1,63 @@
+"""Linux where it is not quite Linux: what each recorded machine tells."""
+
+from __future__ import annotations
+
+import pytest
+from recorded import RecordedHost
+
+from portrange import ParseError, PortrangeError, Span, classify, ephemeral_range, who_listens
+
+FILE = "/proc/sys/net/ipv4/ip_local_port_range"
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "last", "source", "assumed"),
+    [
+        ("linux-6.18", 32768, 60999, FILE, False),
+        ("linux-6.18-reserved", 1500, 40000, FILE, False),
+        ("linux-3.10-old", 32768, 61000, FILE, False),
+        ("linux-6.18-no-reserved", 32768, 60999, FILE, True),
+        ("linux-6.18-denied", 32768, 60999, "documented default", True),
+        ("linux-5.10-android", 32768, 60999, "documented default", True),
+        ("linux-4.4-gvisor", 16000, 65535, FILE, True),
+        ("linux-5.15-wsl2-mirrored", 44620, 48715, FILE, False),
+        # The sockets of WSL 1 are those of Windows.
+        ("linux-4.4-wsl1", 49152, 65535, "documented default", True),
+    ],
+)
+def test_the_pool(name, first, last, source, assumed):
+    pool = ephemeral_range(host=RecordedHost(name))
+    assert (pool.first, pool.last, pool.source, pool.assumed) == (first, last, source, assumed)
+
+
+def test_reserved_ports_are_not_handed_out():
+    host = RecordedHost("linux-6.18-reserved")
+    pool = ephemeral_range(host=host)
+    assert pool.reserved == (Span(8080, 8080), Span(9148, 9150), Span(33000, 33009))
+    assert len(pool) == 38501 - 14
+    info = classify(8080, host=host)
+    assert (info.ephemeral, info.reserved, info.privileged) == (False, True, False)
+    assert classify(79, host=host).privileged is True
+
+
+def test_an_old_kernel_does_not_tell_its_privileged_ports():
+    info = classify(80, host=RecordedHost("linux-3.10-old"))
+    assert info.privileged is None
+    assert len(info.settings.unread) == 1
+    assert "ip_unprivileged_port_start" in info.settings.unread[0]
+
+
+def test_garbled_files_are_named():
+    host = RecordedHost("linux-6.18-garbled")
+    with pytest.raises(ParseError) as caught:
+        ephemeral_range(host=host)
+    assert caught.value.source == FILE
+    settings = classify(80, host=host).settings
+    assert (settings.pools, settings.reserved, settings.privileged) == (None, None, None)
+    assert len(settings.unread) == 3
+
+
+@pytest.mark.parametrize("name", ["linux-4.4-wsl1", "linux-5.10-android"])
+def test_where_sockets_cannot_be_listed_nobody_is_not_the_answer(name):
+    with pytest.raises(PortrangeError):
+        who_listens(8080, host=RecordedHost(name))

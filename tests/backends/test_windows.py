@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import pytest
+from recorded import RecordedHost
+
+from portrange import ParseError, Span, classify, ephemeral_range
+from portrange._backends.windows import Exclusions, parse_dynamic_ports, parse_exclusions
+
+LANGUAGES = ["", "-de", "-es", "-fr", "-ja"]
+HEAD = "Start Port    End Port\n----------    --------\n"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_pool_is_read_in_every_language(language):
+    pool = ephemeral_range(host=RecordedHost(f"win32-10.0{language}"))
+    assert (pool.first, pool.last, pool.assumed) == (49152, 65535, False)
+    assert pool.source == "netsh int ipv4 show dynamicport tcp"
+
+
+@pytest.mark.parametrize("language", [*LANGUAGES, "-zh"])
+def test_exclusions_are_read_in_every_language(language):
+    info = classify(5357, host=RecordedHost(f"win32-10.0{language}"))
+    assert (info.excluded, info.reserved, info.settings.unread) == (True, False, ())
+
+
+def test_hyper_v_moves_the_pool_down():
+    pool = ephemeral_range(host=RecordedHost("win32-10.0-zh"))
+    assert (pool.first, pool.last) == (1024, 15000)
+
+
+def test_each_protocol_and_family_has_its_own_pool():
+    host = RecordedHost("win32-10.0-split")
+    pools = {
+        (protocol, family): ephemeral_range(protocol=protocol, family=family, host=host)
+        for protocol in ("tcp", "udp")
+        for family in ("ipv4", "ipv6")
+    }
+    assert {key: (pool.first, pool.last) for key, pool in pools.items()} == {
+        ("tcp", "ipv4"): (1024, 65534),
+        ("tcp", "ipv6"): (10000, 10999),
+        ("udp", "ipv4"): (49152, 65535),
+        ("udp", "ipv6"): (20000, 20254),
+    }
+    assert len({pool.source for pool in pools.values()}) == 4
+    assert len(classify(1, host=host).settings.pools or ()) == 4
+
+
+def test_administered_exclusions_may_be_bound_and_the_others_not():
+    host = RecordedHost("win32-10.0")
+    administered, runtime = classify(50000, host=host), classify(49671, host=host)
+    assert (administered.reserved, administered.excluded) == (True, False)
+    assert (runtime.reserved, runtime.excluded) == (False, True)
+
+
+def test_neither_kind_of_exclusion_is_handed_out():
+    pool = ephemeral_range(host=RecordedHost("win32-10.0"))
+    assert (50000 in pool, 49671 in pool, 49152 in pool) == (False, False, True)
+    assert len(pool) == 16384 - 100 - 60 - 100
+
+
+def test_no_port_needs_a_privilege():
+    assert classify(80, host=RecordedHost("win32-10.0")).privileged is False
+
+
+def test_a_netsh_that_prints_nothing_leaves_the_documented_default():
+    host = RecordedHost("win32-10.0-wine")
+    pool = ephemeral_range(host=host)
+    assert (pool.first, pool.last, pool.assumed, pool.source) == (49152, 65535, True, "documented default")
+    info = classify(60000, host=host)
+    assert (info.ephemeral, info.reserved, info.excluded) == (None, None, None)
+    assert any("printed nothing" in reason for reason in info.settings.unread)
+
+
+def test_cygwin_asks_windows():
+    host = RecordedHost("cygwin-3.5")
+    assert ephemeral_range(host=host).first == 49152
+    assert classify(5357, host=host).excluded is True
+
+
+def test_a_code_page_that_python_does_not_know_costs_nothing_but_the_words():
+    host = RecordedHost("win32-10.0-de")
+    host.facts["console_encoding"] = "cp99999"
+    assert ephemeral_range(host=host).first == 49152
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        (HEAD, Exclusions((), ())),
+        (HEAD + "   80   80\n", Exclusions((), (Span(80, 80),))),
+        (HEAD + "   80   80   *\n   81   89\n", Exclusions((Span(80, 80),), (Span(81, 89),))),
+        ((HEAD + "   80   80*\n").replace("\n", "\r\n"), Exclusions((Span(80, 80),), ())),
+        ("\ufeff" + HEAD + "1 2\n2 3\n", Exclusions((), (Span(1, 3),))),
+    ],
+)
+def test_tables_of_exclusions(text, rows):
+    assert parse_exclusions(text, "netsh") == rows
+
+
+@pytest.mark.parametrize(
+    "text", ["", "The following command was not found.\n", HEAD + "9 8\n", HEAD + "70000 70001\n", HEAD + "80\n"]
+)
+def test_what_is_no_table_of_exclusions(text):
+    with pytest.raises(ParseError) as caught:
+        parse_exclusions(text, "netsh")
+    assert caught.value.source == "netsh"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Start Port : 49152\n",
+        "Start Port : 49152\nNumber of Ports : 0\n",
+        "Start Port : 65000\nNumber of Ports : 16384\n",
+        "Start Port : 1\nNumber of Ports : 2\nSomething : 3\n",
+        "Start Port : ٤٩١٥٢\nNumber of Ports : ١٦\n",
+        "Start Port : 0\nNumber of Ports : 5\n",
+    ],
+)
+def test_what_is_no_pool(text):
+    with pytest.raises(ParseError) as caught:
+        parse_dynamic_ports(text, "netsh")
+    assert caught.value.source == "netsh"

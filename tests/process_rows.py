@@ -1,0 +1,61 @@
+"""A machine's processes and sockets as rows, in place of psutil: for systems that the tests do not run on."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass, field
+
+from portrange import Process
+from portrange._backends.portable.view import SocketRow
+
+
+@dataclass
+class Rows:
+    """`held` maps pids to their sockets; the system as a whole shows these and `unheld`.
+
+    - `refusing`: processes that may not be looked into; the system shows their sockets without a holder.
+    - `whole_table_refused`: the system does not show its table at all, as macOS does.
+    - `ended`: processes that end before they are described. `replaced`: numbers that meanwhile belong to another.
+    """
+
+    held: dict[int, list[SocketRow]] = field(default_factory=dict)
+    unheld: list[SocketRow] = field(default_factory=list)
+    refusing: frozenset[int] = frozenset()
+    whole_table_refused: bool = False
+    ended: frozenset[int] = frozenset()
+    replaced: frozenset[int] = frozenset()
+
+    def sockets(self, protocols: tuple[str, ...]) -> list[SocketRow]:
+        if self.whole_table_refused:
+            raise PermissionError(errno.EACCES, "only the superuser may see all")
+        rows: dict[SocketRow, int | None] = dict.fromkeys(self.unheld)
+        for pid, sockets in self.held.items():
+            for row in sockets:
+                rows[row] = None if pid in self.refusing else pid
+        return [row._replace(pid=pid) for row, pid in rows.items() if row.protocol in protocols]
+
+    def pids(self) -> list[int]:
+        return sorted(self.held)
+
+    def sockets_of(self, pid: int, protocols: tuple[str, ...]) -> list[SocketRow]:
+        if pid in self.refusing:
+            raise PermissionError(errno.EACCES, "not yours")
+        return [row for row in self.held[pid] if row.protocol in protocols]
+
+    def describe(self, pid: int) -> Process | None:
+        if pid in self.ended or pid not in self.held:
+            return None
+        # The higher the number, the older: an answer in the order of numbers is not one in the order of age.
+        return Process(pid, f"program{pid}", (f"/bin/program{pid}",), user=f"user{pid}", started=1e9 - pid)
+
+    def is_same(self, pid: int) -> bool:
+        return pid not in self.replaced
+
+
+def listening(protocol: str, address: str, port: int) -> SocketRow:
+    return SocketRow(protocol, "ipv6" if ":" in address else "ipv4", address, port, "listen")
+
+
+def connection(protocol: str, address: str, port: int) -> SocketRow:
+    family = "ipv6" if ":" in address else "ipv4"
+    return SocketRow(protocol, family, address, port, "connection", "192.0.2.7", 443)

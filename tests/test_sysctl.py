@@ -1,0 +1,115 @@
+"""The call of sysctl(3), against a C library made for the test that keeps to what the manual page says of it."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from portrange import Host, ParseError, Span
+from portrange._backends.sysctl import parse_number, parse_ports
+from portrange._host.sysctl import read_sysctl
+
+LIBRARY = r"""
+#include <errno.h>
+#include <string.h>
+
+static int grown;
+
+static int give(const void *value, size_t length, void *old, size_t *old_length)
+{
+    if (old == 0) { *old_length = length; return 0; }
+    if (*old_length < length) { errno = ENOMEM; return -1; }
+    memcpy(old, value, length);
+    *old_length = length;
+    return 0;
+}
+
+int sysctlbyname(const char *name, void *old, size_t *old_length, const void *new, size_t new_length)
+{
+    static const int first = 49152;
+    if (new != 0 || new_length != 0) { errno = EPERM; return -1; }
+    if (strcmp(name, "net.inet.ip.portrange.first") == 0) return give(&first, sizeof first, old, old_length);
+    if (strcmp(name, "empty") == 0) return give("", 0, old, old_length);
+    if (strcmp(name, "growing") == 0) {
+        grown = old ? grown : grown + 1;
+        return give("0123456789", old ? grown + 1 - (grown == 3) : grown, old, old_length);
+    }
+    if (strcmp(name, "endless") == 0) { errno = ENOMEM; return old ? -1 : give("", 1, old, old_length); }
+    if (strcmp(name, "secret") == 0) { errno = EACCES; return -1; }
+    errno = ENOENT;
+    return -1;
+}
+
+int sysctl(const int *name, unsigned length, void *old, size_t *old_length, const void *new, size_t new_length)
+{
+    static const int last = 49151;
+    if (length == 4 && name[0] == 4 && name[1] == 2 && name[2] == 0 && name[3] == 8)
+        return give(&last, sizeof last, old, old_length);
+    errno = ENOENT;
+    return -1;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    directory = tmp_path_factory.mktemp("libc")
+    (directory / "sysctl.c").write_text(LIBRARY)
+    made = directory / "libsysctl.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", made, directory / "sysctl.c"], check=True)
+    return str(made)
+
+
+def test_a_number_by_name(library):
+    assert parse_number(read_sysctl("net.inet.ip.portrange.first", library), "sysctl") == 49152
+
+
+def test_a_number_by_numbers(library):
+    assert parse_number(read_sysctl((4, 2, 0, 8), library), "sysctl") == 49151
+
+
+def test_an_empty_value(library):
+    assert read_sysctl("empty", library) == b""
+
+
+def test_a_value_that_grows_while_it_is_asked_for(library):
+    assert read_sysctl("growing", library) == b"012"
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("nowhere", errno.ENOENT), ((4, 2, 0, 99), errno.ENOENT), ("secret", errno.EACCES), ("endless", errno.ENOMEM)],
+)
+def test_failures_are_the_systems_own_and_name_the_setting(library, name, number):
+    with pytest.raises(OSError, match=str(name).replace("(", r"\(").replace(")", r"\)")) as caught:
+        read_sysctl(name, library)
+    assert caught.value.errno == number
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have a sysctl")
+def test_a_system_without_sysctl():
+    with pytest.raises(OSError, match="no sysctl"):
+        Host().sysctl("net.inet.ip.portrange.first")
+
+
+def test_numbers_have_four_bytes():
+    assert parse_number(b"\0\0\xc0\0", "sysctl", "big") == 49152
+    with pytest.raises(ParseError):
+        parse_number(b"\0\0\0\0\0\0\xc0\0", "sysctl", "big")
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_bitmaps_have_words_of_32_bits(order):
+    words = [0] * 2048
+    words[0], words[1], words[2047] = 1 << 31, 1, 1 << 31
+    bitmap = b"".join(word.to_bytes(4, order) for word in words)
+    assert parse_ports(bitmap, "sysctl", order) == (Span(31, 32), Span(65535, 65535))
+    with pytest.raises(ParseError):
+        parse_ports(bitmap[:64], "sysctl", order)
