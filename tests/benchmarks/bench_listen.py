@@ -1,6 +1,6 @@
 """How fast is "who listens?" on a busy host, next to everybody else who answers it?
 
-    python tests/benchmarks/bench_listen.py                                  # the table, in about five minutes
+    python tests/benchmarks/bench_listen.py                                  # the table, in about four minutes
     python tests/benchmarks/bench_listen.py --small                          # does the benchmark work? In seconds
     python tests/benchmarks/bench_listen.py --update docs/benchmarks.md      # the table into the documentation
 

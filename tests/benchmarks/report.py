@@ -166,4 +166,4 @@ def update(path: str, name: str, table: str) -> None:
     """Replace the table of benchmark `name` in a document."""
     before, after = place(path, name)
     with open(path, "w", encoding="utf-8") as file:
-        file.write(f"{before}\n{table}\n{after}")
+        file.write(f"{before}\n\n{table}\n\n{after}")
