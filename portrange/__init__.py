@@ -9,6 +9,7 @@ from ._answers.obstacle import Obstacle
 from ._answers.pool import EphemeralRange, PortSettings
 from ._answers.port import Assignment, Band, PortInfo, RegistryEntry, Risk, Service
 from ._answers.span import Span
+from ._answers.usage import Destination, EphemeralUsage, LocalAddress
 from ._errors import InvalidPortError, ParseError, PortrangeError, SourceError, UnsupportedPlatformError
 from ._host import Host
 from ._questions.busy import why_busy
@@ -16,6 +17,7 @@ from ._questions.classify import classify
 from ._questions.ephemeral import ephemeral_range
 from ._questions.listen import listeners, who_listens
 from ._questions.services import services
+from ._questions.usage import ephemeral_usage
 from ._registry.date import REGISTRY_DATE
 
 __version__ = "0.1.0"
@@ -24,11 +26,14 @@ __all__ = [  # noqa: RUF022 - plainly sorted, so that a test can tell
     "Assignment",
     "Band",
     "BoundSocket",
+    "Destination",
     "EphemeralRange",
+    "EphemeralUsage",
     "Host",
     "InvalidPortError",
     "Listener",
     "Listeners",
+    "LocalAddress",
     "Obstacle",
     "ParseError",
     "PortInfo",
@@ -46,6 +51,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, so that a test can tell
     "__version__",
     "classify",
     "ephemeral_range",
+    "ephemeral_usage",
     "listeners",
     "services",
     "who_listens",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from .._answers.listener import BoundSocket, Listeners
     from .._answers.pool import EphemeralRange, PortSettings
+    from .._answers.usage import EphemeralUsage
     from .._host import Host
 
 #: Transports whose sockets can be asked for, in the order of answers.
@@ -50,4 +51,8 @@ class Backend(Protocol):
 
     def bound(self, host: Host, protocol: str, port: int) -> tuple[BoundSocket, ...]:
         """Every socket that occupies a port, whatever its state, with its owners."""
+        ...
+
+    def usage(self, host: Host, protocol: str) -> EphemeralUsage:
+        """How full the ephemeral range of "tcp" or "udp" is, over both families."""
         ...

@@ -12,6 +12,7 @@ from . import settings
 if TYPE_CHECKING:
     from ..._answers.listener import BoundSocket, Listeners
     from ..._answers.pool import EphemeralRange, PortSettings
+    from ..._answers.usage import EphemeralUsage
     from ..._host import Host
     from ..base import SocketQuery
 
@@ -34,3 +35,8 @@ class LinuxBackend:
         from . import listing
 
         return listing.bound(host, protocol, port)
+
+    def usage(self, host: Host, protocol: str) -> EphemeralUsage:
+        from . import usage
+
+        return usage.usage(host, protocol)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 
+from ..._answers.span import Span
 from ..._errors import ParseError
 from .socket_record import Address, SocketFilter, SocketRecord
 
@@ -22,22 +23,34 @@ _HEADER_SIZE = 16
 _NLMSG_ERROR = 2
 _NLMSG_DONE = 3
 _NLM_F_REQUEST = 0x001
+_NLM_F_MULTI = 0x002
 _NLM_F_DUMP_INTR = 0x010
 _NLM_F_DUMP = 0x300
 
-# linux/sock_diag.h
+# linux/sock_diag.h, linux/inet_diag.h
 _SOCK_DIAG_BY_FAMILY = 20
+_TCPDIAG_GETSOCK = 18
+#: A reply's messages are of the kind of its request.
+_SOCKET_MESSAGES = (_SOCK_DIAG_BY_FAMILY, _TCPDIAG_GETSOCK)
 
 # linux/inet_diag.h: struct inet_diag_sockid { be16 sport, dport; be32 src[4], dst[4]; u32 if; u32 cookie[2]; }
 _SOCKID = "2s2s16s16sI8s"
 # struct inet_diag_req_v2 { u8 family, protocol, ext, pad; u32 states; struct inet_diag_sockid id; }
 _REQUEST = "BBBxI" + _SOCKID
+# struct inet_diag_req { u8 family, src_len, dst_len, ext; sockid id; u32 states, dbs; }
+_OLD_REQUEST = "BBBB" + _SOCKID + "II"
 # struct inet_diag_msg { u8 family, state, timer, retrans; sockid id; u32 expires, rqueue, wqueue, uid, inode; }
 _REPLY = "BBBB" + _SOCKID + "IIIII"
 _REPLY_SIZE = 72
 # struct rtattr { u16 len; u16 type; }
 _ATTRIBUTE = "HH"
 _ATTRIBUTE_SIZE = 4
+_INET_DIAG_REQ_BYTECODE = 1
+# struct inet_diag_bc_op { u8 code; u8 yes; u16 no; }
+_OPERATION = "BBH"
+_OPERATION_SIZE = 4
+_INET_DIAG_BC_S_GE = 2
+_INET_DIAG_BC_S_LE = 3
 _INET_DIAG_SKV6ONLY = 11
 _INET_DIAG_CGROUP_ID = 21
 #: INET_DIAG_NOCOOKIE in both halves: any socket.
@@ -53,28 +66,64 @@ class DumpInterruptedError(Exception):
     """The sockets changed while the kernel listed them (NLM_F_DUMP_INTR): the list may miss some. Ask again."""
 
 
-def request(wanted: SocketFilter, family: str, sequence: int, order: str = NATIVE) -> bytes:
-    """The message that asks for all sockets of one family that match `wanted`.
+def request(
+    wanted: SocketFilter, family: str, sequence: int, order: str = NATIVE, *, span: Span | None = None
+) -> bytes:
+    """The message that asks for all sockets of one family that match `wanted`, with a local port of `span`.
 
     The kernel itself compares the local port of a dump with the request's (inet_diag_dump_icsk, udp_dump), so a
-    question about one port costs what its answer costs.
+    question about one port costs what its answer costs. For a span it runs a small program on each socket.
     """
     body = struct.pack(
         order + _REQUEST,
         _FAMILY_NUMBERS[family],
         _PROTOCOL_NUMBERS[wanted.protocol],
         0,
-        sum(1 << state for state in wanted.states),
-        wanted.port.to_bytes(2, "big"),
-        b"",
-        b"",
-        b"",
-        0,
-        _NO_COOKIE,
+        _mask(wanted),
+        *_any_peer(wanted.port),
     )
+    return _message(_SOCK_DIAG_BY_FAMILY, body, sequence, order, span)
+
+
+def request_tcp(wanted: SocketFilter, sequence: int, order: str = NATIVE, *, span: Span | None = None) -> bytes:
+    """The same for the TCP sockets of both families at once, in the words of Linux 2.6.
+
+    The kernel goes through all connections for each dump, whatever their family: this halves what it does. It does not
+    know the newer form of such a request, and an emulation of Linux may know only the newer one.
+    """
+    body = struct.pack(order + _OLD_REQUEST, 0, 0, 0, 0, *_any_peer(wanted.port), _mask(wanted), 0)
+    return _message(_TCPDIAG_GETSOCK, body, sequence, order, span)
+
+
+def _mask(wanted: SocketFilter) -> int:
+    return sum(1 << state for state in wanted.states)
+
+
+def _any_peer(port: int) -> tuple[bytes | int, ...]:
+    """An inet_diag_sockid that matches sockets with a local port (0: any), whatever their other end."""
+    return port.to_bytes(2, "big"), b"", b"", b"", 0, _NO_COOKIE
+
+
+def _message(kind: int, body: bytes, sequence: int, order: str, span: Span | None) -> bytes:
+    if span is not None:
+        program = _within(span, order)
+        body += struct.pack(order + _ATTRIBUTE, _ATTRIBUTE_SIZE + len(program), _INET_DIAG_REQ_BYTECODE) + program
     flags = _NLM_F_REQUEST | _NLM_F_DUMP
-    header = struct.pack(order + _HEADER, _HEADER_SIZE + len(body), _SOCK_DIAG_BY_FAMILY, flags, sequence, 0)
-    return header + body
+    return struct.pack(order + _HEADER, _HEADER_SIZE + len(body), kind, flags, sequence, 0) + body
+
+
+def _within(span: Span, order: str) -> bytes:
+    """The program that lets sockets with a local port of `span` pass (inet_diag_bc_run, net/ipv4/inet_diag.c).
+
+    A comparison is two operations: itself, and the port to compare with. `yes` and `no` say how many bytes to go on
+    by; the end of the program means that the socket passes, and 4 bytes beyond it that it does not.
+    """
+    size = 2 * _OPERATION_SIZE
+    return struct.pack(
+        order + 2 * (_OPERATION + _OPERATION),
+        *(_INET_DIAG_BC_S_GE, size, 2 * size + _OPERATION_SIZE, 0, 0, span.first),
+        *(_INET_DIAG_BC_S_LE, size, size + _OPERATION_SIZE, 0, 0, span.last),
+    )
 
 
 def records(datagrams: Iterable[bytes], protocol: str, sequence: int, order: str = NATIVE) -> Iterator[SocketRecord]:
@@ -90,28 +139,41 @@ def records(datagrams: Iterable[bytes], protocol: str, sequence: int, order: str
 
 def messages(datagrams: Iterable[bytes], sequence: int, order: str = NATIVE) -> Iterator[bytes]:
     """The bodies of a reply's socket messages, each at least as long as an inet_diag_msg."""
-    header = struct.Struct(order + _HEADER)
+    header = struct.Struct(order + "I8s").unpack_from
+    # What the header of nearly every message says after its length: compared at once, it need not be taken apart.
+    usual = {struct.pack(order + "HHI", kind, _NLM_F_MULTI, sequence) for kind in _SOCKET_MESSAGES}
     for datagram in datagrams:
-        position = 0
-        while position < len(datagram):
-            if len(datagram) - position < _HEADER_SIZE:
+        position, size = 0, len(datagram)
+        while position < size:
+            if size - position < _HEADER_SIZE:
                 raise _unexpected("a message header of 16 bytes", datagram[position:])
-            length, kind, flags, number, _ = header.unpack_from(datagram, position)
-            if length < _HEADER_SIZE or position + length > len(datagram):
+            length, marks = header(datagram, position)
+            end = position + length
+            if length < _HEADER_SIZE or end > size:
                 raise _unexpected(f"a message of {length} bytes", datagram[position:])
-            if number != sequence:
-                raise _unexpected(f"a message with sequence number {sequence}", datagram[position:])
-            body = datagram[position + _HEADER_SIZE : position + length]
-            position += length + (-length & 3)
-            if flags & _NLM_F_DUMP_INTR:
-                raise DumpInterruptedError
-            if kind in (_NLMSG_ERROR, _NLMSG_DONE):
-                _raise_error(kind, body, order)
+            body = datagram[position + _HEADER_SIZE : end]
+            position = end + (-length & 3)
+            if marks not in usual and _is_end(marks, body, sequence, order):
                 return
-            if kind != _SOCK_DIAG_BY_FAMILY or len(body) < _REPLY_SIZE:
+            if length < _HEADER_SIZE + _REPLY_SIZE:
                 raise _unexpected("an inet_diag_msg of at least 72 bytes", body)
             yield body
     raise _unexpected("a message that ends the reply", b"")
+
+
+def _is_end(marks: bytes, body: bytes, sequence: int, order: str) -> bool:
+    """Whether a message ends the reply, or else is about a socket. Raises what a message of another kind says."""
+    kind, flags, number = struct.unpack(order + "HHI", marks)
+    if number != sequence:
+        raise _unexpected(f"a message with sequence number {sequence}", marks + body)
+    if flags & _NLM_F_DUMP_INTR:
+        raise DumpInterruptedError
+    if kind in (_NLMSG_ERROR, _NLMSG_DONE):
+        _raise_error(kind, body, order)
+        return True
+    if kind not in _SOCKET_MESSAGES:
+        raise _unexpected("an inet_diag_msg of at least 72 bytes", body)
+    return False
 
 
 def _raise_error(kind: int, body: bytes, order: str) -> None:
@@ -152,6 +214,11 @@ def _record(body: bytes, protocol: str, order: str) -> SocketRecord:
         cgroup_id,
         interface,
     )
+
+
+def is_v6only(body: bytes, order: str = NATIVE) -> bool:
+    """Whether an IPv6 socket without a peer takes IPv6 alone; the kernel tells of no others."""
+    return any(number == _INET_DIAG_SKV6ONLY and value[:1] == b"\1" for number, value in _attributes(body, order))
 
 
 def _attributes(body: bytes, order: str) -> Iterator[tuple[int, bytes]]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..._errors import SourceError
 from . import proc_net, sock_diag
 from .socket_record import ANY_STATE, CLOSE, LISTEN, SocketFilter, SocketRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ..._host import Host
+
+T = TypeVar("T")
 
 FAMILIES = ("ipv4", "ipv6")
 #: The state in which a socket of each transport waits for anybody. A UDP socket that is connected is ESTABLISHED.
@@ -65,12 +67,23 @@ def sockets(host: Host, wanted: SocketFilter) -> list[SocketRecord]:
 
 
 def _ask(host: Host, wanted: SocketFilter, family: str) -> list[SocketRecord]:
-    """One dump, asked for again while the kernel says that it was disturbed or that it lost a part."""
+    return dump(
+        host,
+        lambda number: sock_diag.request(wanted, family, number),
+        lambda reply, number: list(sock_diag.records(reply, wanted.protocol, number)),
+    )
+
+
+def dump(host: Host, request: Callable[[int], bytes], read: Callable[[Iterator[bytes], int], T]) -> T:
+    """What `read` makes of the datagrams of a reply; both are told the sequence number.
+
+    The kernel is asked again while it says that the dump was disturbed or that it lost a part of it.
+    """
     for _ in range(_ATTEMPTS):
         sequence = next(_sequence) & 0xFFFFFFFF
-        reply = host.sock_diag(sock_diag.request(wanted, family, sequence))
+        reply = host.sock_diag(request(sequence))
         try:
-            return list(sock_diag.records(reply, wanted.protocol, sequence))
+            return read(reply, sequence)
         except sock_diag.DumpInterruptedError:
             continue
         except OSError as error:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..._errors import SourceError
+from ..base import FAMILIES
 
 if TYPE_CHECKING:
     from ..._answers.listener import BoundSocket, Listeners
     from ..._answers.pool import EphemeralRange, PortSettings
+    from ..._answers.usage import EphemeralUsage
     from ..._host import Host
     from ..base import SocketQuery
     from ..settings import SettingsReader
@@ -46,6 +48,12 @@ class PortableBackend:
         from . import listing
 
         return listing.bound(host, self._table(host), self.view, protocol, port)
+
+    def usage(self, host: Host, protocol: str) -> EphemeralUsage:
+        from . import usage
+
+        pools = {family: self.pool(host, protocol, family) for family in FAMILIES}
+        return usage.usage(host, protocol, self._table(host), self.view, pools)
 
     def _table(self, host: Host) -> ProcessTable:
         if self.table is not None:

@@ -1,0 +1,160 @@
+"""How much of the ephemeral pool is taken, and towards whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .pool import EphemeralRange
+from .record import Record
+
+#: Which error a program meets when no port is left, by platform and protocol: the call, and the name of the errno.
+_ERRORS: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
+    # Observed on Linux 6.18; ip(7) confirms under BUGS that the errors differ across system calls.
+    ("linux", "tcp"): (("connect", "EADDRNOTAVAIL"), ("bind", "EADDRINUSE"), ("listen", "EADDRINUSE")),
+    ("linux", "udp"): (("connect", "EAGAIN"), ("sendto", "EAGAIN"), ("bind", "EADDRINUSE")),
+    # in_pcbbind, bsd/netinet/in_pcb.c of XNU
+    ("darwin", "tcp"): (("connect", "EADDRNOTAVAIL"), ("bind", "EADDRNOTAVAIL")),
+}
+
+
+def _share(taken: int, limit: int) -> float:
+    """A part of a limit, at most 1; a limit of nothing is always reached."""
+    return min(1.0, taken / limit) if limit else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Destination(Record):
+    """The sockets of this machine between one of its addresses and one address and port elsewhere.
+
+    `sockets` counts them, `time_wait` those among them that are closed already and keep their port for a while
+    (TIME-WAIT, RFC 9293, section 3.6.1), `reusable` those of the latter whose port the system gives to a new connection
+    all the same. `limit` is how many there can be: each takes another port of the pool. Connections that others opened
+    to a listening port of this machine are not counted: they take no port.
+    """
+
+    _derived = ("free", "share")
+
+    family: str
+    source: str
+    address: str
+    port: int
+    sockets: int
+    time_wait: int
+    reusable: int
+    limit: int
+
+    @property
+    def free(self) -> int:
+        """How many more connections there can be at most."""
+        return max(0, self.limit - self.sockets + self.reusable)
+
+    @property
+    def share(self) -> float:
+        """How much of the limit is taken, from 0 to 1."""
+        return _share(self.sockets - self.reusable, self.limit)
+
+    @property
+    def endpoint(self) -> str:
+        """Address and port in the usual notation, such as ``192.0.2.1:443`` or ``[2001:db8::1]:443``."""
+        return f"[{self.address}]:{self.port}" if self.family == "ipv6" else f"{self.address}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.source} to {self.endpoint}: {self.sockets:,} of {self.limit:,} ports"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAddress(Record):
+    """How many ports of the pool a bind to one of this machine's addresses cannot get.
+
+    `used` counts the ports that a socket has on this address or on all addresses; for the address that stands for all
+    (``0.0.0.0``, ``::``) the ports that a socket has anywhere. `limit` is the size of the pool.
+    """
+
+    _derived = ("free", "share")
+
+    family: str
+    address: str
+    used: int
+    limit: int
+
+    @property
+    def free(self) -> int:
+        """How many ports bind() to port 0 can still choose from."""
+        return max(0, self.limit - self.used)
+
+    @property
+    def share(self) -> float:
+        """How much of the pool is taken on this address, from 0 to 1."""
+        return _share(self.used, self.limit)
+
+    def __str__(self) -> str:
+        return f"{self.address}: {self.used:,} of {self.limit:,} ports"
+
+
+@dataclass(frozen=True, slots=True)
+class EphemeralUsage(Record):
+    """How much of the pool of automatic ports is taken, and who will be refused the next one.
+
+    - `pool`: the ports that are handed out; `pool_ipv6` where IPv6 has a pool of its own, else None. `size`: how many
+      ports that is.
+    - `used`: how many of them some socket has. `waiting`: how many of these belong to a socket without a peer (it
+      listens, or is bound and does nothing yet); on TCP no connection gets one of those.
+    - `states`: how many sockets have a port of the pool, by state in the words of RFC 9293 ("bound" is a socket
+      without a peer that does not listen; a UDP socket is "bound" or "connected").
+    - `destinations`: the fullest ones, the fullest first; `destination_count` says how many there are in all. The
+      limit of TCP is per source address, destination address and destination port: two destinations may use the same
+      local port at the same time.
+    - `addresses`: the fullest of this machine's addresses, which are what limits bind() to port 0, and every automatic
+      port of UDP.
+    - `gaps`: what could not be looked at.
+
+    What no system shows: a connection whose program called bind() first keeps its port from all other destinations. A
+    destination's `free` is therefore the most that can be hoped for.
+    """
+
+    _derived = ("share", "exhausted", "errors")
+
+    protocol: str
+    platform: str
+    pool: EphemeralRange
+    size: int
+    used: int
+    waiting: int
+    states: tuple[tuple[str, int], ...] = ()
+    destinations: tuple[Destination, ...] = ()
+    destination_count: int = 0
+    addresses: tuple[LocalAddress, ...] = ()
+    pool_ipv6: EphemeralRange | None = None
+    gaps: tuple[str, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """How much of the pool is in use by any socket, from 0 to 1."""
+        return _share(self.used, self.size)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether some program is refused a port: towards one destination, or on one address."""
+        towards = self.destinations if self.protocol == "tcp" else ()
+        free = [*(one.free for one in self.addresses), *(one.free for one in towards)]
+        return self.size == 0 or 0 in free
+
+    @property
+    def errors(self) -> tuple[tuple[str, str], ...]:
+        """The error that each call meets when no port is left for it; empty where that is not known."""
+        return _ERRORS.get((self.platform, self.protocol), ())
+
+    def explain(self) -> str:
+        """In plain words: how near the limit is, towards whom, what holds the ports, and what helps."""
+        from .explain_usage import paragraph, table
+
+        return "\n\n".join(filter(None, (paragraph(self), table(self))))
+
+    def __str__(self) -> str:
+        busiest = f"; fullest: {self.destinations[0]}" if self.destinations else ""
+        return f"{self.protocol}: {self.used:,} of {self.size:,} automatic ports in use{busiest}"
+
+    def _repr_html_(self) -> str:
+        from .explain_usage import html
+
+        return html(self)
