@@ -111,10 +111,24 @@ def test_a_table_that_shows_every_socket_proves_nobody(name):
 
 
 @pytest.mark.parametrize("name", SUPERUSER)
-def test_the_superuser_sees_every_process_and_needs_no_further_proof(name):
-    answer, host = asked(name, Rows({5: []}), port=8080)
+def test_for_the_superuser_binding_settles_what_no_process_holds(name):
+    """The kernel has sockets that are in no process: that nobody holds one proves nothing yet."""
+    answer, host = asked(name, Rows({5: []}), port=8080, protocols=("tcp",))
     assert not answer
-    assert host.bound == []
+    assert len(host.bound) == 2
+    answer, _ = asked(name, Rows({5: []}), taken={("tcp", "ipv4", 8080): errno.EADDRINUSE}, port=8080)
+    assert len(answer) == 0
+    assert answer
+    assert "tcp port 8080: no process" in answer.gaps[0]
+
+
+@pytest.mark.parametrize("name", SUPERUSER)
+def test_for_the_superuser_a_listener_in_sight_leaves_no_doubt(name):
+    answer, host = asked(name, Rows({5: [WEB]}), port=8080, protocols=("tcp",))
+    assert [one.pid for one in answer] == [5]
+    assert (answer.gaps, host.bound) == ((), [])
+    answer, host = asked(name, Rows({5: []}), taken={("tcp", "ipv4", 55555): errno.EADDRINUSE}, port=55555)
+    assert not answer
 
 
 @pytest.mark.parametrize("name", [*ONE_BY_ONE, "aix-7.2"])

@@ -139,7 +139,7 @@ def test_with_a_narrow_view_a_privileged_port_stays_unknown(world: World, namesp
     assert "superuser" in message
 
 
-def test_with_a_narrow_view_the_superuser_needs_no_binding(world: World, namespaces: None):
+def test_with_a_narrow_view_the_superuser_sees_all(world: World, namespaces: None):
     program = "new_network(); new_processes()\n" + NARROW.replace("become_nobody()", "").replace("\n    ", "\n")
     answer = world.ask(program + "\nmade = tcp('127.0.0.1', 80); say([ask(80), ask(81)])")
     here, nobody = answer

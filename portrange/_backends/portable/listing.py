@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..._answers.listener import BoundSocket, Listener, Listeners, Socket
 from ..._errors import SourceError, UnsupportedPlatformError
-from . import search, settling
+from . import search
+from .settling import Settler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,17 +46,17 @@ def listeners(
         Listener(**_facts(host, row, holding)) for row, holding in found.holdings.items() if row.state == "listen"
     ]
     gaps: list[str] = []
-    if not found.complete:
-        if query.port is None:
-            gaps.append(_PARTIAL)
-        else:
-            seen = {row.protocol for row in found.holdings}
-            for protocol in protocols:
-                verdict = settling.settle(host, protocol, query.port, settings, seen=protocol in seen)
-                answer += verdict.listeners
-                gaps += verdict.doubts
-            if gaps and not answer:
-                raise SourceError(SOURCE, "; ".join(gaps))
+    if query.port is None:
+        gaps += [] if found.complete else [_PARTIAL]
+    elif not view.every_socket or not found.complete:
+        seen = {row.protocol for row in found.holdings}
+        settler = Settler(host, query.port, found.complete, settings)
+        for protocol in protocols:
+            verdict = settler.settle(protocol, seen=protocol in seen)
+            answer += verdict.listeners
+            gaps += verdict.doubts
+        if gaps and not answer and not found.complete:
+            raise SourceError(SOURCE, "; ".join(gaps))
     if query.all_namespaces:
         gaps.append(_OTHER_NAMESPACES)
     return Listeners(tuple(sorted(answer, key=_order)), tuple(gaps))

@@ -8,14 +8,14 @@ taken, if not by whom: it may also be a socket that does not listen, or the rest
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..._answers.listener import Listener
 from ..._answers.span import contains
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..._answers.pool import PortSettings
     from ..._host import Host
 
@@ -34,17 +34,44 @@ class Verdict(NamedTuple):
     doubts: tuple[str, ...] = ()
 
 
-def settle(host: Host, protocol: str, port: int, settings: Callable[[], PortSettings], *, seen: bool) -> Verdict:
-    """Whether somebody out of sight listens on a port. `seen`: a socket in sight has it, so binding tells nothing."""
-    name = f"{protocol} port {port}"
-    if seen:
-        return Verdict(doubts=(f"whether processes that may not be looked into listen on {name} too",))
-    known = settings()
-    if known.excluded is not None and contains(known.excluded, port):
-        source = known.source("excluded") or "by the system"
-        return Verdict(
-            doubts=(f"who listens on {name}: it is kept from all programs ({source}), and owners are hidden",)
-        )
+@dataclass(frozen=True, slots=True)
+class Settler:
+    """Settles for one port what a system does not show. `complete`: all processes were looked into."""
+
+    host: Host
+    port: int
+    complete: bool
+    settings: Callable[[], PortSettings]
+
+    def settle(self, protocol: str, *, seen: bool) -> Verdict:
+        """Whether somebody out of sight listens. `seen`: a socket in sight has the port, so binding would not tell."""
+        name = f"{protocol} port {self.port}"
+        if seen:
+            doubt = f"whether processes that may not be looked into listen on {name} too"
+            return Verdict(doubts=() if self.complete else (doubt,))
+        known = self.settings()
+        if known.excluded is not None and contains(known.excluded, self.port):
+            source = known.source("excluded") or "by the system"
+            doubt = f"who listens on {name}: it is kept from all programs ({source}), and owners are hidden"
+            return Verdict(doubts=() if self.complete else (doubt,))
+        taken, refusals = _try(self.host, protocol, self.port)
+        if taken and self.complete:
+            # All processes were looked into: what none of them holds is the kernel's.
+            doubt = f"what has {name}: no process, so the rest of a connection (TIME_WAIT) or the kernel itself"
+            return Verdict(doubts=(doubt,))
+        if taken:
+            dual_stack = None if taken[0] == "ipv6" else False
+            hidden = Listener(protocol, taken[0], "", self.port, dual_stack=dual_stack, hidden=True)
+            doubt = f"what has {name}: a listener, or a socket that does not listen; ask as the superuser to see it"
+            return Verdict((hidden,), (doubt,))
+        if refusals:
+            doubt = f"who listens on {name}: binding it is refused ({refusals[0]}); ask as the superuser"
+            return Verdict(doubts=(doubt,))
+        return Verdict()
+
+
+def _try(host: Host, protocol: str, port: int) -> tuple[list[str], list[str]]:
+    """The families in which the port is taken, and the reasons why binding it was refused otherwise."""
     taken: list[str] = []
     refusals: list[str] = []
     for family, address in _WILDCARDS:
@@ -55,10 +82,4 @@ def settle(host: Host, protocol: str, port: int, settings: Callable[[], PortSett
                 taken.append(family)
             elif error.errno not in _ABSENT:
                 refusals.append(error.strerror or str(error))
-    if taken:
-        hidden = Listener(protocol, taken[0], "", port, dual_stack=None if taken[0] == "ipv6" else False, hidden=True)
-        doubt = f"what has {name}: a listener, or a socket that does not listen; ask as the superuser to see it"
-        return Verdict((hidden,), (doubt,))
-    if refusals:
-        return Verdict(doubts=(f"who listens on {name}: binding it is refused ({refusals[0]}); ask as the superuser",))
-    return Verdict()
+    return taken, refusals
