@@ -57,7 +57,8 @@ def bound(host: Host, protocol: str, port: int) -> tuple[BoundSocket, ...]:
 
 def _find(host: Host, query: SocketQuery) -> tuple[list[_Found], list[str]]:
     if not query.all_namespaces:
-        return [_Found(record, host) for record in _records(host, query)], []
+        records, gaps = _records(host, query)
+        return [_Found(record, host) for record in records], gaps
     found: list[_Found] = []
     spaces, unread = namespaces.find_all(host)
     gaps = unread[:_NAMED]
@@ -65,15 +66,27 @@ def _find(host: Host, query: SocketQuery) -> tuple[list[_Found], list[str]]:
         gaps.append(f"the network namespaces of {len(unread) - _NAMED} more processes")
     for space in spaces:
         try:
-            found += [_Found(record, space.host, space.name) for record in _records(space.host, query)]
+            records, unlisted = _records(space.host, query)
         except SourceError as error:
             gaps.append(f"network namespace {space.name} ({error})")
+            continue
+        found += [_Found(record, space.host, space.name) for record in records]
+        gaps += [f"network namespace {space.name}: {gap}" for gap in unlisted]
     return found, gaps
 
 
-def _records(host: Host, query: SocketQuery) -> list[SocketRecord]:
-    protocols = query.protocols or PROTOCOLS
-    return [record for protocol in protocols for record in sockets.listening(host, protocol, query.port or 0)]
+def _records(host: Host, query: SocketQuery) -> tuple[list[SocketRecord], list[str]]:
+    """The sockets, and a sentence for each rare transport that nobody asked for by name and that is not listed."""
+    records: list[SocketRecord] = []
+    gaps: list[str] = []
+    for protocol in query.protocols or sockets.present(host):
+        try:
+            records += sockets.listening(host, protocol, query.port or 0)
+        except SourceError as error:
+            if query.protocols or protocol not in sockets.OPTIONAL:
+                raise
+            gaps.append(f"{protocol} sockets ({error})")
+    return records, gaps
 
 
 def _facts(found: _Found, holdings: dict[int, Holding]) -> dict[str, Any]:

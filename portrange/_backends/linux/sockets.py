@@ -7,6 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 from ..._errors import SourceError
+from ..base import PROTOCOLS
 from . import proc_net, sock_diag
 from .socket_record import ANY_STATE, CLOSE, LISTEN, SocketFilter, SocketRecord
 
@@ -26,7 +27,17 @@ _sequence = count(1)
 #: Files of each transport below /proc/net; an IPv6 table is missing where IPv6 is switched off.
 _TABLES = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6"), "sctp": ("sctp/eps",), "dccp": ()}
 #: Transports that a kernel may lack altogether; each registers itself in /proc/net/protocols.
-_OPTIONAL = {"sctp": "SCTP", "dccp": "DCCP"}
+OPTIONAL = {"sctp": b"SCTP", "dccp": b"DCCP"}
+
+
+def present(host: Host) -> tuple[str, ...]:
+    """The transports that the kernel has; all of them where it does not tell, and then asking shows it."""
+    try:
+        lines = host.read(f"{_net(host)}/protocols").splitlines()
+    except OSError:
+        return PROTOCOLS
+    registered = {line.partition(b" ")[0] for line in lines}
+    return tuple(name for name in PROTOCOLS if OPTIONAL.get(name) is None or OPTIONAL[name] in registered)
 
 
 def listening(host: Host, protocol: str, port: int = 0) -> list[SocketRecord]:
@@ -53,7 +64,7 @@ def sockets(host: Host, wanted: SocketFilter) -> list[SocketRecord]:
         return [record for record in found if wanted.port in (0, record.local.port)]
     except OSError as error:
         refusal = error
-    if wanted.protocol in _OPTIONAL and not _is_registered(host, wanted.protocol):
+    if wanted.protocol in OPTIONAL and wanted.protocol not in present(host):
         return []
     try:
         return list(_from_tables(host, wanted))
@@ -92,16 +103,6 @@ def dump(host: Host, request: Callable[[int], bytes], read: Callable[[Iterator[b
     raise SourceError(
         sock_diag.SOURCE, f"the sockets changed during each of {_ATTEMPTS} dumps; ask again", errno.EAGAIN
     )
-
-
-def _is_registered(host: Host, protocol: str) -> bool:
-    """Whether the kernel has a transport. Unknown counts as yes: then the tables are asked, and fail with a reason."""
-    try:
-        listed = host.read(f"{_net(host)}/protocols").decode("ascii", "replace")
-    except OSError:
-        return True
-    name = _OPTIONAL[protocol]
-    return any(line.startswith(name) for line in listed.splitlines())
 
 
 def _from_tables(host: Host, wanted: SocketFilter) -> Iterator[SocketRecord]:
