@@ -14,8 +14,8 @@ class Obstacle(Record):
 
     - `kind`: "listener", "bound" (a socket has the address and does not listen), "connection" (a client's or an
       accepted connection's own port), "time-wait", "privileged", "excluded" (by the system, from everybody), "refused"
-      (by a security policy), "address" (not one of this machine's), "hidden" (in use, and the system shows nobody);
-      "reserved" is only worth knowing.
+      (by a security policy), "address" (not one of this machine's), "exhausted" (asked for any port, there is none
+      left), "hidden" (in use, and the system shows nobody); "reserved" is only worth knowing.
     - `detail`: one sentence that says what it is and what to do.
     - `blocks`: whether binding fails because of it; false for what is only worth knowing.
     - `socket`: the socket behind it, the first of `count` alike.

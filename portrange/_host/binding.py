@@ -27,4 +27,15 @@ def try_bind(protocol: str, family: str, address: str, port: int) -> None:
         exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
         if exclusive is not None:
             probe.setsockopt(socket.SOL_SOCKET, exclusive, 1)
-        probe.bind((address, port))
+        # bind() itself takes the zone of a link-local address (fe80::1%eth0) as a number of its own only.
+        endpoint = socket.getaddrinfo(address, port, probe.family, kind, flags=socket.AI_NUMERICHOST)[0][4]
+        probe.bind(endpoint)
+
+
+def v6only_by_default() -> bool:
+    """Whether an IPv6 socket takes IPv6 alone if nobody says so (ipv6(7), IPV6_V6ONLY); true where there is no IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            return bool(probe.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
+    except OSError:
+        return True

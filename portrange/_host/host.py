@@ -159,6 +159,9 @@ class Host:
             below: list[str] = []
             for directory in level:
                 try:
+                    # Two links, from above and from itself: nothing is below. (Some file systems do not count.)
+                    if os.stat(directory).st_nlink == 2:
+                        continue
                     with os.scandir(directory) as entries:
                         for entry in entries:
                             if entry.is_dir(follow_symlinks=False):
@@ -243,6 +246,13 @@ class Host:
         from .binding import try_bind
 
         self.within_network(lambda: try_bind(protocol, family, address, port))
+
+    @property
+    def is_v6only(self) -> bool:
+        """Whether a socket that is bound to ``::`` takes IPv6 alone, if its program does not say so."""
+        from .binding import v6only_by_default
+
+        return self.within_network(v6only_by_default)
 
     # --- other systems' ways -----------------------------------------------------------------------------------
 

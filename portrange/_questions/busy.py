@@ -23,6 +23,7 @@ _WILDCARDS = {"ipv4": "0.0.0.0", "ipv6": "::"}  # noqa: S104 - what a server wou
 _ABSENT = [getattr(errno, name, None) for name in ("EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT")]
 #: Winsock says WSAEACCES where Unix says EACCES, and WSAEADDRINUSE for EADDRINUSE; Python maps the first only.
 _REFUSED = (errno.EACCES, errno.EPERM, 10013)
+_IN_USE = (errno.EADDRINUSE, 10048)
 _NOT_LOCAL = (errno.EADDRNOTAVAIL, 10049)
 
 
@@ -38,8 +39,9 @@ class Endpoint(NamedTuple):
 def why_busy(port: int, *, protocol: str = "tcp", address: str = "", host: Host | None = None) -> tuple[Obstacle, ...]:
     """Every reason why binding a port fails, worst first.
 
-    `address` is a numeric IPv4 or IPv6 address; empty stands for all of both families. The port is bound for a
-    moment, without SO_REUSEADDR and SO_REUSEPORT: an empty answer means that this worked. Obstacles that do not
+    `address` is a numeric IPv4 or IPv6 address; empty stands for all of both families, and so does ``::`` where the
+    system lets such a socket take IPv4 too (ipv6(7), IPV6_V6ONLY). The port is bound for a moment, without
+    SO_REUSEADDR and SO_REUSEPORT: an empty answer means that this worked. Obstacles that do not
     block (`Obstacle.blocks`) are worth knowing and may come with a port that is free.
 
     Sockets are matched as the kernel does it (inet_csk_bind_conflict, net/ipv4/inet_connection_sock.c): a wildcard
@@ -58,7 +60,7 @@ def why_busy(port: int, *, protocol: str = "tcp", address: str = "", host: Host 
     number, protocol = port_number(port), protocol_name(protocol)
     asked = host or THIS_HOST
     backend = backend_for(asked)
-    wanted = [Endpoint(protocol, family, place, number) for family, place in _places(address)]
+    wanted = [Endpoint(protocol, family, place, number) for family, place in _places(asked, address)]
     settings = backend.settings(asked)
     known = _worth_knowing(number, settings)
     failures = _try(asked, wanted)
@@ -70,8 +72,8 @@ def why_busy(port: int, *, protocol: str = "tcp", address: str = "", host: Host 
     return (*blocking, *known)
 
 
-def _places(address: str) -> list[tuple[str, str]]:
-    """The families to try, each with the address to bind there."""
+def _places(host: Host, address: str) -> list[tuple[str, str]]:
+    """The families to try, each with the address to bind there in its usual notation."""
     import ipaddress
 
     if not address:
@@ -80,8 +82,10 @@ def _places(address: str) -> list[tuple[str, str]]:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         raise ValueError(f"{address!r} is not a numeric IPv4 or IPv6 address; leave it empty for all") from None
+    if str(parsed) == _WILDCARDS["ipv6"] and not host.is_v6only:
+        return list(_WILDCARDS.items())
     mapped = getattr(parsed, "ipv4_mapped", None)
-    return [(f"ipv{parsed.version}", address)] if mapped is None else [("ipv4", str(mapped))]
+    return [(f"ipv{parsed.version}", str(parsed))] if mapped is None else [("ipv4", str(mapped))]
 
 
 def _try(host: Host, wanted: list[Endpoint]) -> dict[Endpoint, OSError]:
@@ -110,10 +114,13 @@ def _blocking(
     for endpoint, error in failures.items():
         if error.errno in _REFUSED:
             obstacles.append(_refusal(endpoint, settings))
-        elif error.errno in _NOT_LOCAL:
-            detail = f"{endpoint.address} is not an address of this machine; bind one that it has, or all of them"
-            obstacles.append(Obstacle("address", detail))
+        elif error.errno not in _IN_USE:
+            obstacles.append(_unusable(endpoint, error))
+    if 0 in (endpoint.port for endpoint in failures):
+        return (*dict.fromkeys(obstacles), *_exhausted(failures))
     in_the_way = [one for one in sockets if any(_conflict(one, endpoint) for endpoint in failures)]
+    if not obstacles and not in_the_way:
+        in_the_way = [one for one in sockets if any(_may_conflict(one, endpoint) for endpoint in failures)]
     obstacles += _grouped(in_the_way)
     return tuple(dict.fromkeys(obstacles))
 
@@ -128,7 +135,15 @@ def _conflict(socket: BoundSocket, wanted: Endpoint) -> bool:
     if socket.family != wanted.family:
         return wanted.family == "ipv4" and socket.dual_stack is not False
     wildcard = _WILDCARDS[wanted.family]
-    return wildcard in (socket.address, wanted.address) or socket.address in ("", wanted.address)
+    return wildcard in (socket.address, wanted.address) or socket.address in ("", wanted.address.partition("%")[0])
+
+
+def _may_conflict(socket: BoundSocket, wanted: Endpoint) -> bool:
+    """A connection over IPv6 of a socket for both families keeps IPv4's wildcard (ipv4_rcv_saddr_equal).
+
+    The system does not say whether its socket was one, so this is only asked where nothing else is in the way.
+    """
+    return socket.protocol == wanted.protocol and wanted.address == _WILDCARDS["ipv4"] and socket.state != "listen"
 
 
 def _grouped(sockets: list[BoundSocket]) -> Iterator[Obstacle]:
@@ -153,7 +168,7 @@ _SENTENCES = {
     ),
     "time-wait": (
         "time-wait",
-        "{endpoint} is kept for a minute after {count}{remote} (TIME_WAIT); wait, or bind with SO_REUSEADDR",
+        "{endpoint} is kept for a minute after {count}{remote}; wait, or set SO_REUSEADDR if the earlier socket had it",
     ),
 }
 
@@ -183,6 +198,26 @@ def _refusal(endpoint: Endpoint, settings: PortSettings) -> Obstacle:
         return Obstacle("privileged", detail)
     detail = f"the system refuses port {endpoint.port} to this program; ask whoever set its security policy"
     return Obstacle("refused", detail)
+
+
+def _unusable(wanted: Endpoint, error: OSError) -> Obstacle:
+    """An address that cannot be bound whatever its port."""
+    if error.errno in _NOT_LOCAL:
+        detail = f"{wanted.address} is not an address of this machine; bind one that it has, or all of them"
+    else:
+        detail = (
+            f"{wanted.address} cannot be bound ({error.strerror or error}); a link-local address needs the name of a "
+            "network interface of this machine, as in fe80::1%eth0"
+        )
+    return Obstacle("address", detail)
+
+
+def _exhausted(failures: dict[Endpoint, OSError]) -> Iterator[Obstacle]:
+    """Port 0 stands for any port: it can only be the pool that has none left."""
+    for endpoint, error in failures.items():
+        if error.errno in _IN_USE:
+            name = f"{endpoint.protocol} port on {endpoint.address}"
+            yield Obstacle("exhausted", f"no {name} is left to be handed out; name one outside of the ephemeral range")
 
 
 def _worth_knowing(port: int, settings: PortSettings) -> tuple[Obstacle, ...]:

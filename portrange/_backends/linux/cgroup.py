@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..._errors import ParseError
+from .mounts import read_mounts
 
 if TYPE_CHECKING:
     from ..._host import Host
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _USUAL_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 _REMEMBERED = 4096
 
-_ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
+#: Bytes that systemd escapes in names (systemd-escape(1)); several in a row may be one character.
+_ESCAPES = re.compile(r"(?:\\x[0-9a-fA-F]{2})+")
 #: The unit types that hold processes (systemd.unit(5)).
 _UNIT_SUFFIXES = (".service", ".scope", ".socket", ".mount", ".swap")
 _ID = "([0-9a-f]{64})"
@@ -88,28 +89,7 @@ def mounts(host: Host) -> list[str]:
     usual = [mount for mount in _USUAL_MOUNTS if _is_cgroup2(host, mount)]
     if usual:
         return usual
-    source = f"{host.procfs}/self/mountinfo"
-    try:
-        return parse_mounts(host.read(source).decode("utf-8", "surrogateescape"), source)
-    except OSError:
-        return []
-
-
-def parse_mounts(text: str, source: str) -> list[str]:
-    r"""The mount points of type cgroup2 in mountinfo (proc(5)); white space in a path stands there in octal.
-
-    >>> parse_mounts("42 35 0:39 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\n", "an example")
-    ['/sys/fs/cgroup']
-    """
-    found: list[str] = []
-    for line in text.splitlines():
-        before, separator, after = line.partition(" - ")
-        fields = before.split(" ")
-        if not separator or len(fields) < 6:
-            raise ParseError(source, "mounts with a separator and a type", line)
-        if after.split(" ")[0] == "cgroup2":
-            found.append(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4]))
-    return found
+    return [mount.point for mount in read_mounts(host) if mount.kind == "cgroup2"]
 
 
 def processes(host: Host, group: Cgroup) -> list[int]:
@@ -133,8 +113,14 @@ def unit(path: str) -> str | None:
         # A leading underscore keeps a name apart from the kernel's own files (cg_escape, systemd).
         name = part.removeprefix("_")
         if name.endswith(_UNIT_SUFFIXES):
-            return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), name)
+            return _unescape(name)
     return None
+
+
+def _unescape(name: str) -> str:
+    return _ESCAPES.sub(
+        lambda match: bytes.fromhex(match[0].replace(r"\x", "")).decode("utf-8", "backslashreplace"), name
+    )
 
 
 def container(path: str) -> str | None:

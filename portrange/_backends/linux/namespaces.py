@@ -18,29 +18,47 @@ class Namespace(NamedTuple):
 
 
 def find_all(host: Host) -> tuple[list[Namespace], list[str]]:
-    """Every namespace once, by its process with the lowest pid, and a sentence for each process that kept its own.
+    """Every namespace once, and a sentence for each process whose own could not be told.
 
     The kernel tells anybody which processes share one (see `Host.network_identity`); its name needs the rights to
     inspect a process of it, and is "of process PID" without them.
     """
-    first: dict[int, list[int]] = {}
+    members: dict[int, list[str]] = {}
     gaps: list[str] = []
-    for pid in processes.pids(host):
-        directory = f"{host.procfs}/{pid}"
+    shown = processes.pids(host)
+    if processes.hides_others(host, shown):
+        gaps.append("the network namespaces of processes that procfs keeps out of sight (hidepid)")
+    for pid in shown:
         try:
-            first.setdefault(host.network_identity(directory), []).append(pid)
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # ended meanwhile, or a zombie, which has left its namespace
+            member = _member(host, pid)
         except OSError as error:
             gaps.append(f"the network namespace of process {pid} ({error.strerror or error})")
-    found = [Namespace(host.in_network(f"{host.procfs}/{pids[0]}"), _name(host, pids)) for pids in first.values()]
-    return found, gaps
+            continue
+        if member is not None:
+            members.setdefault(member[0], []).append(member[1])
+    return [_namespace(host, there) for there in members.values()], gaps
 
 
-def _name(host: Host, pids: list[int]) -> str:
-    for pid in pids:
+def _member(host: Host, pid: int) -> tuple[int, str] | None:
+    """The namespace that a process is in, as a number, and a directory to enter it by; None where it is gone."""
+    directory = f"{host.procfs}/{pid}"
+    try:
+        return host.network_identity(directory), directory
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # ended meanwhile, or a zombie, which has left its namespace: its threads may still be in it
+    for thread in processes.surviving_threads(host, pid):
         try:
-            return host.read_link(f"{host.procfs}/{pid}/ns/net")
+            return host.network_identity(f"{directory}/task/{thread}"), f"{directory}/task/{thread}"
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return None
+
+
+def _namespace(host: Host, members: list[str]) -> Namespace:
+    """A namespace by the first of its members that may be inspected, and so entered; else by the first of all."""
+    for directory in members:
+        try:
+            return Namespace(host.in_network(directory), host.read_link(f"{directory}/ns/net"))
         except OSError:
             continue
-    return f"of process {pids[0]}"
+    return Namespace(host.in_network(members[0]), f"of process {members[0].split('/')[-1]}")

@@ -44,6 +44,8 @@ class _Search:
     holders: dict[str, dict[int, str]] = field(default_factory=dict[str, dict[int, str]])
     seen: set[int] = field(default_factory=set[int])
     refused: set[int] = field(default_factory=set[int])
+    #: Processes that procfs does not show: they have ended, or are kept out of sight.
+    missing: set[int] = field(default_factory=set[int])
     #: Whether there are, or may be, processes that procfs does not show at all.
     blind: bool = False
     _described: dict[int, tuple[Process, int] | None] = field(default_factory=dict[int, "tuple[Process, int] | None"])
@@ -62,7 +64,7 @@ class _Search:
         except OSError:
             self.blind = True  # no procfs
             return
-        self.blind = processes.hides_others(everybody)
+        self.blind = processes.hides_others(self.host, everybody)
         self.look_into(everybody)
 
     def look_into_threads(self) -> None:
@@ -106,7 +108,7 @@ class _Search:
         except PermissionError:
             self.refused.add(pid)
         except (FileNotFoundError, ProcessLookupError):
-            pass  # ended meanwhile
+            self.missing.add(pid)
         except OSError as error:
             raise SourceError.from_os_error(path, error) from error
         else:
@@ -143,15 +145,27 @@ def find(host: Host, records: Iterable[SocketRecord], *, exhaustive: bool) -> di
     for inode, record in by_inode.items():
         target = targets[inode]
         owners = search.confirmed(target)
-        refused = [pid for pid in members.get(record.cgroup_id, ()) if pid in search.refused]
+        group = groups[record.cgroup_id]
         holdings[inode] = Holding(
             owners=owners,
-            candidates=tuple(filter(None, map(search.describe, refused))),
+            candidates=_candidates(search, group, members.get(record.cgroup_id, [])),
             hidden=not owners and (search.blind or bool(search.refused)),
             scope="host" if target in wide else "service",
-            group=groups[record.cgroup_id],
+            group=group,
         )
     return holdings
+
+
+def _candidates(search: _Search, group: Cgroup | None, members: list[int]) -> tuple[Process, ...]:
+    """The processes of a group that could not be looked into; only their numbers where procfs does not show them."""
+    refused = [pid for pid in members if pid in search.refused]
+    missing = [pid for pid in members if pid in search.missing] if search.blind else []
+    if group is None or not (refused or missing) or not processes.counts_as_caller(search.host):
+        return ()
+    there = set(cgroup.processes(search.host, group)) if missing else set[int]()
+    unseen = [Process(pid) for pid in missing if pid in there]
+    described = [process for process in map(search.describe, refused) if process is not None]
+    return tuple(sorted((*described, *unseen), key=lambda process: process.pid))
 
 
 def _group_ids(by_inode: dict[int, SocketRecord]) -> set[int | None]:

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..._answers.listener import Process
 from ..._errors import ParseError
+from .mounts import read_mounts
 
 if TYPE_CHECKING:
     from ..._host import Host
 
+#: How mountinfo names hidepid=2 and hidepid=4, before Linux 5.8 and since.
+_HIDING = frozenset({"hidepid=2", "hidepid=4", "hidepid=invisible", "hidepid=ptraceable"})
 #: The kernel keeps 15 characters of a name (TASK_COMM_LEN).
 _COMM_LENGTH = 15
 #: Field 22 of /proc/PID/stat, counted from the state, which is field 3.
@@ -137,12 +140,31 @@ def pids(host: Host) -> list[int]:
     return sorted(int(name) for name in host.list(host.procfs) if name.isdecimal())
 
 
-def hides_others(shown: list[int]) -> bool:
+def hides_others(host: Host, shown: list[int]) -> bool:
     """Whether procfs keeps other users' processes out of sight (mount option hidepid, proc(5)).
 
-    Process 1 is always there; where it is not shown, others may not be shown either.
+    Process 1 is always there; where it is not shown, others may not be shown either. In a container it may be the
+    caller's own: then the option itself tells.
     """
-    return 1 not in shown
+    if 1 not in shown:
+        return True
+    if host.uid == 0:
+        return False
+    here = [mount.options for mount in read_mounts(host) if mount.kind == "proc" and mount.point == host.procfs]
+    return bool(here) and not _HIDING.isdisjoint(here[-1])
+
+
+def counts_as_caller(host: Host) -> bool:
+    """Whether procfs counts processes as other files do for the caller: whether it is of the same PID namespace.
+
+    NSpid lists the caller's numbers from procfs's namespace down to its own (proc(5)).
+    """
+    try:
+        status = host.read(f"{host.procfs}/self/status")
+    except OSError:
+        return False
+    numbers = [line.split()[1:] for line in status.splitlines() if line.startswith(b"NSpid:")]
+    return not numbers or len(numbers[0]) == 1
 
 
 def surviving_threads(host: Host, pid: int) -> list[int]:

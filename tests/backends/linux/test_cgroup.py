@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portrange import ParseError
-from portrange._backends.linux.cgroup import container, parse_mounts, unit
+from portrange._backends.linux.cgroup import container, unit
+from portrange._backends.linux.mounts import Mount, parse_mounts
 
 ID = "0123456789abcdef" * 4
 POD = "12345678-1234-1234-1234-123456789abc"
@@ -82,7 +83,10 @@ def test_mount_points():
         "31 23 0:28 / /sys/fs/cgroup rw shared:1 - tmpfs tmpfs rw,mode=755\n"
         "41 31 0:38 / /sys/fs/cgroup/uni\\040fied rw,relatime - cgroup2 cgroup2 rw\n"
     )
-    assert parse_mounts(text, "mountinfo") == ["/sys/fs/cgroup/uni fied"]
+    assert parse_mounts(text, "mountinfo") == [
+        Mount("/sys/fs/cgroup", "tmpfs", ("rw", "mode=755")),
+        Mount("/sys/fs/cgroup/uni fied", "cgroup2", ("rw",)),
+    ]
 
 
 def test_what_is_no_mount():

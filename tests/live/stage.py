@@ -1,0 +1,231 @@
+"""What the child processes of the live tests can do: their programs begin with everything that is here.
+
+See `live.world` for how they are started. A child says one JSON value a line, and ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import importlib
+import json
+import os
+import pkgutil
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import Any
+
+NOBODY = 65534
+
+# linux/sched.h
+CLONE_FILES = 0x00000400
+CLONE_NEWNS = 0x00020000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+# linux/mount.h
+_MS_NOSUID, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4096, 16384, 1 << 18
+# linux/prctl.h
+_PR_SET_DUMPABLE = 4
+_PR_SET_SECCOMP = 22
+_PR_SET_NO_NEW_PRIVS = 38
+# linux/in.h
+MPTCP = 262
+#: Modules that portrange or the standard library load when they are first needed.
+_LOADED_LATE = ("pwd", "ipaddress", "threading", "encodings.idna", "unicodedata", "subprocess", "html")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+# --- talking to the test --------------------------------------------------------------------------------------------
+
+
+def say(value: Any) -> None:
+    os.write(1, json.dumps(value).encode() + b"\n")
+
+
+def hear() -> str:
+    """The next line that the test tells, empty where it has no more to tell."""
+    line = b""
+    while not line.endswith(b"\n"):
+        sign = os.read(0, 1)
+        if not sign:
+            return ""
+        line += sign
+    return line.decode().strip()
+
+
+def wait() -> None:
+    """Until the test is over."""
+    while os.read(0, 4096):
+        pass
+
+
+def fork(then: Callable[[], object]) -> int:
+    """A child process that does something and ends. It shares every descriptor."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            then()
+        except BaseException:  # noqa: BLE001 - a child must never go on with its parent's program
+            sys.excepthook(*sys.exc_info())
+            os.kill(0, signal.SIGKILL)  # nobody need wait for what will not come: the whole process group
+        os._exit(0)
+    return pid
+
+
+# --- sockets --------------------------------------------------------------------------------------------------------
+
+
+def port(of: socket.socket) -> int:
+    return of.getsockname()[1]
+
+
+def bound(
+    address: str = "127.0.0.1",
+    number: int = 0,
+    kind: int = socket.SOCK_STREAM,
+    *,
+    protocol: int = 0,
+    v6only: bool | None = None,
+    reuse_address: bool = False,
+    reuse_port: bool = False,
+    device: str = "",
+) -> socket.socket:
+    """A socket that is bound and does nothing more; its family is that of the address."""
+    made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind, protocol)
+    try:
+        if v6only is not None:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6only)
+        if reuse_address:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if device:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+        made.bind((address, number))
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def tcp(*arguments: Any, **options: Any) -> socket.socket:
+    """A listening TCP socket."""
+    made = bound(*arguments, **options)
+    made.listen()
+    return made
+
+
+def udp(*arguments: Any, **options: Any) -> socket.socket:
+    """A UDP socket that waits for anybody."""
+    return bound(*arguments, **options, kind=socket.SOCK_DGRAM)
+
+
+def bind_works(address: str, number: int, kind: int = socket.SOCK_STREAM) -> bool:
+    """Whether a plain bind, with no option set, works."""
+    try:
+        bound(address, number, kind).close()
+    except OSError:
+        return False
+    return True
+
+
+# --- rights and surroundings ----------------------------------------------------------------------------------------
+
+
+def become_nobody() -> None:
+    """An ordinary user. Loads whatever portrange may need before, for the program files may be out of reach after."""
+    import portrange
+
+    for module in pkgutil.walk_packages(portrange.__path__, "portrange."):
+        if not module.name.endswith(("portable", "__main__")):
+            importlib.import_module(module.name)
+    for name in _LOADED_LATE:
+        importlib.import_module(name)
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+    # As after exec(): whoever changes its user is otherwise shut off even from processes of the same user.
+    _checked(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))
+
+
+def join_cgroup(directory: str) -> None:
+    with open(f"{directory}/cgroup.procs", "w", encoding="ascii") as file:
+        file.write("0")
+
+
+def unshare(flags: int) -> None:
+    _checked(_libc.unshare(flags))
+
+
+def new_network() -> None:
+    """A network namespace of one's own, whose loopback is up."""
+    unshare(CLONE_NEWNET)
+    loopback_up()
+
+
+def loopback_up() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        # struct ifreq with IFF_UP, by SIOCSIFFLAGS (netdevice(7)).
+        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh22x", b"lo", 1))
+
+
+def new_processes() -> None:
+    """Go on as process 1 of a PID namespace, with a procfs that shows nobody else."""
+    new_mounts()
+    unshare(CLONE_NEWPID)
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+        os._exit(0)
+    mount_proc()
+
+
+def new_mounts() -> None:
+    """A mount namespace of one's own, from which nothing gets out."""
+    unshare(CLONE_NEWNS)
+    mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+
+
+def mount(source: str, target: str, kind: str | None, flags: int = 0, options: str | None = None) -> None:
+    text = (None if value is None else value.encode() for value in (source, target, kind))
+    _checked(_libc.mount(*text, flags, None if options is None else options.encode()))
+
+
+def bind_mount(source: str, target: str) -> None:
+    mount(source, target, None, _MS_BIND | _MS_REC)
+
+
+def mount_proc(target: str = "/proc", options: str | None = None) -> None:
+    mount("proc", target, "proc", _MS_NOSUID, options)
+
+
+def forbid_netlink() -> None:
+    """A seccomp filter (seccomp(2)) under which socket(AF_NETLINK, ...) fails with EPERM, as some sandboxes have it."""
+    # AUDIT_ARCH_* and the number of socket(2), by machine.
+    numbers = {"x86_64": 41, "aarch64": 198, "riscv64": 198, "s390x": 359, "ppc64le": 326}
+    load, equal, answer = 0x20, 0x15, 0x06  # BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_RET|K
+    # struct seccomp_data { int nr; u32 arch; u64 instruction_pointer; u64 args[6]; }
+    argument = 16 if sys.byteorder == "little" else 20
+    program = (
+        (load, 0, 0, 0),
+        (equal, 0, 3, numbers[os.uname().machine]),
+        (load, 0, 0, argument),
+        (equal, 0, 1, socket.AF_NETLINK),
+        (answer, 0, 0, 0x00050000 | 1),  # SECCOMP_RET_ERRNO with EPERM
+        (answer, 0, 0, 0x7FFF0000),  # SECCOMP_RET_ALLOW
+    )
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in program))
+    # struct sock_fprog { unsigned short len; struct sock_filter *filter; }
+    filters = struct.pack("HP", len(program), ctypes.addressof(code))
+    _checked(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    _checked(_libc.prctl(_PR_SET_SECCOMP, 2, filters, 0, 0))
+
+
+def _checked(result: int) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

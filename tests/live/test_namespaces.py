@@ -1,0 +1,231 @@
+"""Network namespaces: each has its own ports, listeners and settings."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from live.world import World
+
+import portrange
+
+pytestmark = pytest.mark.usefixtures("namespaces")
+
+SERVE = """
+    new_network()
+    made = tcp()
+    other = udp("127.0.0.1", port(made))
+    say([port(made), os.readlink("/proc/self/ns/net")])
+    wait()
+"""
+
+
+def pids(rows: list[dict[str, Any]]) -> list[list[int]]:
+    return [[owner["pid"] for owner in row["owners"]] for row in rows]
+
+
+def mine(rows: list[dict[str, Any]], *ports: int) -> list[dict[str, Any]]:
+    return [row for row in rows if row["port"] in ports]
+
+
+def test_each_listener_of_each_namespace_is_found_once_with_its_namespace(world: World):
+    children = [world.start(SERVE) for _ in range(2)]
+    heard = [child.hear() for child in children]
+    found = portrange.listeners(namespaces="all")
+    for child, (port, name) in zip(children, heard, strict=True):
+        there = [one for one in found.on(port) if one.namespace == name]
+        assert [one.protocol for one in there] == ["tcp", "udp"]
+        assert [[owner.pid for owner in one.owners] for one in there] == [[child.pid], [child.pid]]
+
+
+def test_by_default_only_ones_own_namespace_is_asked(world: World):
+    child = world.start(SERVE)
+    port, name = child.hear()
+    own = portrange.listeners()
+    assert all(one.namespace is None for one in own)
+    assert child.pid not in {owner.pid for one in own for owner in one.owners}
+    assert child.pid not in {owner.pid for one in portrange.who_listens(port) for owner in one.owners}
+    assert name != os.readlink("/proc/self/ns/net")
+
+
+def test_ones_own_listeners_are_among_all(world: World):
+    child = world.start("made = tcp(); say(port(made)); wait()")
+    port = child.hear()
+    own = os.readlink("/proc/self/ns/net")
+    [one] = [one for one in portrange.listeners(namespaces="all").on(port) if one.namespace == own]
+    assert [owner.pid for owner in one.owners] == [child.pid]
+
+
+def test_the_same_port_in_two_namespaces_is_two_listeners(world: World):
+    first = world.start(SERVE)
+    port, first_name = first.hear()
+    second = world.start(
+        """
+        new_network()
+        made = tcp("127.0.0.1", int(sys.argv[1]))
+        say(os.readlink("/proc/self/ns/net"))
+        wait()
+        """,
+        port,
+    )
+    second_name = second.hear()
+    found = portrange.listeners(namespaces="all", protocol="tcp").on(port)
+    holders = {one.namespace: one.pid for one in found}
+    assert holders[first_name] == first.pid
+    assert holders[second_name] == second.pid
+
+
+def test_a_namespace_shared_by_many_processes_is_asked_once(world: World):
+    child = world.start("""
+        new_network()
+        made = tcp()
+        for _ in range(3):
+            fork(wait)
+        say(port(made))
+        wait()
+    """)
+    port = child.hear()
+    there = [one for one in portrange.listeners(namespaces="all").on(port) if child.pid in [o.pid for o in one.owners]]
+    assert len(there) == 1
+    assert len(there[0].owners) == 4
+
+
+def test_the_interface_is_named_as_in_its_own_namespace(world: World):
+    child = world.start("""
+        new_network()
+        made = udp("0.0.0.0", 0, device="lo")
+        say(port(made))
+        wait()
+    """)
+    port = child.hear()
+    interfaces = {one.pid: one.interface for one in portrange.listeners(namespaces="all").on(port)}
+    assert interfaces[child.pid] == "lo"
+
+
+def test_a_zombie_has_no_namespace_to_ask_for(world: World):
+    child = world.start("""
+        workers = [fork(new_network)]
+        while ") Z " not in open(f"/proc/{workers[0]}/stat").read():
+            pass
+        say(workers[0])
+        wait()
+    """)
+    pid = child.hear()
+    found = portrange.listeners(namespaces="all")
+    assert not [gap for gap in found.gaps if str(pid) in gap]
+
+
+def test_a_namespace_that_only_a_thread_is_left_in_is_asked(world: World):
+    child = world.start("""
+        import threading
+        new_network()
+        made = tcp()
+        leader = f"/proc/{os.getpid()}/stat"
+        def outlive():
+            while ") Z " not in open(leader).read():
+                pass
+            say(port(made))
+            wait()
+        threading.Thread(target=outlive).start()
+        ctypes.CDLL(None).syscall(60 if os.uname().machine == "x86_64" else 93, 0)
+    """)
+    port = child.hear()
+    assert child.pid in {one.pid for one in portrange.listeners(namespaces="all").on(port)}
+
+
+def test_an_ordinary_user_finds_the_listeners_of_other_namespaces(world: World):
+    child = world.start(SERVE)
+    port, _ = child.hear()
+    found = world.ask("""
+        import portrange
+        become_nobody()
+        found = portrange.listeners(namespaces="all")
+        say([found.to_dicts(), list(found.gaps)])
+    """)
+    there = mine(found[0], port)
+    # What may not be entered can still be read, or is said not to be.
+    assert [row["protocol"] for row in there if row["namespace"] != os.readlink("/proc/self/ns/net")] == ["tcp", "udp"]
+    assert all(row["hidden"] for row in there)
+    assert len({row["namespace"] for row in there}) == 1
+
+
+def test_what_procfs_keeps_out_of_sight_is_reported(world: World):
+    child = world.start(SERVE)
+    port, _ = child.hear()
+    rows, gaps, truth = world.ask("""
+        new_mounts()
+        mount_proc("/proc", "hidepid=2")
+        import portrange
+        become_nobody()
+        found = portrange.listeners(namespaces="all")
+        say([found.to_dicts(), list(found.gaps), bool(found.on(1))])
+    """)
+    assert mine(rows, port) or gaps
+    assert truth is True
+
+
+def test_the_listeners_of_a_new_namespace_are_exactly_those_that_were_made_there(world: World):
+    rows, made = world.ask("""
+        import portrange
+        new_network()
+        sockets = [tcp(), udp(), tcp("::1"), tcp("::", v6only=False), udp("::", v6only=True)]
+        say([portrange.listeners().to_dicts(), sorted(port(one) for one in sockets)])
+    """)
+    assert [row["port"] for row in rows] == made
+    assert all(len(row["owners"]) == 1 for row in rows)
+
+
+def test_an_empty_namespace_has_proven_nobody(world: World):
+    assert world.ask("""
+        import portrange
+        new_network()
+        found = portrange.listeners()
+        say([len(found), bool(found), list(found.gaps), str(found)])
+    """) == [0, False, [], "nobody listens"]
+
+
+def test_the_pool_of_a_namespace_is_its_own(world: World):
+    pool, facts, handed_out = world.ask("""
+        import portrange
+        new_network()
+        def write(name, text):
+            with open(f"/proc/sys/net/ipv4/{name}", "w") as file:
+                file.write(text)
+        write("ip_local_port_range", "40000 40009")
+        write("ip_local_reserved_ports", "40001-40003,40009,50000")
+        pool = portrange.ephemeral_range()
+        facts = {}
+        for number in (39999, 40000, 40001, 40009, 40010, 50000):
+            info = portrange.classify(number)
+            facts[number] = [info.ephemeral, info.reserved]
+        made = []
+        try:
+            while True:
+                made.append(udp("0.0.0.0"))
+        except OSError:
+            pass
+        say([[pool.first, pool.last, len(pool), list(pool), pool.assumed], facts, sorted(map(port, made))])
+    """)
+    assert pool == [40000, 40009, 6, handed_out, False]
+    assert facts == {
+        "39999": [False, False],
+        "40000": [True, False],
+        "40001": [False, True],
+        "40009": [False, True],
+        "40010": [False, False],
+        "50000": [False, True],
+    }
+
+
+def test_the_privileged_ports_of_a_namespace_are_its_own(world: World):
+    assert world.ask("""
+        import portrange
+        new_network()
+        answers = []
+        for start in (1024, 80, 0):
+            with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", "w") as file:
+                file.write(str(start))
+            answers.append([portrange.classify(number).privileged for number in (1, 79, 80, 1023, 1024)])
+        say(answers)
+    """) == [[True, True, True, True, False], [True, True, False, False, False], [False] * 5]
