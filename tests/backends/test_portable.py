@@ -189,6 +189,22 @@ def test_what_psutil_raises_becomes_what_is_documented(raised, expected):
     assert type(caught.value) is expected
 
 
+def test_a_psutil_before_version_6_serves_as_well(server):
+    """It calls the question about one process `connections`."""
+
+    class Older(psutil.Process):
+        net_connections = None
+
+        def connections(self, kind):
+            return psutil.Process(self.pid).net_connections(kind)
+
+    class OlderPsutil:
+        NoSuchProcess, AccessDenied, Process = psutil.NoSuchProcess, psutil.AccessDenied, Older
+
+    rows = PsutilTable(OlderPsutil).sockets_of(os.getpid(), ("tcp",))
+    assert [row.state for row in rows if row.port == port(server)] == ["listen"]
+
+
 def test_processes_that_have_ended_are_not_described():
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
