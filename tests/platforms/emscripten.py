@@ -1,0 +1,55 @@
+"""Python as WebAssembly: Pyodide from the npm registry, in Node.js. There are no sockets to ask about."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import machine
+
+#: Pyodide by its version, newest first, with the Python in it. The older one is the last with Python 3.11.
+PYODIDES = {"314.0.7": "3.14", "0.25.1": "3.11"}
+#: Tests that need no machine at all, and what in them cannot be had here.
+_TESTS = ("tests/answers", "tests/render", "tests/test_classify.py", "tests/test_errors.py", "tests/test_registry.py")
+_NO_THREADS, _NO_PROCESSES = "WebAssembly without threads", "no processes can be started"
+_DESELECTED = {
+    "tests/test_classify.py::test_threads_get_the_same_answers": _NO_THREADS,
+    "tests/test_registry.py::test_threads_that_ask_first_get_the_same_registry": _NO_THREADS,
+    "tests/test_registry.py::test_importing_the_package_and_asking_the_date_does_not_load_the_table": _NO_PROCESSES,
+}
+#: Which one runs them.
+_WITH_SUITE = "314.0.7"
+
+
+def check(workspace: Path) -> None:
+    machine.need_commands("node", "npm")
+    project = machine.copy_project(workspace / "project")
+    needs = machine.install_python(workspace / "needs", *machine.SUITE_NEEDS)
+    for version in PYODIDES:
+        pyodide = install(workspace / f"pyodide-{version}", version)
+        run(version, pyodide, project, needs)
+
+
+def install(directory: Path, version: str) -> Path:
+    directory.mkdir()
+    command = ("npm", "install", "--no-save", "--no-audit", "--no-fund", "--prefix", directory, f"pyodide@{version}")
+    machine.run(*command, seconds=120, cwd=directory)
+    return directory / "node_modules/pyodide"
+
+
+def run(version: str, pyodide: Path, project: Path, needs: Path) -> None:
+    what = f"Pyodide {version} in Node.js"
+    python = ("node", project / "probes/pyodide.mjs", pyodide, f"{project}:{project}/probes:{needs}")
+    for probe in ("answers.py", "emscripten.py"):
+        machine.report_probe(what, machine.run(*python, project / "probes" / probe, seconds=90))
+    page = machine.run(*python, "-m", "portrange", "60860", seconds=60, ok=False)
+    if "emscripten" not in page or "Traceback" in page:
+        raise machine.FailedError(f"python -m portrange 60860 does not say what cannot be known here:\n{page}")
+    machine.say("PASS", f"{what}: python -m portrange 60860 says what cannot be known here")
+    if version == _WITH_SUITE:
+        output = machine.run(*python, *machine.suite(*_TESTS, deselected=_DESELECTED), seconds=200, cwd=project)
+        machine.report_suite(what, output, "tests of what needs no machine")
+
+
+if __name__ == "__main__":
+    sys.exit(machine.main(check))

@@ -1,0 +1,108 @@
+"""Linux for real: the pool, and this process's own sockets with their right addresses, from both sources."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Iterator
+
+import probing
+
+import portrange
+
+#: No two bytes of the long ones are equal: an address that was turned round, whole or by halves, is another one.
+_ADDRESSES = ["127.1.2.3", "::1", "fd12:3456:789a:bcde:f013:2457:68ac:e1d9"]
+# linux/in.h and linux/in6.h
+_IP_FREEBIND, _IPV6_FREEBIND = 15, 78
+_KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+
+
+class TablesOnly(portrange.Host):
+    """This machine, as if its kernel had no sock_diag: what is left are the tables in /proc/net."""
+
+    def sock_diag(self, request: bytes) -> Iterator[bytes]:
+        raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
+
+
+class DiagOnly(portrange.Host):
+    """This machine without the tables in /proc/net."""
+
+    def read(self, path: str) -> bytes:
+        if path.startswith("/proc/net/"):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return super().read(path)
+
+
+def pool() -> None:
+    """ephemeral_range is what the kernel's file says"""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        first, last = map(int, file.read().split())
+    for protocol in ("tcp", "udp"):
+        for family in ("ipv4", "ipv6"):
+            answer = portrange.ephemeral_range(protocol=protocol, family=family)
+            assert (answer.first, answer.last, answer.assumed) == (first, last, False), answer
+    assert portrange.classify(first).settings.unread == ()
+
+
+def any_source() -> None:
+    """who_listens through whatever this kernel offers"""
+    _own_sockets(portrange.Host())
+
+
+def tables() -> None:
+    """who_listens through /proc/net"""
+    _own_sockets(TablesOnly())
+
+
+def diag() -> None:
+    """who_listens through sock_diag"""
+    _own_sockets(DiagOnly())
+
+
+def everything() -> None:
+    """listeners holds this process's own, once"""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        found = [one for one in portrange.listeners() if one.port == port and one.protocol == "tcp"]
+        assert [(one.address, one.pid) for one in found] == [("127.0.0.1", os.getpid())], found
+
+
+def nobody() -> None:
+    """a free port has no listener and no obstacle"""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert [one.kind for one in portrange.why_busy(port, address="127.0.0.1")] == ["listener"]
+    assert not portrange.who_listens(port)
+    assert portrange.why_busy(port, address="127.0.0.1") == ()
+
+
+def _own_sockets(host: portrange.Host) -> None:
+    """Open one socket for each transport and address; each must be found, with this process as its only owner."""
+    for protocol, kind in _KINDS.items():
+        for address in _ADDRESSES:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            with socket.socket(family, kind) as own:
+                _bind(own, address)
+                if protocol == "tcp":
+                    own.listen()
+                port = own.getsockname()[1]
+                found = portrange.who_listens(port, protocol=protocol, host=host)
+                seen = [(one.protocol, one.address, one.port, one.pid, one.uid) for one in found]
+                assert seen == [(protocol, address, port, os.getpid(), os.geteuid())], seen
+                assert found[0].owners[0].name, found
+
+
+def _bind(own: socket.socket, address: str) -> None:
+    """Bind an address that need not be this machine's own (IP_FREEBIND, which the socket module lacks)."""
+    if own.family == socket.AF_INET6:
+        own.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+    else:
+        own.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+    own.bind((address, 0))
+
+
+if __name__ == "__main__":
+    named = {check.__name__: check for check in (pool, any_source, tables, diag, everything, nobody)}
+    probing.run(*(named[name] for name in sys.argv[1:] or named))

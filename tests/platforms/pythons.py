@@ -1,0 +1,99 @@
+"""Every Python from 3.10 to 3.15, and PyPy, on this Linux: real sockets, and the test suite.
+
+Interpreters are taken as they are found: pyenv's, then those on the PATH, then Debian's packages of its testing
+release, unpacked into a directory. Below them all vermin holds the floor: no line of the package needs more than 3.10.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import debian
+import machine
+
+FLOOR = (3, 10)
+WANTED = [(3, minor) for minor in range(10, 16)]
+#: Which of them the release has. Those that this machine has itself are not taken from there.
+DEBIAN_SUITE = "forky"
+DEBIAN_HAS = [(3, 14), (3, 15)]
+PYPY = "pypy3"
+#: Newer names that portrange/_compat.py imports only where sys.version_info has them, which vermin does not see.
+_TAKEN_BY_VERSION = ("typing.Self", "typing.override")
+
+
+def check(workspace: Path) -> None:
+    machine.need_linux()
+    hold_floor(workspace)
+    project = machine.copy_project(workspace / "project")
+    needs = machine.install_python(workspace / "needs", *machine.SUITE_NEEDS)
+    missing: list[tuple[int, int]] = []
+    for version in WANTED:
+        python = find_here(version)
+        if python is None:
+            missing.append(version)
+        else:
+            run_here(python, project, needs)
+    run_from_debian(workspace, [version for version in missing if version in DEBIAN_HAS])
+    for major, minor in missing:
+        if (major, minor) not in DEBIAN_HAS:
+            machine.say("SKIP", f"CPython {major}.{minor}: neither pyenv nor the PATH nor Debian {DEBIAN_SUITE} has it")
+
+
+def hold_floor(workspace: Path) -> None:
+    needs = machine.install_python(workspace / "vermin", "vermin")
+    floor = ".".join(map(str, FLOOR))
+    excluded = [word for name in _TAKEN_BY_VERSION for word in ("--exclude", name)]
+    machine.run(
+        *(sys.executable, needs / "bin/vermin", "--quiet", "--violations", f"--target={floor}-"),
+        *("--no-parse-comments", *excluded, machine.ROOT / "portrange"),
+        seconds=120,
+        env={"PYTHONPATH": str(needs)},
+    )
+    machine.say("PASS", f"vermin: no line of portrange needs more than Python {floor}")
+
+
+def find_here(version: tuple[int, int]) -> str | None:
+    """A CPython of this version on this machine; pyenv's stand-ins on the PATH are no interpreters."""
+    name = "python" + ".".join(map(str, version))
+    pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+    candidates = sorted(pyenv.glob(f"versions/*/bin/{name}"))
+    outside_pyenv = [place for place in os.get_exec_path() if not place.startswith(str(pyenv))]
+    on_path = shutil.which(name, path=os.pathsep.join(outside_pyenv))
+    candidates += [Path(on_path)] if on_path else []
+    for candidate in candidates:
+        test = f"import sys, ctypes; print(sys.version_info[:2] == {version} and sys.implementation.name == 'cpython')"
+        if machine.run(candidate, "-c", test, seconds=20, ok=False).strip() == "True":
+            return str(candidate)
+    return None
+
+
+def run_here(python: str, project: Path, needs: Path) -> None:
+    environment = {"PYTHONPATH": os.pathsep.join([str(project), str(project / "probes"), str(needs)])}
+    for probe in ("answers.py", "linux_sockets.py"):
+        output = machine.run(python, project / "probes" / probe, seconds=60, env=environment)
+        machine.report_probe(python, output)
+    output = machine.run(python, *machine.suite(), seconds=200, cwd=project, env=environment)
+    machine.report_suite(python, output)
+
+
+def run_from_debian(workspace: Path, versions: list[tuple[int, int]]) -> None:
+    names = [f"python{major}.{minor}" for major, minor in versions]
+    machine.need_namespaces(*debian.NAMESPACES)
+    root = debian.Release(workspace, "amd64", DEBIAN_SUITE).unpack(workspace / "root", *names, PYPY)
+    machine.copy_project(root / "project")
+    machine.install_python(root / "needs", *machine.SUITE_NEEDS)
+    path = "/project:/project/probes:/needs"
+    for name in (*names, PYPY):
+        what = f"/usr/bin/{name} of Debian {DEBIAN_SUITE}"
+        for probe in ("answers.py", "linux_sockets.py"):
+            command = debian.inside(root, f"/usr/bin/{name}", f"/project/probes/{probe}")
+            machine.report_probe(what, machine.run(*command, seconds=120, env={"PYTHONPATH": path}))
+        command = debian.inside(root, f"/usr/bin/{name}", *machine.suite(), directory="/project")
+        machine.report_suite(what, machine.run(*command, seconds=300, env={"PYTHONPATH": path}))
+
+
+if __name__ == "__main__":
+    sys.exit(machine.main(check))
