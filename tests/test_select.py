@@ -9,7 +9,7 @@ from recorded import RecordedHost, names
 
 import portrange
 from portrange import Host, UnsupportedPlatformError, classify, ephemeral_range, listeners, who_listens
-from portrange._backends.select import backend_for
+from portrange._backends.select import backend_for, settings_of
 
 
 class Elsewhere(Host):
@@ -72,6 +72,14 @@ def test_where_there_is_no_backend_the_reason_is_told(platform, reason):
             question(host=host)
     with pytest.raises(UnsupportedPlatformError, match=reason):
         listeners(host=Elsewhere(platform, backend="portable"))
+
+
+def test_settings_of_a_system_without_a_backend_are_unknown_for_a_reason():
+    settings = settings_of(Elsewhere("haiku"))
+    assert (settings.platform, settings.pools, settings.reserved, settings.privileged) == ("haiku", None, None, None)
+    assert "40000" in settings.unread[0]
+    here = Elsewhere("linux")
+    assert settings_of(here) == backend_for(here).settings(here)
 
 
 @pytest.mark.parametrize("platform", ["emscripten", "haiku"])

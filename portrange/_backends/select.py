@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .._errors import UnsupportedPlatformError
 
 if TYPE_CHECKING:
+    from .._answers.pool import PortSettings
     from .._host import Host
     from .base import Backend
 
@@ -123,6 +124,17 @@ def backend_for(host: Host) -> Backend:
     if load is None:
         raise UnsupportedPlatformError(_reason(platform))
     return load()
+
+
+def settings_of(host: Host) -> PortSettings:
+    """What a host does with port numbers; on a system without a backend nothing is known, and `unread` says why."""
+    from .._answers.pool import PortSettings
+
+    try:
+        backend = backend_for(host)
+    except UnsupportedPlatformError as error:
+        return PortSettings(platform=host.platform, unread=(str(error),))
+    return backend.settings(host)
 
 
 def _reason(platform: str) -> str:
