@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     from .span import Spans
 
 
-def port_page(info: PortInfo) -> list[tuple[str, str]]:
-    """The page as labels and lines; a line without a label continues the one above it."""
+def port_page(info: PortInfo) -> dict[str, list[str]]:
+    """The page as labels, each with its lines."""
     parts = {
         "IANA": _iana(info),
         "This host": _host(info),
         "Elsewhere": _elsewhere(info),
         "Fixed use": _fixed_use(info),
     }
-    return [("" if index else label, line) for label, lines in parts.items() for index, line in enumerate(lines)]
+    page = {label: list(lines) for label, lines in parts.items()}
+    return {label: lines for label, lines in page.items() if lines}
 
 
 def port_line(info: PortInfo) -> str:
@@ -148,7 +149,7 @@ def _span(spans: Spans | None, port: int) -> str:
 
 
 def _source(info: PortInfo, fact: str, opening: str = " (") -> str:
-    source = ", ".join(source for name, source in info.settings.sources if name == fact)
+    source = info.settings.source(fact)
     closing = ")" if opening.endswith("(") else ""
     return f"{opening}{source}{closing}" if source else ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from .record import Record
@@ -64,6 +64,26 @@ class EphemeralRange(Record):
         assumed = ", assumed" if self.assumed else ""
         return f"{self.first}-{self.last} ({len(self):,} ports; {self.source}{assumed})"
 
+    def explain(self) -> str:
+        """A short page in plain words: the bounds, what is set aside, and where that was read."""
+        from .._render import text
+        from .explain_pool import pool_page
+
+        return text.page("Ephemeral range", pool_page(self))
+
+    def _title(self) -> str:
+        return "Ephemeral range"
+
+    def _shown(self) -> Iterable[tuple[str, object]]:
+        from .explain_pool import pool_page
+
+        return pool_page(self).items()
+
+    def _picture(self) -> str:
+        from .picture import pool_picture
+
+        return pool_picture(self)
+
 
 @dataclass(frozen=True, slots=True)
 class PortSettings(Record):
@@ -87,8 +107,8 @@ class PortSettings(Record):
     unread: tuple[str, ...] = ()
 
     def source(self, fact: str) -> str | None:
-        """Where `fact` ("pools", "reserved", "excluded", "privileged") was read."""
-        return dict(self.sources).get(fact)
+        """Where `fact` ("pools", "reserved", "excluded", "privileged") was read: one place or several."""
+        return ", ".join(source for name, source in self.sources if name == fact) or None
 
     def ephemeral(self, port: int) -> bool | None:
         """Whether the system may hand `port` out by itself; None where that could not be read."""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._answers.pool import PortSettings
 from .._answers.port import Band, PortInfo
 from .._answers.span import contains
-from .._backends.select import backend_for
-from .._errors import UnsupportedPlatformError
+from .._backends.select import settings_of
 from .._registry.lookup import registry
 from .arguments import THIS_HOST, port_number
 from .risks import host_risks, risks, stretch
@@ -43,7 +41,7 @@ def classify(port: int, *, host: Host | None = None) -> PortInfo:
     """
     number = port_number(port)
     asked = host or THIS_HOST
-    settings = asked.once("classify: settings", lambda: _settings(asked))
+    settings = asked.once("classify: settings", lambda: settings_of(asked))
     record = registry().at(number)
     around = stretch(number)
     ephemeral = settings.ephemeral(number)
@@ -68,14 +66,6 @@ def classify(port: int, *, host: Host | None = None) -> PortInfo:
         risks=risks(number, record, around, here),
         settings=settings,
     )
-
-
-def _settings(host: Host) -> PortSettings:
-    try:
-        backend = backend_for(host)
-    except UnsupportedPlatformError as error:
-        return PortSettings(platform=host.platform, unread=(str(error),))
-    return backend.settings(host)
 
 
 def _within(spans: Spans | None, number: int) -> bool | None:

@@ -131,7 +131,7 @@ def _registered(record: Record) -> Risk:
 
 
 def _source(settings: PortSettings, fact: str) -> str:
-    source = ", ".join(source for name, source in settings.sources if name == fact)
+    source = settings.source(fact)
     return f" ({source})" if source else ""
 
 
