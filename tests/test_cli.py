@@ -161,7 +161,7 @@ def test_help(arguments):
     done = run(*arguments)
     assert done.returncode == 0
     assert "--json" in done.stdout
-    assert "exit status" in done.stdout
+    assert "EXIT STATUS" in done.stdout
 
 
 def test_the_version():

@@ -37,8 +37,9 @@ def html(usage: EphemeralUsage) -> str:
     """The same for a notebook, with a bar for each destination."""
     from .._render import html as markup
     from .._render import svg
+    from .picture import usage_picture
 
-    parts = [f"<p>{markup.cell(paragraph(usage))}</p>"]
+    parts = [f"<p>{markup.cell(paragraph(usage))}</p>", usage_picture(usage)]
     if usage.destinations:
         bars = [svg.Bar(f"{one.source} → {one.endpoint}", one.share) for one in usage.destinations]
         parts.append(svg.bars("Ports in use by destination", bars))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from .record import Record
+
+if TYPE_CHECKING:
+    from .._render.text import Names
 
 _HEADERS = ("PROTO", "ADDRESS", "USER", "UNIT", "HELD BY")
 
@@ -87,13 +90,7 @@ class Socket(Record):
     @property
     def holder(self) -> str:
         """Who holds the socket, in words that never claim more than was seen."""
-        if self.owners:
-            return ", ".join(map(str, self.owners))
-        if not self.hidden:
-            return "no visible process: the kernel, or another PID namespace"
-        if self.candidates:
-            return f"hidden from you: one of {', '.join(map(str, self.candidates))}"
-        return "hidden from you"
+        return str(_holder(self))
 
     def __str__(self) -> str:
         return f"{self.protocol} {self.endpoint}  {self.holder}"
@@ -160,26 +157,45 @@ class Listeners(Record, Sequence[Listener]):
         return self.to_text()
 
     def to_text(self, columns: int | None = None) -> str:
-        """An aligned table, each line cut to `columns` where that is given."""
+        """An aligned table; with `columns`, names are shortened so that each line fits."""
         from .._render import text
 
-        table = text.table(_HEADERS, self._rows(), columns) if self.listeners else ""
-        nobody = "" if self.listeners or self.gaps else "nobody listens"
-        return "\n".join(filter(None, (table, nobody, *(f"not looked at: {gap}" for gap in self.gaps))))
+        # Transport and address are what one came for: they are never shortened.
+        table = text.table(_HEADERS, map(_row, self.listeners), columns, whole=2) if self.listeners else ""
+        notes = (line for gap in self.gaps for line in text.wrap(text.visible(f"not looked at: {gap}"), columns))
+        return "\n".join(filter(None, (table, self._nobody(), *notes)))
+
+    def _nobody(self) -> str:
+        return "" if self else "nobody listens"
 
     def _repr_html_(self) -> str:
         from .._render import html
 
-        return html.table(_HEADERS, self._rows(), notes=self.gaps)
+        rows = [[str(cell) for cell in _row(one)] for one in self.listeners]
+        return html.table(_HEADERS, rows, notes=self.gaps) or f"<p>{self._nobody()}</p>"
 
-    def _rows(self) -> list[tuple[str, ...]]:
-        return [
-            (
-                one.protocol,
-                one.endpoint + (" and IPv4" if one.dual_stack else ""),
-                one.user or ("" if one.uid is None else str(one.uid)),
-                one.unit or one.container or "",
-                one.holder,
-            )
-            for one in self.listeners
-        ]
+
+def _row(one: Listener) -> tuple[str | Names, ...]:
+    """A listener's row in the table."""
+    return (
+        one.protocol,
+        one.endpoint + (" and IPv4" if one.dual_stack else ""),
+        one.user or ("" if one.uid is None else str(one.uid)),
+        one.unit or one.container or "",
+        _holder(one),
+    )
+
+
+def _holder(socket: Socket) -> Names:
+    """Who holds a socket, in a form whose names can be shortened where there is little room."""
+    from .._render.text import Names
+
+    if socket.owners:
+        return Names("", _named(socket.owners))
+    if not socket.hidden:
+        return Names("no visible process: the kernel, or another PID namespace", ())
+    return Names("hidden from you: one of " if socket.candidates else "hidden from you", _named(socket.candidates))
+
+
+def _named(processes: tuple[Process, ...]) -> list[tuple[str, str]]:
+    return [(process.name or "?", f"({process.pid})") for process in processes]

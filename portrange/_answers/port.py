@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -140,9 +141,22 @@ class PortInfo(Record):
         from .._render import text
         from .explain import port_page
 
-        return text.page(f"Port {self.number}", port_page(self))
+        return text.page(self._title(), port_page(self))
 
     def __str__(self) -> str:
         from .explain import port_line
 
         return port_line(self)
+
+    def _title(self) -> str:
+        return f"Port {self.number}"
+
+    def _shown(self) -> Iterable[tuple[str, object]]:
+        from .explain import port_page
+
+        return port_page(self).items()
+
+    def _picture(self) -> str:
+        from .picture import port_picture
+
+        return port_picture(self)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any, ClassVar, cast
+
+from .span import Span
 
 
 class Record:
@@ -16,16 +19,32 @@ class Record:
     #: Fields that do not: they repeat what other answers say.
     _inner: ClassVar[frozenset[str]] = frozenset()
 
+    @classmethod
+    def columns(cls) -> list[str]:
+        """The keys of `to_dict()`, in their order: the columns of a table of such answers, also of an empty one."""
+        fields: dict[str, Any] = getattr(cls, "__dataclass_fields__", {})
+        return [name for name in (*fields, *cls._derived) if name not in cls._inner]
+
     def to_dict(self) -> dict[str, Any]:
         """The answer as JSON-safe values (dict, list, str, int, float, bool, None), in a stable order."""
-        fields: dict[str, Any] = getattr(self, "__dataclass_fields__", {})
-        names = [name for name in (*fields, *self._derived) if name not in self._inner]
-        return {name: plain(getattr(self, name)) for name in names}
+        return {name: plain(getattr(self, name)) for name in self.columns()}
+
+    def _title(self) -> str:
+        """What a notebook writes above the answer."""
+        return type(self).__name__
+
+    def _shown(self) -> Iterable[tuple[str, object]]:
+        """What a notebook shows of the answer, as names and values; those of another record are its `str`."""
+        return [(name, _words(getattr(self, name))) for name in self.columns()]
+
+    def _picture(self) -> str:
+        """What a notebook draws above it, as SVG; most answers need no picture."""
+        return ""
 
     def _repr_html_(self) -> str:
         from .._render import html
 
-        return html.record(type(self).__name__, self.to_dict())
+        return self._picture() + html.record(self._title(), self._shown())
 
 
 def plain(value: object) -> Any:
@@ -36,4 +55,15 @@ def plain(value: object) -> Any:
         return value.value
     if isinstance(value, tuple):
         return [plain(item) for item in cast("tuple[object, ...]", value)]
+    return value
+
+
+def _words(value: object) -> object:
+    """`value` for a cell of a table: what is no plain value itself becomes text."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, (Record, Span)):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_words(item) for item in cast("tuple[object, ...]", value)]
     return value

@@ -48,3 +48,14 @@ def contains(spans: Spans, port: int) -> bool:
 def overlap(spans: Spans, first: int, last: int) -> int:
     """How many ports of the spans lie in `first` to `last`."""
     return sum(max(0, min(span.last, last) - max(span.first, first) + 1) for span in spans)
+
+
+def listed(spans: Spans, most: int = 20) -> str:
+    """The spans in words, the first `most` of them and how many more there are."""
+    more = f" and {len(spans) - most:,} more" if len(spans) > most else ""
+    return ", ".join(map(str, spans[:most])) + more
+
+
+def size(spans: Spans) -> int:
+    """How many ports there are in the spans."""
+    return sum(span.last - span.first + 1 for span in spans)

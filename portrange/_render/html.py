@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any, cast
+from typing import cast
 
 from .text import visible
 
+#: Notebooks align cells to the right, which suits numbers only; what they have no opinion on is left to them.
+_LEFT = ' style="text-align:left;vertical-align:top"'
+
+#: A cell has no more lines than this; settings may have thousands of spans.
+_MOST = 50
+
 
 def cell(value: object) -> str:
-    """One value as escaped text, control characters made visible."""
+    """One value as escaped text, control characters made visible; a sequence has a line for each of its values."""
     if value is None:
         return "<em>unknown</em>"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, dict):
-        entries = cast("dict[str, object]", value)
-        return escape(visible(", ".join(f"{key}: {item}" for key, item in entries.items())))
-    if isinstance(value, list):
-        return "<br>".join(map(cell, cast("list[object]", value)))
+    if isinstance(value, (list, tuple)):
+        values = cast("Sequence[object]", value)
+        more = [f"and {len(values) - _MOST:,} more"] if len(values) > _MOST else []
+        return "<br>".join(map(cell, (*values[:_MOST], *more)))
     return escape(visible(str(value)))
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]], notes: Iterable[str] = ()) -> str:
-    """A table with a row of headers, and what could not be looked at below it."""
-    head = "".join(f'<th scope="col">{escape(header)}</th>' for header in headers)
-    body = "".join("<tr>" + "".join(f"<td>{cell(value)}</td>" for value in row) + "</tr>" for row in rows)
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> str:
+    """A table with a row of headers, and what could not be looked at below it; empty columns are left out."""
+    lines = [list(row) for row in rows]
+    used = [index for index in range(len(headers)) if any(line[index] for line in lines)]
+    head = "".join(f'<th scope="col"{_LEFT}>{escape(headers[index])}</th>' for index in used)
+    body = "".join(
+        "<tr>" + "".join(f"<td{_LEFT}>{cell(line[index])}</td>" for index in used) + "</tr>" for line in lines
+    )
     below = "".join(f"<p>not looked at: {cell(note)}</p>" for note in notes)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"
+    return (f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if used else "") + below
 
 
-def record(title: str, values: Mapping[str, Any]) -> str:
+def record(title: str, values: Iterable[tuple[str, object]]) -> str:
     """One answer as a table of names and values."""
     body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{cell(value)}</td></tr>' for name, value in values.items()
+        f'<tr><th scope="row"{_LEFT}>{escape(name)}</th><td{_LEFT}>{cell(value)}</td></tr>' for name, value in values
     )
-    return f"<table><caption>{escape(title)}</caption><tbody>{body}</tbody></table>"
+    return f'<table><caption style="text-align:left">{cell(title)}</caption><tbody>{body}</tbody></table>'

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from unicodedata import east_asian_width
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+from unicodedata import combining, east_asian_width
+
+from .look import PLAIN, Look
+
+#: Narrower than this nothing can be read; a terminal that says less is not believed.
+_LEAST = 20
+#: A column, or a name in it, is not shortened below this.
+_LEAST_NAME = 8
+
+# --- one string ----------------------------------------------------------------------------------------------------
 
 
 def visible(text: str) -> str:
@@ -21,38 +31,157 @@ def visible(text: str) -> str:
 
 def width(text: str) -> int:
     """How many columns a terminal needs for `text`."""
-    return len(text) if text.isascii() else sum(2 if east_asian_width(sign) in "WF" else 1 for sign in text)
+    return len(text) if text.isascii() else sum(map(_sign_width, text))
+
+
+def _sign_width(sign: str) -> int:
+    if combining(sign):
+        return 0
+    return 2 if east_asian_width(sign) in "WF" else 1
 
 
 def shorten(text: str, columns: int) -> str:
     """`text` cut to `columns`, with an ellipsis where something was cut off."""
-    if width(text) <= columns:
-        return text
-    kept: list[str] = []
-    left = columns - 1
-    for sign in text:
-        left -= width(sign)
-        if left < 0:
-            break
-        kept.append(sign)
-    return "".join(kept) + "…"
+    return text if width(text) <= columns else _head(text, columns - 1) + "…"
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[str]], columns: int | None = None) -> str:
-    """Aligned columns under their headers; empty columns are left out, `columns` cuts each line."""
-    cells = [tuple(map(visible, row)) for row in rows]
-    used = [index for index in range(len(headers)) if any(row[index] for row in cells)]
-    lines = [[headers[index] for index in used], *([row[index] for index in used] for row in cells)]
-    widths = [max(width(line[place]) for line in lines) for place in range(len(used))]
-    text = (
-        "  ".join(cell + " " * (room - width(cell)) for cell, room in zip(line, widths, strict=True)).rstrip()
+def _head(text: str, columns: int) -> str:
+    """The beginning of `text` that fits."""
+    for index, sign in enumerate(text):
+        columns -= _sign_width(sign)
+        if columns < 0:
+            return text[:index]
+    return text
+
+
+def wrap(text: str, columns: int | None) -> list[str]:
+    """`text` in lines of at most `columns`, broken between words where it can be; later lines are indented."""
+    if columns is None or width(text) <= columns:
+        return [text]
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    lines: list[str] = []
+    line, *words = text.split(" ")
+    for word in words:
+        if width(line) + 1 + width(word) <= columns:
+            line = f"{line} {word}"
+        else:
+            lines += _broken(line, columns, indent)
+            line = indent + word
+            if lines and not lines[-1].strip():
+                lines.pop()
+    return [*lines, *_broken(line, columns, indent)]
+
+
+def _broken(line: str, columns: int, indent: str) -> list[str]:
+    """A line whose first word may be longer than the room for it."""
+    parts: list[str] = []
+    while width(line) > columns > len(indent) + 1:
+        head = _head(line, columns)
+        parts.append(head)
+        line = indent + line[len(head) :]
+    return [*parts, line]
+
+
+class Names(NamedTuple):
+    """Names of strangers' choosing, each with something that must stay readable, such as a pid."""
+
+    opening: str
+    named: Sequence[tuple[str, str]]
+
+    def __str__(self) -> str:
+        return self.opening + ", ".join(f"{name} {kept}" for name, kept in self.named)
+
+    def fit(self, columns: int) -> str:
+        """All of it in `columns` if it can be: with shorter names, then with fewer of them and a count of the rest."""
+        named = [(visible(name), kept) for name, kept in self.named]
+        longest = max((width(name) for name, _ in named), default=0)
+        for room in range(longest, min(longest, _LEAST_NAME) - 1, -1):
+            text = self.opening + ", ".join(f"{shorten(name, room)} {kept}" for name, kept in named)
+            if width(text) <= columns:
+                return text
+        return self._some([f"{shorten(name, _LEAST_NAME)} {kept}" for name, kept in named], columns)
+
+    def _some(self, named: list[str], columns: int) -> str:
+        text = self.opening + (named[0] if named else "")
+        for shown, one in enumerate(named[1:], start=1):
+            rest = f", +{len(named) - shown}"
+            longer = f"{text}, {one}"
+            if width(longer) + len(rest) > columns:
+                return shorten(text, columns - len(rest)) + rest
+            text = longer
+        return shorten(text, columns)
+
+
+# --- tables and pages ----------------------------------------------------------------------------------------------
+
+
+def table(
+    headers: Sequence[str], rows: Iterable[Sequence[str | Names]], columns: int | None = None, *, whole: int = 1
+) -> str:
+    """Aligned columns under their headers; empty columns are left out.
+
+    Where a line would be longer than `columns`, what it names is shortened, the widest column first. The first `whole`
+    columns are kept as they are; a line is cut off only where even that does not help.
+    """
+    lines: list[Sequence[str | Names]] = [headers, *rows]
+    full = [[_cell(value) for value in line] for line in lines]
+    used = [index for index in range(len(headers)) if any(line[index] for line in full[1:])]
+    widths = {index: max(width(line[index]) for line in full) for index in used}
+    if columns is None:
+        return "\n".join(_aligned((line[index], widths[index]) for index in used) for line in full)
+    columns = max(columns, _LEAST)
+    _narrow(widths, columns, whole)
+    return "\n".join(
+        shorten(_aligned((_cell(line[index], widths[index]), widths[index]) for index in used), columns)
         for line in lines
     )
-    return "\n".join(line if columns is None else shorten(line, columns) for line in text)
 
 
-def page(title: str, entries: Iterable[tuple[str, str]]) -> str:
-    """A title and labelled lines; an entry without a label continues the one above it."""
-    rows = list(entries)
-    room = max((len(label) for label, _ in rows), default=0)
-    return "\n".join([visible(title), *(f"  {label:<{room}}   {visible(line)}".rstrip() for label, line in rows)])
+def _cell(value: str | Names, columns: int | None = None) -> str:
+    if columns is None:
+        return visible(str(value))
+    return shorten(visible(value), columns) if isinstance(value, str) else value.fit(columns)
+
+
+def _narrow(widths: dict[int, int], columns: int, whole: int) -> None:
+    """Take from the widest columns what a line has too much."""
+    excess = sum(widths.values()) + 2 * (len(widths) - 1) - columns
+    while excess > 0:
+        widest = max((index for index in widths if index >= whole), key=lambda index: widths[index], default=None)
+        if widest is None or widths[widest] <= _LEAST_NAME:
+            return
+        widths[widest] -= 1
+        excess -= 1
+
+
+def _aligned(cells: Iterable[tuple[str, int]]) -> str:
+    return "  ".join(cell + " " * (room - width(cell)) for cell, room in cells).rstrip()
+
+
+class Line(NamedTuple):
+    """Some words with a label, which may have a role that colours it (see `Look.paint`)."""
+
+    label: str
+    words: str
+    role: str = "heading"
+
+
+def labelled(lines: Sequence[Line], look: Look = PLAIN, *, indent: str = "", gap: int = 1) -> str:
+    """Labels in a column of their own, their words beside them, wrapped to the room there is."""
+    labels = [visible(line.label) for line in lines]
+    room = max(map(width, labels), default=0)
+    gap = gap if room else 0
+    left = len(indent) + room + gap
+    columns = None if look.columns is None else max(_LEAST, look.columns - left)
+    shown: list[str] = []
+    for line, label in zip(lines, labels, strict=True):
+        first, *more = wrap(visible(line.words), columns)
+        padding = " " * (room - width(label) + gap)
+        shown += [f"{indent}{look.paint(line.role, label)}{padding}{first}", *(" " * left + other for other in more)]
+    return "\n".join(line.rstrip() for line in shown)
+
+
+def page(title: str, entries: Mapping[str, Sequence[str]], look: Look = PLAIN) -> str:
+    """A title and labelled lines: a label stands before the first of its lines."""
+    lines = [Line("" if index else label, words) for label, told in entries.items() for index, words in enumerate(told)]
+    return "\n".join([look.paint("heading", visible(title)), labelled(lines, look, indent="  ", gap=3)])

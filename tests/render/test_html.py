@@ -34,14 +34,11 @@ def read(html: str) -> Reader:
     return reader
 
 
-values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
+values = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists)
 
 
-@given(st.lists(st.tuples(st.text(), values)), st.lists(st.text()))
-def test_any_value_makes_a_well_formed_table_of_table_tags_only(rows, notes):
+@given(st.lists(st.tuples(st.text(), st.text())), st.lists(st.text()))
+def test_any_text_makes_a_well_formed_table_of_table_tags_only(rows, notes):
     reader = read(table(("A", "B"), rows, notes))
     assert reader.open == []
     assert reader.tags <= {"table", "thead", "tbody", "tr", "th", "td", "p", "em", "br"}
@@ -49,11 +46,11 @@ def test_any_value_makes_a_well_formed_table_of_table_tags_only(rows, notes):
 
 @given(st.text(), st.dictionaries(st.text(), values))
 def test_any_record_too(title, entries):
-    reader = read(record(title, entries))
+    reader = read(record(title, entries.items()))
     assert reader.open == []
     assert reader.tags <= {"table", "caption", "tbody", "tr", "th", "td", "em", "br"}
 
 
 def test_truth_values_and_what_is_unknown_read_as_words():
-    text = read(record("Port", {"a": True, "b": False, "c": None, "d": [1, 2]})).text
+    text = read(record("Port", {"a": True, "b": False, "c": None, "d": [1, 2]}.items())).text
     assert text == ["Port", "a", "yes", "b", "no", "c", "unknown", "d", "1", "2"]

@@ -43,4 +43,4 @@ def test_empty_columns_are_left_out():
 
 
 def test_a_page_has_labels_and_continued_lines():
-    assert page("Port 1", [("IANA", "one"), ("", "two")]) == "Port 1\n  IANA   one\n         two"
+    assert page("Port 1", {"IANA": ["one", "two"]}) == "Port 1\n  IANA   one\n         two"
