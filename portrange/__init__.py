@@ -17,6 +17,7 @@ from ._questions.classify import classify
 from ._questions.ephemeral import ephemeral_range
 from ._questions.listen import listeners, who_listens
 from ._questions.services import services
+from ._questions.suggest import suggest_port
 from ._questions.usage import ephemeral_usage
 from ._registry.date import REGISTRY_DATE
 
@@ -54,6 +55,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, so that a test can tell
     "ephemeral_usage",
     "listeners",
     "services",
+    "suggest_port",
     "who_listens",
     "why_busy",
 ]
