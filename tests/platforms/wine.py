@@ -98,7 +98,7 @@ def run(python: Path, project: Path, environment: dict[str, str]) -> None:
             cwd=project,
             env=environment,
         )
-        machine.report_suite(f"{what} {version}", output)
+        machine.report_suite(f"{what} {version}", output, "portable tests")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,19 @@ def run(*checks: Callable[[], None]) -> None:
     print("complete", len(checks), flush=True)
 
 
+def refusal(kind: type[Exception], ask: Callable[[], object]) -> Exception:
+    """The error of this kind that a question must end in; its message must be one line that says something."""
+    try:
+        answer = ask()
+    except kind as error:
+        refused = error
+    else:
+        raise AssertionError(f"an answer instead of {kind.__name__}: {answer!r}")
+    assert str(refused), type(refused)
+    assert "\n" not in str(refused), refused
+    return refused
+
+
 def value(name: str, answer: object) -> None:
     """Something that has to be the same on every system."""
     print("value", name, "=", answer, flush=True)

@@ -56,7 +56,8 @@ def other_process() -> None:
     """who_listens finds another process, by its Windows pid"""
     command = [sys.executable, "-c", _CHILD]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdin is not None and child.stdout is not None
+        assert child.stdin is not None
+        assert child.stdout is not None
         port = int(child.stdout.readline())
         found = portrange.who_listens(port)
         assert [one.pid for one in found] == [child.pid], (found, child.pid)

@@ -1,0 +1,35 @@
+"""32-bit Linux: Debian's i386 Python on this kernel, with its own layout of every C structure."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import debian
+import machine
+
+
+def check(workspace: Path) -> None:
+    machine.need_linux("x86_64")
+    machine.need_namespaces(*debian.NAMESPACES)
+    root = debian.Release(workspace, "i386").unpack(workspace / "root", "python3", "coreutils")
+    run_in(root, "32-bit Python of Debian for i386")
+
+
+def run_in(root: Path, what: str) -> None:
+    machine.copy_project(root / "project")
+    machine.install_python(root / "needs", *machine.SUITE_NEEDS)
+    environment = {"PYTHONPATH": "/project:/project/probes:/needs"}
+    for probe in ("answers.py", "linux_sockets.py"):
+        command = debian.inside(root, "/usr/bin/python3", f"/project/probes/{probe}")
+        output = machine.run(*command, seconds=90, env=environment)
+        if "32-bit" not in output:
+            raise machine.FailedError(f"{what} is not 32-bit:\n{output}")
+        machine.report_probe(what, output)
+    arguments = machine.suite(portable=True, psutil=False)
+    command = debian.inside(root, "/usr/bin/python3", *arguments, directory="/project")
+    machine.report_suite(what, machine.run(*command, seconds=240, env=environment), "portable tests")
+
+
+if __name__ == "__main__":
+    sys.exit(machine.main(check))
