@@ -114,8 +114,8 @@ PLATFORMS = ["win32", "darwin", "emscripten", "freebsd14", "cygwin", "wasi"]
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_every_module_imports_on_every_system(platform):
     """The standard library is loaded as it is; then the platform gets another name, and what is Unix's own is gone."""
-    modules = [found.name for found in pkgutil.walk_packages(portrange.__path__, "portrange.")]
-    assert "portrange._backends.portable.table" in modules
+    modules = [found.name for found in pkgutil.walk_packages(portrange.__path__, f"{portrange.__name__}.")]
+    assert f"{portrange.__name__}._backends.portable.table" in modules
     program = f"""
 import sys
 import argparse, asyncio, ctypes, html, json, socket, subprocess, threading
@@ -131,7 +131,7 @@ for attribute in ("geteuid", "sysconf", "setns", "O_DIRECTORY", "O_CLOEXEC"):
     if hasattr(os, attribute):
         delattr(os, attribute)
 for name in {modules!r}:
-    if name != "portrange.__main__":
+    if not name.endswith(".__main__"):
         importlib.import_module(name)
 import portrange
 print(portrange.classify(443).name)

@@ -140,7 +140,7 @@ def become_nobody() -> None:
     """An ordinary user. Loads whatever portrange may need before, for the program files may be out of reach after."""
     import portrange
 
-    for module in pkgutil.walk_packages(portrange.__path__, "portrange."):
+    for module in pkgutil.walk_packages(portrange.__path__, f"{portrange.__name__}."):
         if not module.name.endswith(("portable", "__main__")):
             importlib.import_module(module.name)
     for name in _LOADED_LATE:
