@@ -89,8 +89,8 @@ class Socket(Record):
 
     @property
     def holder(self) -> str:
-        """Who holds the socket, in words that never claim more than was seen."""
-        return str(_holder(self))
+        """Who holds the socket, in words that never claim more than was seen; of many processes the oldest ones."""
+        return _holder(self).told()
 
     def __str__(self) -> str:
         return f"{self.protocol} {self.endpoint}  {self.holder}"

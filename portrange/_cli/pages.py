@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from .._answers.explain import port_page
-from .._answers.listener import Listener, Listeners
+from .._answers.listener import Listener, Listeners, Process
 from .._answers.port import PortInfo
 from .._render import text
 from .._render.look import Look
@@ -21,14 +23,28 @@ def full_page(info: PortInfo, found: Listeners, look: Look) -> str:
 
 
 def _listening(found: Listeners) -> list[str]:
-    """Who listens, a line a socket, with the command line of each owner below it."""
-    lines = [line for one in found for line in _socket(one)]
+    """Who listens, a line a socket, with the command lines of its owners below it; once where sockets share them."""
+    lines: list[str] = []
+    for owners, sockets in groupby(found, key=lambda one: one.owners):
+        lines += [*map(_socket, sockets), *_commands(owners)]
     lines += [f"not looked at: {gap}" for gap in found.gaps]
     return lines or ["nobody"]
 
 
-def _socket(one: Listener) -> list[str]:
-    context = [one.unit or one.container or "", f"user {one.user or one.uid}" if one.user or one.uid else ""]
-    lines = [", ".join(filter(None, [f"{one.protocol} {one.endpoint}   {one.holder}", *context]))]
-    commands = [(owner.pid, " ".join(owner.cmdline)) for owner in one.owners if owner.cmdline]
-    return lines + [f"  {pid}: {text.shorten(command, _COMMAND_LINE)}" for pid, command in commands]
+def _socket(one: Listener) -> str:
+    place = f"{one.protocol} {one.endpoint}{' and IPv4' if one.dual_stack else ''}"
+    user = one.user or one.uid
+    context = [one.unit or one.container or "", "" if user is None else f"user {user}"]
+    return ", ".join(filter(None, [f"{place}   {one.holder}", *context]))
+
+
+def _commands(owners: tuple[Process, ...]) -> list[str]:
+    """The workers of a server mostly have the same command line: it is shown once, with all of their pids."""
+    pids: dict[str, list[int]] = {}
+    for owner in owners:
+        if owner.cmdline:
+            pids.setdefault(" ".join(owner.cmdline), []).append(owner.pid)
+    return [
+        f"  {', '.join(map(str, same))}: {text.shorten(text.visible(command), _COMMAND_LINE)}"
+        for command, same in pids.items()
+    ]

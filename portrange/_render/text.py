@@ -91,6 +91,11 @@ class Names(NamedTuple):
     def __str__(self) -> str:
         return self.opening + ", ".join(f"{name} {kept}" for name, kept in self.named)
 
+    def told(self, most: int = 6) -> str:
+        """For a sentence: where there are more than `most`, the others are counted."""
+        rest = len(self.named) - most
+        return f"{self._replace(named=self.named[:most])} and {rest:,} more" if rest > 0 else str(self)
+
     def fit(self, columns: int) -> str:
         """All of it in `columns` if it can be: with shorter names, then with fewer of them and a count of the rest."""
         named = [(visible(name), kept) for name, kept in self.named]
@@ -99,17 +104,22 @@ class Names(NamedTuple):
             text = self.opening + ", ".join(f"{shorten(name, room)} {kept}" for name, kept in named)
             if width(text) <= columns:
                 return text
-        return self._some([f"{shorten(name, _LEAST_NAME)} {kept}" for name, kept in named], columns)
+        return self._some([(shorten(name, _LEAST_NAME), kept) for name, kept in named], columns)
 
-    def _some(self, named: list[str], columns: int) -> str:
-        text = self.opening + (named[0] if named else "")
-        for shown, one in enumerate(named[1:], start=1):
-            rest = f", +{len(named) - shown}"
-            longer = f"{text}, {one}"
-            if width(longer) + len(rest) > columns:
-                return shorten(text, columns - len(rest)) + rest
-            text = longer
-        return shorten(text, columns)
+    def _some(self, named: list[tuple[str, str]], columns: int) -> str:
+        """The first of them that fit, and how many more there are; what must stay readable is cut off last."""
+        text = ""
+        for shown in range(1, len(named) + 1):
+            rest = f", +{len(named) - shown}" if shown < len(named) else ""
+            longer = self.opening + ", ".join(f"{name} {kept}" for name, kept in named[:shown])
+            if width(longer + rest) > columns:
+                break
+            text = longer + rest
+        if text or not named:
+            return text or shorten(self.opening, columns)
+        name, kept = named[0]
+        rest = f" {kept}, +{len(named) - 1}" if len(named) > 1 else f" {kept}"
+        return shorten(shorten(self.opening + name, max(1, columns - len(rest))) + rest, columns)
 
 
 # --- tables and pages ----------------------------------------------------------------------------------------------
