@@ -52,7 +52,7 @@ class ParseError(PortrangeError, ValueError):
     def __init__(self, source: str, expected: str, text: str) -> None:
         self.source = source
         self.expected = expected
-        self.text = text[: self._SHOWN]
+        self.text: str = text[: self._SHOWN]
         super().__init__(f"{source}: expected {expected}, found {self.text!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:
