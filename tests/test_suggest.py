@@ -27,7 +27,7 @@ from portrange._registry.refused import BAD_PORTS
 LINUX = RecordedHost("linux-6.18").frozen()
 NAMES = 100_000
 #: Hosts whose pool has every port that may be suggested.
-EVERYTHING_IS_HANDED_OUT = {"openbsd-7.6", "openbsd-7.6-pledged", "win32-10.0-split"}
+EVERYTHING_IS_HANDED_OUT = {"openbsd-7.6", "win32-10.0-split"}
 
 
 class Elsewhere(portrange.Host):
