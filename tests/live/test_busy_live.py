@@ -264,6 +264,8 @@ MATRIX = """
         lambda kind, address, number: bound(address, number, kind),
         lambda kind, address, number: bound(address, number, kind, reuse_address=True),
         lambda kind, address, number: connected(kind, address, number),
+        lambda kind, address, number: accepted(kind, address, number)[0],
+        lambda kind, address, number: ended(kind, address, number),
     ]
     KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
     numbers = itertools.count(2000)
@@ -282,6 +284,25 @@ MATRIX = """
         made.connect((ends.get(address, "127.0.0.1" if ":" not in address else "::ffff:127.0.0.1"), TARGETS[kind]))
         return made
 
+    def accepted(kind, address, number):
+        if kind != socket.SOCK_STREAM:
+            raise OSError("no connections")
+        server = bound(address, number)
+        server.listen()
+        end = {"::": "::1", "0.0.0.0": "127.0.0.1"}.get(address, address).removeprefix("::ffff:")
+        clients.append(socket.create_connection((end, number)))
+        taken, _ = server.accept()
+        server.close()
+        return taken, clients[-1]
+
+    def ended(kind, address, number):
+        # Who closes first keeps the port in TIME_WAIT.
+        first, second = accepted(kind, address, number)
+        first.close()
+        second.recv(1)
+        second.close()
+        return second
+
     def answers(name, number, wanted):
         obstacles = [one for one in portrange.why_busy(number, protocol=name, address=wanted) if one.blocks]
         works = bind_works(wanted, number, KINDS[name])
@@ -290,6 +311,7 @@ MATRIX = """
 
     servers = [tcp("0.0.0.0", 1999), tcp("::1", 1999)]
     receivers = [udp("0.0.0.0", 1999), udp("::1", 1999)]
+    clients = []
     TARGETS = {socket.SOCK_STREAM: 1999, socket.SOCK_DGRAM: 1999}
 """
 

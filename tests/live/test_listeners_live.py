@@ -394,3 +394,19 @@ def test_another_procfs_is_about_the_network_of_its_first_process(world: World, 
     entered = os.access("/proc/1/ns/net", os.R_OK)
     assert pool["assumed"] is not entered
     assert pool["source"] == (f"{tmp_path}/sys/net/ipv4/ip_local_port_range" if entered else "documented default")
+
+
+@pytest.mark.usefixtures("namespaces")
+@pytest.mark.parametrize("written", ["/proc/", "/proc//"])
+def test_the_usual_procfs_is_about_ones_own_network_however_it_is_written(world: World, written: str):
+    own, found = world.ask(
+        """
+        import portrange
+        new_network()
+        made = tcp()
+        found = portrange.who_listens(port(made), host=portrange.Host(sys.argv[1]))
+        say([os.getpid(), [[owner.pid for owner in one.owners] for one in found]])
+        """,
+        written,
+    )
+    assert found == [[own]]
