@@ -39,7 +39,8 @@ class Host:
     """
 
     def __init__(self, procfs: str = "/proc", *, backend: str | None = None) -> None:
-        self.procfs = procfs = procfs.rstrip("/") or "/"
+        procfs = procfs.rstrip("/") or "/"
+        self.procfs: str = procfs
         self.backend = backend
         #: A process directory whose network namespace the answers are about; None for the caller's own.
         self.network: str | None = None if procfs == "/proc" else f"{procfs}/1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 
 from .._answers.listener import BoundSocket
 from .._answers.obstacle import Obstacle
@@ -36,7 +36,9 @@ class Endpoint(NamedTuple):
     port: int
 
 
-def why_busy(port: int, *, protocol: str = "tcp", address: str = "", host: Host | None = None) -> tuple[Obstacle, ...]:
+def why_busy(
+    port: SupportsIndex, *, protocol: str = "tcp", address: str = "", host: Host | None = None
+) -> tuple[Obstacle, ...]:
     """Every reason why binding a port fails, worst first.
 
     `address` is a numeric IPv4 or IPv6 address; empty stands for all of both families, and so does ``::`` where the

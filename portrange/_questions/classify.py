@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 from .._answers.port import Band, PortInfo
 from .._answers.span import contains
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .._host import Host
 
 
-def classify(port: int, *, host: Host | None = None) -> PortInfo:
+def classify(port: SupportsIndex, *, host: Host | None = None) -> PortInfo:
     """What a port number is: to IANA, to this machine, and to somebody who wants to write it down.
 
     - `band` has the names and bounds of RFC 6335, section 6; `assignment`, `services` and `unnamed` are IANA's registry

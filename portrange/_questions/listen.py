@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 from .._answers.listener import Listeners
 from .._backends.base import SocketQuery
@@ -16,7 +16,7 @@ _NAMESPACES = ("own", "all")
 
 
 def who_listens(
-    port: int, *, protocol: str | None = None, exhaustive: bool = False, host: Host | None = None
+    port: SupportsIndex, *, protocol: str | None = None, exhaustive: bool = False, host: Host | None = None
 ) -> Listeners:
     """Every socket that waits for anybody's traffic on a port, with the processes that hold it.
 
