@@ -1,0 +1,1 @@
+"""Copies of other packages; `vendor.txt` says which."""

@@ -1,0 +1,112 @@
+"""How the public names look to type checkers. Never run: mypy and pyright read it (see test_typing.py).
+
+The second half is misuse that must be reported: each comment that lets it pass is itself an error where nothing is
+reported on its line, in both checkers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+from typing_extensions import assert_type
+
+import portrange
+
+# --- questions and their answers -----------------------------------------------------------------------------------
+
+assert_type(portrange.classify(443), portrange.PortInfo)
+assert_type(portrange.classify(numpy.uint16(443)), portrange.PortInfo)
+assert_type(portrange.ephemeral_range(protocol="udp", family="ipv6"), portrange.EphemeralRange)
+assert_type(portrange.who_listens(443, protocol="tcp", exhaustive=True), portrange.Listeners)
+assert_type(portrange.listeners(namespaces="all"), portrange.Listeners)
+assert_type(portrange.why_busy(443, address="127.0.0.1"), tuple[portrange.Obstacle, ...])
+assert_type(portrange.ephemeral_usage(protocol="udp"), portrange.EphemeralUsage)
+assert_type(portrange.services("https"), tuple[portrange.Service, ...])
+assert_type(portrange.suggest_port("my-service", avoid=[8080, (9000, 9099), range(3000, 3010), "freebsd"]), int)
+date: str = portrange.REGISTRY_DATE
+
+# --- a host --------------------------------------------------------------------------------------------------------
+
+host = portrange.Host("/host/proc", backend="portable")
+assert_type(host.frozen(), portrange.Host)
+assert_type([portrange.classify(port, host=host).safe for port in range(10)], list[bool])
+
+# --- what is in the answers ----------------------------------------------------------------------------------------
+
+info = portrange.classify(443)
+assert_type(info.band, portrange.Band)
+assert_type(info.assignment, portrange.Assignment)
+assert_type(info.services, tuple[portrange.Service, ...])
+assert_type(info.unnamed, tuple[portrange.RegistryEntry, ...])
+assert_type(info.ephemeral, bool | None)
+assert_type(info.name, str | None)
+assert_type(info.risks, tuple[portrange.Risk, ...])
+assert_type(info.settings, portrange.PortSettings)
+assert_type(info.settings.reserved, tuple[portrange.Span, ...] | None)
+assert_type(info.safe, bool)
+assert_type(info.explain(), str)
+assert_type(info.to_dict(), dict[str, Any])
+
+pool = portrange.ephemeral_range()
+assert_type(len(pool), int)
+assert_type(443 in pool, bool)
+assert_type(list(pool), list[int])
+first, last = portrange.Span(1, 2)
+assert_type(first, int)
+
+found = portrange.listeners()
+assert_type(found[0], portrange.Listener)
+assert_type(found[1:], tuple[portrange.Listener, ...])
+assert_type(found.on(443), portrange.Listeners)
+assert_type(found.to_dicts(), list[dict[str, Any]])
+assert_type([one.process for one in found], list[str | None])
+for listener in found:
+    assert_type(listener.owners, tuple[portrange.Process, ...])
+    assert_type(listener.dual_stack, bool | None)
+    assert_type(listener.pid, int | None)
+
+for obstacle in portrange.why_busy(443):
+    assert_type(obstacle.socket, portrange.BoundSocket | None)
+
+usage = portrange.ephemeral_usage()
+assert_type(usage.pool, portrange.EphemeralRange)
+assert_type(usage.destinations, tuple[portrange.Destination, ...])
+assert_type(usage.addresses, tuple[portrange.LocalAddress, ...])
+assert_type(usage.states, tuple[tuple[str, int], ...])
+assert_type(usage.share, float)
+
+# --- errors --------------------------------------------------------------------------------------------------------
+
+try:
+    portrange.classify(443)
+except portrange.InvalidPortError as error:
+    as_value_error: ValueError = error
+except portrange.ParseError as error:
+    assert_type((error.source, error.text), tuple[str, str])
+except portrange.SourceError as error:
+    as_os_error: OSError = error
+    assert_type(error.source, str)
+except portrange.PortrangeError:
+    pass
+
+# --- misuse --------------------------------------------------------------------------------------------------------
+
+portrange.classify("443")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+portrange.classify(443.0)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+portrange.classify(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+portrange.classify()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+portrange.classify(443, host)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+portrange.who_listens(443, host="/host/proc")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+portrange.listeners("tcp")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+portrange.services(443)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+portrange.suggest_port("my-service", avoid=8080)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+portrange.suggest_port("my-service", avoid=[80.0])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+unknown: bool = info.ephemeral  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+info.number = 80  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+info.owner = "me"  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+found[0] = found[0]  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
+del found[0]  # type: ignore[attr-defined]  # pyright: ignore[reportIndexIssue]
+found[0].pid.bit_length()  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+portrange.Risk("privileged", "high")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

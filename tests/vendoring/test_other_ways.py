@@ -1,0 +1,154 @@
+"""Other ways to carry the package: the `vendoring` tool, a zip file, and a machine without its dependencies."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import portrange
+
+PACKAGE = Path(portrange.__file__).parent
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "docs" / "howto" / "vendoring"
+
+#: Asks every question about a real listener, and says which modules are loaded that must not be.
+ASK_EVERYTHING = """
+import os, pickle, socket, sys
+from acme._vendor import portrange
+
+server = socket.create_server(("127.0.0.1", 0))
+port = server.getsockname()[1]
+[listener] = portrange.who_listens(port)
+assert listener.pid == os.getpid(), listener
+assert listener.port in [one.port for one in portrange.listeners()]
+[obstacle] = portrange.why_busy(port, address="127.0.0.1")
+assert obstacle.kind == "listener"
+assert portrange.classify(443).name == "https"
+assert portrange.services("https")[0].first == 443
+assert len(portrange.ephemeral_range()) > 0
+assert portrange.ephemeral_usage().used >= 1
+assert portrange.suggest_port("acme") == portrange.suggest_port("acme")
+assert "<table" in portrange.listeners()._repr_html_()
+assert pickle.loads(pickle.dumps(listener)) == listener
+print(type(listener).__module__, sorted({"portrange", "psutil", "typing_extensions"} & set(sys.modules)))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a wheel that is built from this tree, without asking a package index."""
+    for needed in ("pip", "hatchling"):
+        if find_spec(needed) is None:
+            pytest.skip(f"{needed} is not installed: pip install '.[vendoring]'")
+    directory = tmp_path_factory.mktemp("wheel")
+    source = tmp_path_factory.mktemp("source")
+    shutil.copytree(PACKAGE, source / "portrange", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    command = ["pip", "wheel", "-q", "--no-deps", "--no-index", "--no-build-isolation", "-w", directory, source]
+    done = subprocess.run([sys.executable, "-m", *command], check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return directory
+
+
+def test_the_vendoring_tool_makes_a_copy_that_works(wheel, bare, tmp_path):
+    if find_spec("vendoring") is None:
+        pytest.skip("vendoring is not installed: pip install '.[vendoring]'")
+    project = tmp_path / "project"
+    shutil.copytree(EXAMPLE, project)
+    subprocess.run(["git", "init", "-q", project], check=True, timeout=20)
+    # The tool starts the `pip` of the PATH; it gets the wheel from here and asks no index.
+    scripts = Path(sys.executable).parent
+    environment = dict(os.environ, PATH=f"{scripts}:{os.environ['PATH']}", PIP_NO_INDEX="1", PIP_FIND_LINKS=str(wheel))
+    done = subprocess.run(
+        [sys.executable, "-m", "vendoring", "sync", "-v"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=project,
+        env=environment,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    copy = project / "acme" / "_vendor" / "portrange"
+    sources = [str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*") if path.suffix in (".py", ".typed")]
+    assert filecmp.cmpfiles(PACKAGE, copy, sources, shallow=False) == (sources, [], [])
+    assert (copy / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    interpreter = bare()
+    interpreter.see(project)
+    answer = interpreter.answer(ASK_EVERYTHING, cwd=tmp_path)
+    assert answer == "acme._vendor.portrange._answers.listener []"
+
+
+def test_it_works_from_a_zip_file(bare, vendored, tmp_path):
+    archive = tmp_path / "acme.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+        for path in sorted((vendored / "acme").rglob("*.py")):
+            target.write(path, path.relative_to(vendored))
+    shutil.rmtree(vendored / "acme")
+    interpreter = bare()
+    interpreter.see(archive)
+    program = ASK_EVERYTHING + "print(portrange.__file__)"
+    answer = interpreter.answer(program, cwd=tmp_path)
+    assert answer.splitlines() == [
+        "acme._vendor.portrange._answers.listener []",
+        f"{archive}/acme/_vendor/portrange/__init__.py",
+    ]
+    page = interpreter.run("-m", "acme._vendor.portrange", "443", cwd=tmp_path)
+    assert page.stdout.startswith("Port 443\n"), page.stderr
+
+
+def oldest_python() -> str | None:
+    """The oldest Python on this machine that the package supports, if it is older than the running one."""
+    versions = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
+    for minor in range(10, sys.version_info.minor):
+        name = f"python3.{minor}"
+        # A name on the PATH may be a stand-in that starts no interpreter: it is tried.
+        for candidate in (*versions.glob(f"3.{minor}.*/bin/{name}"), shutil.which(name)):
+            if candidate is not None and _starts(str(candidate), minor):
+                return str(candidate)
+    return None
+
+
+def _starts(python: str, minor: int) -> bool:
+    program = f"import sys, venv, ctypes; sys.exit(sys.version_info[:2] != (3, {minor}))"
+    return subprocess.run([python, "-c", program], check=False, capture_output=True, timeout=20).returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems are asked through psutil")
+@pytest.mark.parametrize("which", ["running", "oldest"])
+def test_linux_needs_neither_psutil_nor_typing_extensions(which, bare, vendored):
+    python = sys.executable if which == "running" else oldest_python()
+    if python is None:
+        pytest.skip("no Python older than the running one is on this machine")
+    interpreter = bare(python)
+    interpreter.see(vendored)
+    for missing in ("psutil", "typing_extensions"):
+        program = f"import importlib.util as u; print(u.find_spec({missing!r}))"
+        assert interpreter.answer(program, cwd=vendored) == "None"
+    answer = interpreter.answer(ASK_EVERYTHING, cwd=vendored)
+    assert answer == "acme._vendor.portrange._answers.listener []"
+
+
+def test_without_psutil_the_portable_backend_says_what_is_missing(bare, vendored):
+    interpreter = bare()
+    interpreter.see(vendored)
+    answer = interpreter.answer(
+        """
+        from acme._vendor import portrange
+        try:
+            portrange.listeners(host=portrange.Host(backend="portable"))
+        except portrange.PortrangeError as error:
+            print(type(error).__name__, error)
+        """,
+        cwd=vendored,
+    )
+    assert answer.startswith("SourceError psutil:"), answer

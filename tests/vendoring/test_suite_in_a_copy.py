@@ -1,0 +1,101 @@
+"""The test suite passes on a copy of the package inside another one, where the original cannot be had."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+TESTS = Path(__file__).parent.parent
+ROOT = TESTS.parent
+HOME = "acme._vendor"
+
+#: Tests that are not about the package: about the repository around it, about other machines, or about copies.
+NOT_ABOUT_THE_PACKAGE = (
+    "benchmarks",
+    "docs",
+    "fleet",
+    "notebooks",
+    "platforms",
+    "registry",
+    "test_readme.py",
+    "typing",
+    "vendoring",
+)
+
+#: Asked for on the command line of pytest: what it finds in the copy's own sys.modules when all tests are over.
+LAST_LOOK = """
+import sys
+
+def pytest_unconfigure():
+    named = sorted(name for name in sys.modules if name.partition(".")[0] == "portrange")
+    copied = sum(name.startswith("acme._vendor.portrange.") for name in sys.modules)
+    print(f"named portrange: {named}; modules of the copy: {copied}")
+"""
+
+_IMPORT = re.compile(r"(?<![\w.])import ((?:\w+, )*)portrange\b(?!\.)((?:, \w+)*)")
+_FROM = re.compile(r"(?<![\w.])from portrange(?=[. ])")
+
+
+def moved(text: str) -> str:
+    """`text` with every import of portrange turned to the copy: in code, in doctests, in programs inside strings.
+
+    >>> moved("import portrange")
+    'from acme._vendor import portrange'
+    >>> moved("import json, portrange, time")
+    'from acme._vendor import portrange; import json, time'
+    >>> moved("from portrange._host import Host")
+    'from acme._vendor.portrange._host import Host'
+    """
+    return _FROM.sub(f"from {HOME}.portrange", _IMPORT.sub(_moved_import, text))
+
+
+def _moved_import(match: re.Match[str]) -> str:
+    others = ", ".join(filter(None, [match[1].removesuffix(", "), match[2].removeprefix(", ")]))
+    return f"from {HOME} import portrange" + (f"; import {others}" if others else "")
+
+
+def move(directory: Path) -> list[tuple[str, str]]:
+    """Turn the imports of every Python file; the lines that changed, before and after."""
+    changes: list[tuple[str, str]] = []
+    for path in directory.rglob("*.py"):
+        before = path.read_text(encoding="utf-8")
+        after = moved(before)
+        if after != before:
+            path.write_text(after, encoding="utf-8")
+            lines = zip(before.splitlines(), after.splitlines(), strict=True)
+            changes += [(old, new) for old, new in lines if old != new]
+    return changes
+
+
+def test_the_suite_passes_and_nothing_is_named_portrange(vendored, bare):
+    tests = vendored / "tests"
+    ignored = shutil.ignore_patterns("__pycache__", *NOT_ABOUT_THE_PACKAGE)
+    shutil.copytree(TESTS, tests, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", vendored)
+    move(tests)
+    # The examples in docstrings show the installed name. Nothing but them changes in the copy.
+    changes = move(vendored / "acme")
+    assert changes
+    assert all(old.strip().startswith(">>> ") for old, _ in changes)
+    (vendored / "last_look.py").write_text(LAST_LOOK)
+
+    interpreter = bare()
+    interpreter.borrow()
+    interpreter.see(vendored)
+    done = interpreter.run(
+        *("-m", "pytest", "-q", "-p", "last_look", "-p", "no:cacheprovider", "--color=no", "--junitxml=report.xml"),
+        *("-o", "testpaths=tests acme"),
+        cwd=vendored,
+        seconds=500,
+    )
+    assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2_000:]
+    assert re.search(r"^named portrange: \[\]; modules of the copy: \d\d+$", done.stdout, re.MULTILINE)
+
+    cases = ET.parse(vendored / "report.xml").getroot().iter("testcase")
+    ran = {case.get("classname", "") for case in cases if case.find("skipped") is None}
+    for path in sorted(tests.rglob("test_*.py")):
+        name = ".".join(path.relative_to(vendored).with_suffix("").parts)
+        assert name in ran or "live" in name, f"{name} ran no test in the copy"
+    assert any(name.startswith("acme._vendor.portrange") for name in ran), "no doctest ran in the copy"
