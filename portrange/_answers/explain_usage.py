@@ -10,41 +10,50 @@ if TYPE_CHECKING:
 
 #: From this share on, a limit is worth a warning.
 _NEAR = 0.8
-_COLUMNS = 100
+#: From this share on, a bar can be seen.
+_BAR = 0.01
 _HEADERS = ("DESTINATION", "FROM", "PORTS", "OF", "TIME-WAIT", "SHARE")
 
 
-def paragraph(usage: EphemeralUsage) -> str:
+def sentences(usage: EphemeralUsage) -> str:
     """How near the limit is, towards whom, what holds the ports, which error follows, and what helps."""
+    return " ".join([_pool(usage), *_PROTOCOLS[usage.protocol](usage), *_gaps(usage)])
+
+
+def page(usage: EphemeralUsage, columns: int) -> str:
+    """The sentences, and the fullest destinations as aligned text, in lines of at most `columns`."""
     import textwrap
 
-    sentences = [_pool(usage), *_PROTOCOLS[usage.protocol](usage), *_gaps(usage)]
-    return textwrap.fill(" ".join(sentences), _COLUMNS, break_long_words=False, break_on_hyphens=False)
-
-
-def table(usage: EphemeralUsage) -> str:
-    """The fullest destinations as aligned text; empty where there is none."""
     from .._render import text
 
-    if not usage.destinations:
-        return ""
-    rows = [tuple(map(str, _row(one))) for one in usage.destinations]
-    more = usage.destination_count - len(rows)
-    return text.table(_HEADERS, rows) + (f"\nand {more:,} more destinations" if more > 0 else "")
+    parts = [textwrap.fill(sentences(usage), columns, break_long_words=False, break_on_hyphens=False)]
+    if usage.destinations:
+        parts.append(text.table(_HEADERS, map(_row, usage.destinations), columns) + "\n".join(["", *_more(usage)]))
+    return "\n\n".join(parts)
 
 
 def html(usage: EphemeralUsage) -> str:
-    """The same for a notebook, with a bar for each destination."""
+    """The same for a notebook, with a bar for each destination that has more than a little."""
     from .._render import html as markup
     from .._render import svg
     from .picture import usage_picture
 
-    parts = [f"<p>{markup.cell(paragraph(usage))}</p>", usage_picture(usage)]
-    if usage.destinations:
-        bars = [svg.Bar(f"{one.source} → {one.endpoint}", one.share) for one in usage.destinations]
-        parts.append(svg.bars("Ports in use by destination", bars))
-        parts.append(markup.table(_HEADERS, map(_row, usage.destinations)))
+    bars = [svg.Bar(f"{one.source} → {one.endpoint}", one.share) for one in usage.destinations if one.share >= _BAR]
+    parts = [
+        f"<p>{markup.cell(sentences(usage))}</p>",
+        usage_picture(usage),
+        svg.bars("Ports in use by destination", bars) if bars else "",
+        markup.table(_HEADERS, map(_row, usage.destinations)),
+        *(f"<p>{markup.cell(more)}</p>" for more in _more(usage)),
+    ]
     return "".join(parts)
+
+
+def _more(usage: EphemeralUsage) -> Iterator[str]:
+    """How many destinations are not in the table."""
+    more = usage.destination_count - len(usage.destinations)
+    if more > 0:
+        yield f"and {more:,} more {_destinations(more)}"
 
 
 def _row(one: Destination) -> tuple[str, str, str, str, str, str]:

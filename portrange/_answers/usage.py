@@ -144,11 +144,11 @@ class EphemeralUsage(Record):
         """The error that each call meets when no port is left for it; empty where that is not known."""
         return _ERRORS.get((self.platform, self.protocol), ())
 
-    def explain(self) -> str:
+    def explain(self, columns: int = 100) -> str:
         """In plain words: how near the limit is, towards whom, what holds the ports, and what helps."""
-        from .explain_usage import paragraph, table
+        from .explain_usage import page
 
-        return "\n\n".join(filter(None, (paragraph(self), table(self))))
+        return page(self, columns)
 
     def __str__(self) -> str:
         busiest = f"; fullest: {self.destinations[0]}" if self.destinations else ""

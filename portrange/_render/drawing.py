@@ -2,7 +2,7 @@
 
 Pictures stand on pages of any colour. Text and lines have the colour of the page's text; the others stand out from
 white and from black, by a contrast of at least 3 to 1 (WCAG 2.2, 1.4.11). There is no style sheet: pages and sanitisers
-differ in which ones they let through.
+differ in what they let through, and without it a picture is merely never made smaller.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def drawing(words: str, width: int, height: int, content: str) -> str:
     said = escaped(words)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{said}" viewBox="0 0 {width} {height}" '
-        f'width="100%" height="{height}" preserveAspectRatio="xMinYMid meet" font-family="sans-serif" font-size="12" '
+        f'width="{width}" height="{height}" style="max-width:100%;height:auto" font-family="sans-serif" font-size="12" '
         f'fill="currentColor"><title>{said}</title>{content}</svg>'
     )
 

@@ -11,12 +11,12 @@ from .text import visible
 #: Notebooks align cells to the right, which suits numbers only; what they have no opinion on is left to them.
 _LEFT = ' style="text-align:left;vertical-align:top"'
 
-#: A cell has no more lines than this; settings may have thousands of spans.
+#: A cell lists no more values than this; settings may have thousands of spans.
 _MOST = 50
 
 
 def cell(value: object) -> str:
-    """One value as escaped text, control characters made visible; a sequence has a line for each of its values."""
+    """One value as escaped text, control characters made visible; a sequence is a list of its values."""
     if value is None:
         return "<em>unknown</em>"
     if isinstance(value, bool):
@@ -24,8 +24,15 @@ def cell(value: object) -> str:
     if isinstance(value, (list, tuple)):
         values = cast("Sequence[object]", value)
         more = [f"and {len(values) - _MOST:,} more"] if len(values) > _MOST else []
-        return "<br>".join(map(cell, (*values[:_MOST], *more)))
+        return _list([*values[:_MOST], *more])
     return escape(visible(str(value)))
+
+
+def _list(values: Sequence[object]) -> str:
+    if len(values) < 2:
+        return "".join(map(cell, values))
+    points = "".join(f"<li>{cell(value)}</li>" for value in values)
+    return f'<ul style="margin:0;padding-left:1.2em">{points}</ul>'
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> str:
