@@ -9,6 +9,7 @@ from ..._errors import SourceError
 from ..base import PROTOCOLS, SocketQuery
 from . import cgroup, namespaces, owners, sockets
 from .owners import Holding
+from .processes import ProcessReader
 from .socket_record import CLOSE, TIME_WAIT, SocketRecord
 
 if TYPE_CHECKING:
@@ -30,22 +31,24 @@ class _Found(NamedTuple):
 def listeners(host: Host, query: SocketQuery) -> Listeners:
     """The listening sockets that were asked for."""
     found, gaps = _find(host, query)
-    holdings = owners.find(host, (one.record for one in found), exhaustive=query.exhaustive)
+    reader = ProcessReader(host)
+    holdings = owners.find(reader, (one.record for one in found), exhaustive=query.exhaustive)
     if any(not holding.owners and not holding.hidden for holding in holdings.values()):
         # Nobody holds it, and nothing was hidden: was it closed meanwhile?
         still = {one.record.inode for one in _find(host, query)[0]}
         found = [one for one in found if one.record.inode in still]
-    answers = (Listener(**_facts(one, holdings)) for one in found)
+    answers = (Listener(**_facts(one, reader, holdings)) for one in found)
     return Listeners(tuple(sorted(answers, key=_order)), tuple(gaps))
 
 
 def bound(host: Host, protocol: str, port: int) -> tuple[BoundSocket, ...]:
     """Every socket of one transport that occupies a port, whatever its state; listeners first."""
     records = sockets.occupying(host, protocol, port)
-    holdings = owners.find(host, records, exhaustive=False)
+    reader = ProcessReader(host)
+    holdings = owners.find(reader, records, exhaustive=False)
     answers = (
         BoundSocket(
-            **_facts(_Found(record, host), holdings),
+            **_facts(_Found(record, host), reader, holdings),
             state=_state(record),
             remote_address=str(record.remote) if record.remote.port else "",
             remote_port=record.remote.port,
@@ -89,7 +92,7 @@ def _records(host: Host, query: SocketQuery) -> tuple[list[SocketRecord], list[s
     return records, gaps
 
 
-def _facts(found: _Found, holdings: dict[int, Holding]) -> dict[str, Any]:
+def _facts(found: _Found, reader: ProcessReader, holdings: dict[int, Holding]) -> dict[str, Any]:
     """The fields that all sockets share."""
     record, host = found.record, found.host
     holding = holdings.get(record.inode, Holding())
@@ -106,7 +109,7 @@ def _facts(found: _Found, holdings: dict[int, Holding]) -> dict[str, Any]:
         "hidden": holding.hidden,
         "scope": holding.scope,
         "uid": record.uid,
-        "user": host.user_name(record.uid),
+        "user": reader.user(record.uid),
         "cgroup": path,
         "unit": cgroup.unit(path) if path else None,
         "container": cgroup.container(path) if path else None,

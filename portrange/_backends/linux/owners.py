@@ -5,8 +5,8 @@ A process is found by its open descriptors: /proc/PID/fd/N is a link to ``socket
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..._answers.listener import Process
 from ..._errors import SourceError
@@ -15,16 +15,15 @@ from . import cgroup, processes
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..._host import Host
     from .cgroup import Cgroup
+    from .processes import ProcessReader
     from .socket_record import SocketRecord
 
 #: Process 1 holds the sockets of services that were not yet started (systemd.socket(5)), and goes on holding them.
 _INIT = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(NamedTuple):
     """What a search found out about one socket; see `Socket` for the meaning of each."""
 
     owners: tuple[Process, ...] = ()
@@ -34,21 +33,22 @@ class Holding:
     group: Cgroup | None = None
 
 
-@dataclass(slots=True)
 class _Search:
     """The processes looked into so far, and what they hold: each is looked into once."""
 
-    host: Host
-    targets: frozenset[str]
-    #: For each socket (by its link target) the pids seen holding it, with one of the links, as in ``7/fd/3``.
-    holders: dict[str, dict[int, str]] = field(default_factory=dict[str, dict[int, str]])
-    seen: set[int] = field(default_factory=set[int])
-    refused: set[int] = field(default_factory=set[int])
-    #: Processes that procfs does not show: they have ended, or are kept out of sight.
-    missing: set[int] = field(default_factory=set[int])
-    #: Whether there are, or may be, processes that procfs does not show at all.
-    blind: bool = False
-    _described: dict[int, tuple[Process, int] | None] = field(default_factory=dict[int, "tuple[Process, int] | None"])
+    def __init__(self, reader: ProcessReader, targets: frozenset[str]) -> None:
+        self.host = reader.host
+        self.targets = targets
+        #: For each socket (by its link target) the pids seen holding it, with one of the links, as in ``7/fd/3``.
+        self.holders: dict[str, dict[int, str]] = {}
+        self.seen: set[int] = set()
+        self.refused: set[int] = set()
+        #: Processes that procfs does not show: they have ended, or are kept out of sight.
+        self.missing: set[int] = set()
+        #: Whether there are, or may be, processes that procfs does not show at all.
+        self.blind = False
+        #: A process as it was when it was first asked for, and its start; None where it was gone.
+        self.described = cache(reader.describe)
 
     def look_into(self, pids: Iterable[int]) -> None:
         """Look into the descriptors of processes that were not looked into yet."""
@@ -77,11 +77,6 @@ class _Search:
         """Whether somebody other than process 1, which holds sockets for others, was seen holding it."""
         return any(pid != _INIT for pid in self.holders.get(target, ()))
 
-    def describe(self, pid: int) -> Process | None:
-        """A process as it was when it was first asked for; None where it was gone."""
-        entry = self._entry(pid)
-        return None if entry is None else entry[0]
-
     def confirmed(self, target: str) -> tuple[Process, ...]:
         """The holders of a socket, oldest first, each seen holding it while it was the process that is described.
 
@@ -90,7 +85,7 @@ class _Search:
         """
         owners: list[tuple[int, int, Process]] = []
         for pid, link in self.holders.get(target, {}).items():
-            entry = self._entry(pid)
+            entry = self.described(pid)
             if entry is None:
                 continue
             try:
@@ -115,17 +110,13 @@ class _Search:
             for name, target in links.items():
                 self.holders.setdefault(target, {})[pid] = f"{directory}/{name}"
 
-    def _entry(self, pid: int) -> tuple[Process, int] | None:
-        if pid not in self._described:
-            self._described[pid] = processes.describe(self.host, pid)
-        return self._described[pid]
 
-
-def find(host: Host, records: Iterable[SocketRecord], *, exhaustive: bool) -> dict[int, Holding]:
+def find(reader: ProcessReader, records: Iterable[SocketRecord], *, exhaustive: bool) -> dict[int, Holding]:
     """The holders of each socket, by inode; sockets that no process can hold (TIME_WAIT) are left out."""
     by_inode = {record.inode: record for record in records if record.inode}
     targets = {inode: f"socket:[{inode}]" for inode in by_inode}
-    search = _Search(host, frozenset(targets.values()))
+    host = reader.host
+    search = _Search(reader, frozenset(targets.values()))
 
     groups = {number: None if number is None else cgroup.find(host, number) for number in _group_ids(by_inode)}
     members: dict[int | None, list[int]] = {}
@@ -164,7 +155,7 @@ def _candidates(search: _Search, group: Cgroup | None, members: list[int]) -> tu
         return ()
     there = set(cgroup.processes(search.host, group)) if missing else set[int]()
     unseen = [Process(pid) for pid in missing if pid in there]
-    described = [process for process in map(search.describe, refused) if process is not None]
+    described = [entry[0] for entry in map(search.described, refused) if entry is not None]
     return tuple(sorted((*described, *unseen), key=lambda process: process.pid))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..._answers.listener import Process
@@ -83,30 +84,59 @@ def decode(content: bytes) -> str:
     return content.decode("utf-8", "backslashreplace")
 
 
-def describe(host: Host, pid: int) -> tuple[Process, int] | None:
-    """A process and its start in ticks; None where it is gone. What may not be read is left as None."""
-    directory = f"{host.procfs}/{pid}"
-    try:
-        stat = parse_stat(decode(host.read(f"{directory}/stat")), f"{directory}/stat")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    except PermissionError:
-        return Process(pid), 0
-    try:
-        cmdline = parse_cmdline(host.read(f"{directory}/cmdline"))
-        uid = parse_uid(decode(host.read(f"{directory}/status")), f"{directory}/status")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    except PermissionError:
-        return Process(pid, stat.name, started=_started(host, stat)), stat.started
-    name = stat.name
-    if cmdline and len(name) >= _COMM_LENGTH:
-        whole = cmdline[0].rpartition("/")[2]
-        name = whole if whole.startswith(name) else name
-    return (
-        Process(pid, name, cmdline, _exe(host, directory), host.user_name(uid) or str(uid), _started(host, stat)),
-        stat.started,
-    )
+class ProcessReader:
+    """Describes processes for one question: what is the same for all of them is read once."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.user = cache(host.user_name)
+        self._boot_time = cache(self._read_boot_time)
+
+    def describe(self, pid: int) -> tuple[Process, int] | None:
+        """A process and its start in ticks; None where it is gone. What may not be read is left as None."""
+        directory = f"{self.host.procfs}/{pid}"
+        try:
+            stat = parse_stat(decode(self.host.read(f"{directory}/stat")), f"{directory}/stat")
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        except PermissionError:
+            return Process(pid), 0
+        try:
+            cmdline = parse_cmdline(self.host.read(f"{directory}/cmdline"))
+            uid = parse_uid(decode(self.host.read(f"{directory}/status")), f"{directory}/status")
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        except PermissionError:
+            return Process(pid, stat.name, started=self._started(stat)), stat.started
+        name = _whole_name(stat.name, cmdline)
+        user = self.user(uid) or str(uid)
+        return Process(pid, name, cmdline, self._exe(directory), user, self._started(stat)), stat.started
+
+    def _exe(self, directory: str) -> str | None:
+        """The program file: needs the same rights as looking at descriptors; kernel threads have none."""
+        try:
+            return decode(self.host.read_link(f"{directory}/exe").encode("utf-8", "surrogateescape"))
+        except OSError:
+            return None
+
+    def _started(self, stat: Stat) -> float | None:
+        booted = self._boot_time()
+        return None if booted is None else booted + stat.started / self.host.ticks_per_second
+
+    def _read_boot_time(self) -> int | None:
+        source = f"{self.host.procfs}/stat"
+        try:
+            return parse_boot_time(decode(self.host.read(source)), source)
+        except OSError:
+            return None
+
+
+def _whole_name(name: str, cmdline: tuple[str, ...]) -> str:
+    """The name as it was before the kernel cut it, where the program file of the command line begins with it."""
+    if not cmdline or len(name) < _COMM_LENGTH:
+        return name
+    program = cmdline[0].rpartition("/")[2]
+    return program if program.startswith(name) else name
 
 
 def start_ticks(host: Host, pid: int) -> int | None:
@@ -116,23 +146,6 @@ def start_ticks(host: Host, pid: int) -> int | None:
         return parse_stat(decode(host.read(source)), source).started
     except (FileNotFoundError, ProcessLookupError):
         return None
-
-
-def _exe(host: Host, directory: str) -> str | None:
-    """The program file: needs the same rights as looking at descriptors; kernel threads have none."""
-    try:
-        return decode(host.read_link(f"{directory}/exe").encode("utf-8", "surrogateescape"))
-    except OSError:
-        return None
-
-
-def _started(host: Host, stat: Stat) -> float | None:
-    source = f"{host.procfs}/stat"
-    try:
-        booted = parse_boot_time(decode(host.read(source)), source)
-    except OSError:
-        return None
-    return booted + stat.started / host.ticks_per_second
 
 
 def pids(host: Host) -> list[int]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from portrange import Host, ParseError
 from portrange._backends.linux import processes
-from portrange._backends.linux.processes import parse_boot_time, parse_cmdline, parse_stat, parse_uid
+from portrange._backends.linux.processes import ProcessReader, parse_boot_time, parse_cmdline, parse_stat, parse_uid
 
 REST = "S 1 7 7 0 -1 4194560 100 0 0 0 5 3 0 0 20 0 1 0 4711 1000 200 18446744073709551615"
 
@@ -72,7 +72,7 @@ def test_any_command_line_goes_into_json_and_utf_8(content):
 
 
 def test_this_process():
-    description = processes.describe(Host(), os.getpid())
+    description = ProcessReader(Host()).describe(os.getpid())
     assert description is not None
     process, started = description
     assert process.pid == os.getpid()
@@ -84,8 +84,8 @@ def test_this_process():
 def test_a_process_started_now_was_started_now():
     with subprocess.Popen(["sleep", "60"]) as child:
         try:
-            before = processes.describe(Host(), os.getpid())[0].started
-            process = processes.describe(Host(), child.pid)[0]
+            before = ProcessReader(Host()).describe(os.getpid())[0].started
+            process = ProcessReader(Host()).describe(child.pid)[0]
             assert process.cmdline == ("sleep", "60")
             assert process.started >= before
         finally:
@@ -95,5 +95,5 @@ def test_a_process_started_now_was_started_now():
 def test_a_process_that_has_gone_is_none():
     with subprocess.Popen(["true"]) as child:
         child.wait()
-    assert processes.describe(Host(), child.pid) is None
+    assert ProcessReader(Host()).describe(child.pid) is None
     assert processes.start_ticks(Host(), child.pid) is None
