@@ -12,6 +12,7 @@ from portrange._backends.linux.mounts import Mount, parse_mounts
 
 ID = "0123456789abcdef" * 4
 POD = "12345678-1234-1234-1234-123456789abc"
+UNDERSCORED = POD.replace("-", "_")
 
 
 @pytest.mark.parametrize(
@@ -42,8 +43,8 @@ def test_units(path, name):
         f"/machine.slice/libpod-{ID}.scope/container",
         f"/libpod_parent/libpod-{ID}",
         f"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope/container",
-        f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{POD.replace('-', '_')}.slice/cri-containerd-{ID}.scope",
-        f"/kubepods.slice/kubepods-pod{POD.replace('-', '_')}.slice/crio-{ID}.scope",
+        f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UNDERSCORED}.slice/cri-containerd-{ID}.scope",
+        f"/kubepods.slice/kubepods-pod{UNDERSCORED}.slice/crio-{ID}.scope",
         f"/kubepods/besteffort/pod{POD}/{ID}",
         f"/default/{ID}",
         f"/k8s.io/{ID}",
@@ -90,7 +91,7 @@ def test_mount_points():
 
 
 def test_what_is_no_mount():
-    with pytest.raises(ParseError, match="^mountinfo"):
+    with pytest.raises(ParseError, match=r"^mountinfo"):
         parse_mounts("31 23 0:28 / /sys/fs/cgroup rw\n", "mountinfo")
 
 

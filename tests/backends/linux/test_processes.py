@@ -26,7 +26,7 @@ def test_any_name_is_read_whole(name):
     "text", ["", "7", "7 (name", "7 name) " + REST, "7 (name) S 1 2", f"7 (name) {REST}".replace("4711", "x")]
 )
 def test_what_is_no_stat(text):
-    with pytest.raises(ParseError, match="^the file"):
+    with pytest.raises(ParseError, match=r"^the file"):
         parse_stat(text, "the file")
 
 

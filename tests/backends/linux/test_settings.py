@@ -55,7 +55,7 @@ def test_ranges(text, bounds):
     "text", ["", "\n", "32768", "32768 60999 7", "60999 32768", "32768 65536", "-1 5", "a b", "٣ ٤", "32768\t6099x"]
 )
 def test_what_is_no_range(text):
-    with pytest.raises(ParseError, match="^the file: expected two ascending port numbers"):
+    with pytest.raises(ParseError, match=r"^the file: expected two ascending port numbers"):
         parse_range(text, "the file")
 
 
@@ -77,13 +77,13 @@ def test_reserved_ports(text, spans):
 
 @pytest.mark.parametrize("text", ["1,", ",", "1;2", "5-1", "65536", "1-", "-1", "1--2", "all", "1,2 x"])
 def test_what_are_no_reserved_ports(text):
-    with pytest.raises(ParseError, match="^the file: expected port numbers and ranges"):
+    with pytest.raises(ParseError, match=r"^the file: expected port numbers and ranges"):
         parse_reserved(text, "the file")
 
 
 @pytest.mark.parametrize("text", ["", "-1", "65537", "1024 1", "0x400", "²"])
 def test_what_is_no_start(text):
-    with pytest.raises(ParseError, match="^the file: expected one number"):
+    with pytest.raises(ParseError, match=r"^the file: expected one number"):
         parse_unprivileged_start(text, "the file")
 
 
