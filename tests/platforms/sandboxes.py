@@ -1,0 +1,49 @@
+"""Linux with something taken away: /proc, the sight of others, AF_NETLINK, or the usual pool.
+
+Each sandbox is made of namespaces, and gone with its last process. What must hold in it: probes/sandboxes.py.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import machine
+
+_OWN_PROC = ("--mount", "--pid", "--fork", "--kill-child")
+#: What unshare(1) makes, and what is done in there before the probe runs.
+SANDBOXES = {
+    "no-proc": (_OWN_PROC, "mount -t tmpfs tmpfs /proc"),
+    "read-only-proc": (_OWN_PROC, "mount -t proc -o ro proc /proc"),
+    "hidepid": (_OWN_PROC, "mount -t proc -o hidepid=2 proc /proc"),
+    "no-netlink": (_OWN_PROC, "mount -t proc proc /proc"),
+    "neither": (_OWN_PROC, "mount -t tmpfs tmpfs /proc"),
+    "changed-range": ((*_OWN_PROC, "--net"), 'mount -t proc proc /proc; "$0" -c "$LOOPBACK_UP"'),
+}
+#: Programs of the probe that set up what no shell command does everywhere.
+_LOOPBACK_UP = """
+import fcntl, socket, struct
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+    fcntl.ioctl(control, 0x8914, struct.pack("16sh14x", b"lo", 1 | 64))  # SIOCSIFFLAGS: IFF_UP, IFF_RUNNING
+"""
+_SECCOMP = ("no-netlink", "neither")
+_SECCOMP_MACHINES = ("x86_64", "aarch64")
+
+
+def check(workspace: Path) -> None:
+    machine.need_linux()
+    machine.need_namespaces(*_OWN_PROC, "--net")
+    project = machine.copy_project(workspace / "project", tests=False)
+    environment = {"PYTHONPATH": f"{project}:{project}/probes", "LOOPBACK_UP": _LOOPBACK_UP}
+    for name, (flags, before) in SANDBOXES.items():
+        if name in _SECCOMP and os.uname().machine not in _SECCOMP_MACHINES:
+            machine.say("SKIP", f"{name}: no system call numbers are known here for {os.uname().machine}")
+            continue
+        script = f'set -e; {before}; exec "$0" "$@"'
+        command = ("unshare", *flags, "sh", "-c", script, sys.executable, project / "probes/sandboxes.py", name)
+        machine.report_probe(f"sandbox {name}", machine.run(*command, seconds=90, env=environment))
+
+
+if __name__ == "__main__":
+    sys.exit(machine.main(check))
