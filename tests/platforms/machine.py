@@ -213,21 +213,27 @@ def copy_project(into: Path, *, tests: bool = True) -> Path:
     return into
 
 
-#: About the repository, of which only a part is copied.
-_ABOUT_THE_REPOSITORY = ("tests/test_readme.py", "tests/registry")
-_ABOUT_LINUX = ("tests/live",)
+#: The tests of the package itself. The others are about the repository: its documents, its tools, its vendoring.
+_PORTABLE_TESTS = ("portrange", "tests/answers", "tests/backends", "tests/contract", "tests/render", "tests/test_*.py")
+_LINUX_TESTS = ("tests/live",)
+_NOT_OF_THE_PACKAGE = ("tests/test_readme.py",)
 #: They import psutil, which has no wheels for some systems.
-_ABOUT_PSUTIL = ("tests/backends/test_portable.py",)
+_PSUTIL_TESTS = ("tests/backends/test_portable.py",)
 
 
 def suite(*tests: str, portable: bool = False, psutil: bool = True, deselected: Iterable[str] = ()) -> list[str]:
-    """The arguments of an interpreter that run tests (all of them), in a copy of the project as working directory.
+    """The arguments of an interpreter that run tests (else all), in a copy of the project as working directory.
 
     `portable`: only what must hold on every operating system. `psutil`: whether it is there.
     """
-    left_out = _ABOUT_THE_REPOSITORY + (_ABOUT_LINUX if portable else ()) + (() if psutil else _ABOUT_PSUTIL)
+    wanted = tests or _existing(_PORTABLE_TESTS + (() if portable else _LINUX_TESTS))
+    left_out = _NOT_OF_THE_PACKAGE + (() if psutil else _PSUTIL_TESTS)
     options = [f"--ignore={path}" for path in left_out] + [f"--deselect={test}" for test in deselected]
-    return ["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", *options, *tests]
+    return ["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", *options, *wanted]
+
+
+def _existing(patterns: Iterable[str]) -> list[str]:
+    return [str(path.relative_to(ROOT)) for pattern in patterns for path in sorted(ROOT.glob(pattern))]
 
 
 def report_suite(what: str, output: str, tests: str = "test suite") -> None:

@@ -19,27 +19,36 @@ WANTED = [(3, minor) for minor in range(10, 16)]
 #: Which of them the release has. Those that this machine has itself are not taken from there.
 DEBIAN_SUITE = "forky"
 DEBIAN_HAS = [(3, 14), (3, 15)]
+DEBIAN_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 PYPY = "pypy3"
+PROBES = ("answers.py", "linux_sockets.py")
 #: Newer names that portrange/_compat.py imports only where sys.version_info has them, which vermin does not see.
 _TAKEN_BY_VERSION = ("typing.Self", "typing.override")
 
 
 def check(workspace: Path) -> None:
     machine.need_linux()
+    if os.uname().machine not in DEBIAN_ARCHITECTURES:
+        raise machine.SkippedError(f"no wheels and packages are known here for {os.uname().machine}")
     hold_floor(workspace)
     project = machine.copy_project(workspace / "project")
-    needs = machine.install_python(workspace / "needs", *machine.SUITE_NEEDS)
+    needs = install_needs(workspace / "needs")
     missing: list[tuple[int, int]] = []
     for version in WANTED:
         python = find_here(version)
         if python is None:
             missing.append(version)
         else:
-            run_here(python, project, needs)
+            run_here(python, project, needs, whole=version == FLOOR)
     run_from_debian(workspace, [version for version in missing if version in DEBIAN_HAS])
     for major, minor in missing:
         if (major, minor) not in DEBIAN_HAS:
             machine.say("SKIP", f"CPython {major}.{minor}: neither pyenv nor the PATH nor Debian {DEBIAN_SUITE} has it")
+
+
+def install_needs(target: Path) -> Path:
+    machine.install_python(target, *machine.SUITE_NEEDS)
+    return machine.install_python(target, "psutil", platform=f"manylinux2014_{os.uname().machine}")
 
 
 def hold_floor(workspace: Path) -> None:
@@ -70,29 +79,32 @@ def find_here(version: tuple[int, int]) -> str | None:
     return None
 
 
-def run_here(python: str, project: Path, needs: Path) -> None:
+def run_here(python: str, project: Path, needs: Path, *, whole: bool) -> None:
     environment = {"PYTHONPATH": os.pathsep.join([str(project), str(project / "probes"), str(needs)])}
-    for probe in ("answers.py", "linux_sockets.py"):
+    for probe in PROBES:
         output = machine.run(python, project / "probes" / probe, seconds=60, env=environment)
         machine.report_probe(python, output)
-    output = machine.run(python, *machine.suite(), seconds=200, cwd=project, env=environment)
-    machine.report_suite(python, output)
+    output = machine.run(python, *machine.suite(portable=not whole), seconds=300, cwd=project, env=environment)
+    machine.report_suite(python, output, "whole suite" if whole else "portable tests")
 
 
 def run_from_debian(workspace: Path, versions: list[tuple[int, int]]) -> None:
-    names = [f"python{major}.{minor}" for major, minor in versions]
     machine.need_namespaces(*debian.NAMESPACES)
-    root = debian.Release(workspace, "amd64", DEBIAN_SUITE).unpack(workspace / "root", *names, PYPY)
+    names = [f"python{major}.{minor}" for major, minor in versions]
+    root = debian.Release(workspace, DEBIAN_ARCHITECTURES[os.uname().machine], DEBIAN_SUITE).unpack(
+        workspace / "root", "coreutils", PYPY, *names
+    )
     machine.copy_project(root / "project")
-    machine.install_python(root / "needs", *machine.SUITE_NEEDS)
-    path = "/project:/project/probes:/needs"
-    for name in (*names, PYPY):
-        what = f"/usr/bin/{name} of Debian {DEBIAN_SUITE}"
-        for probe in ("answers.py", "linux_sockets.py"):
-            command = debian.inside(root, f"/usr/bin/{name}", f"/project/probes/{probe}")
-            machine.report_probe(what, machine.run(*command, seconds=120, env={"PYTHONPATH": path}))
-        command = debian.inside(root, f"/usr/bin/{name}", *machine.suite(), directory="/project")
-        machine.report_suite(what, machine.run(*command, seconds=300, env={"PYTHONPATH": path}))
+    install_needs(root / "needs")
+    environment = {"PYTHONPATH": "/project:/project/probes:/needs"}
+    for name in (PYPY, *names):
+        what, program = f"{name} of Debian {DEBIAN_SUITE}", f"/usr/bin/{name}"
+        for probe in PROBES:
+            command = debian.inside(root, program, f"/project/probes/{probe}")
+            machine.report_probe(what, machine.run(*command, seconds=120, env=environment))
+        if name != PYPY:  # whose compiler is still warming up when the tests are over
+            command = debian.inside(root, program, *machine.suite(portable=True), directory="/project")
+            machine.report_suite(what, machine.run(*command, seconds=300, env=environment), "portable tests")
 
 
 if __name__ == "__main__":
