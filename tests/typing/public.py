@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy
+import numpy as np
 from typing_extensions import assert_type
 
 import portrange
@@ -16,7 +16,7 @@ import portrange
 # --- questions and their answers -----------------------------------------------------------------------------------
 
 assert_type(portrange.classify(443), portrange.PortInfo)
-assert_type(portrange.classify(numpy.uint16(443)), portrange.PortInfo)
+assert_type(portrange.classify(np.uint16(443)), portrange.PortInfo)
 assert_type(portrange.ephemeral_range(protocol="udp", family="ipv6"), portrange.EphemeralRange)
 assert_type(portrange.who_listens(443, protocol="tcp", exhaustive=True), portrange.Listeners)
 assert_type(portrange.listeners(namespaces="all"), portrange.Listeners)

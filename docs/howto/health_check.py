@@ -1,0 +1,38 @@
+"""Does the right program listen on a port?
+
+    python health_check.py 8080 gunicorn
+
+Exit status: 0 it does, 1 it does not, 2 that cannot be known here.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import portrange
+
+YES, NO, UNKNOWN = range(3)
+
+
+def check(port: int, program: str) -> tuple[int, str]:
+    try:
+        found = portrange.who_listens(port, protocol="tcp")
+    except portrange.PortrangeError as error:
+        return UNKNOWN, str(error)
+    for listener in found:
+        if program in [owner.name for owner in listener.owners]:
+            return YES, str(listener)
+    if found.gaps:
+        return UNKNOWN, "; ".join(found.gaps)
+    hidden = [listener for listener in found if listener.hidden]
+    if hidden:
+        return UNKNOWN, str(hidden[0])
+    if found:
+        return NO, f"another program listens: {found[0]}"
+    return NO, f"nobody listens on port {port}"
+
+
+if __name__ == "__main__":
+    status, words = check(int(sys.argv[1]), sys.argv[2])
+    print(words)
+    sys.exit(status)
