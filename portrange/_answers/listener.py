@@ -186,6 +186,11 @@ def _row(one: Listener) -> tuple[str | Names, ...]:
     )
 
 
+#: What it means that nothing was hidden and yet nobody holds a socket.
+_OUT_OF_SIGHT = "no visible process: the kernel, or another PID namespace"
+_LEFT_BEHIND = "no process: not accepted yet, or left behind by its program"
+
+
 def _holder(socket: Socket) -> Names:
     """Who holds a socket, in a form whose names can be shortened where there is little room."""
     from .._render.text import Names
@@ -193,7 +198,8 @@ def _holder(socket: Socket) -> Names:
     if socket.owners:
         return Names("", _named(socket.owners))
     if not socket.hidden:
-        return Names("no visible process: the kernel, or another PID namespace", ())
+        is_connection = isinstance(socket, BoundSocket) and socket.state == "connection"
+        return Names(_LEFT_BEHIND if is_connection else _OUT_OF_SIGHT, ())
     return Names("hidden from you: one of " if socket.candidates else "hidden from you", _named(socket.candidates))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from copy import copy
 from typing import Any, TypeVar
 
@@ -230,7 +230,7 @@ class Host:
 
         return call_within(self.network, function)
 
-    def sock_diag(self, request: bytes) -> Iterator[bytes]:
+    def sock_diag(self, request: bytes) -> Generator[bytes, None, None]:
         """Send one request to Linux's NETLINK_SOCK_DIAG and yield the datagrams of the reply.
 
         The reader stops at the message that ends the reply; the datagrams themselves are not looked into here.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._answers.listener import BoundSocket, Listener, Listeners
-from ..._errors import SourceError
+from ..._errors import ParseError, SourceError
 from ..base import PROTOCOLS, SocketQuery
 from . import cgroup, namespaces, owners, sockets
 from .owners import Holding
@@ -70,7 +70,7 @@ def _find(host: Host, query: SocketQuery) -> tuple[list[_Found], list[str]]:
     for space in spaces:
         try:
             records, unlisted = _records(space.host, query)
-        except SourceError as error:
+        except (ParseError, SourceError) as error:
             gaps.append(f"network namespace {space.name} ({error})")
             continue
         found += [_Found(record, space.host, space.name) for record in records]

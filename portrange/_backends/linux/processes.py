@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: How mountinfo names hidepid=2 and hidepid=4, before Linux 5.8 and since.
 _HIDING = frozenset({"hidepid=2", "hidepid=4", "hidepid=invisible", "hidepid=ptraceable"})
-#: The kernel keeps 15 characters of a name (TASK_COMM_LEN).
+#: The kernel keeps 15 bytes of a name (TASK_COMM_LEN).
 _COMM_LENGTH = 15
 #: Field 22 of /proc/PID/stat, counted from the state, which is field 3.
 _STARTTIME = 22 - 3
@@ -24,23 +24,23 @@ _ZOMBIE = "Z"
 class Stat(NamedTuple):
     """What is needed of /proc/PID/stat; `started` is in clock ticks since boot."""
 
-    name: str
+    name: bytes
     state: str
     started: int
 
 
-def parse_stat(text: str, source: str) -> Stat:
+def parse_stat(content: bytes, source: str) -> Stat:
     """The name may contain spaces and parentheses, so the last closing one ends it.
 
-    >>> parse_stat("7 (a) b) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0", "an example")
-    Stat(name='a) b', state='S', started=4711)
+    >>> parse_stat(b"7 (a) b) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0", "an example")
+    Stat(name=b'a) b', state='S', started=4711)
     """
-    before, closing, after = text.rpartition(")")
-    fields = after.split()
-    _, opening, name = before.partition("(")
+    before, closing, after = content.rpartition(b")")
+    fields = after.decode("ascii", "replace").split()
+    _, opening, name = before.partition(b"(")
     if closing and opening and len(fields) > _STARTTIME and fields[_STARTTIME].isdecimal():
         return Stat(name, fields[0], int(fields[_STARTTIME]))
-    raise ParseError(source, "a name in parentheses and a start time", text)
+    raise ParseError(source, "a name in parentheses and a start time", decode(content))
 
 
 def parse_boot_time(text: str, source: str) -> int:
@@ -96,20 +96,21 @@ class ProcessReader:
         """A process and its start in ticks; None where it is gone. What may not be read is left as None."""
         directory = f"{self.host.procfs}/{pid}"
         try:
-            stat = parse_stat(decode(self.host.read(f"{directory}/stat")), f"{directory}/stat")
+            stat = parse_stat(self.host.read(f"{directory}/stat"), f"{directory}/stat")
         except (FileNotFoundError, ProcessLookupError):
             return None
         except PermissionError:
             return Process(pid), 0
         try:
-            cmdline = parse_cmdline(self.host.read(f"{directory}/cmdline"))
+            arguments = self.host.read(f"{directory}/cmdline")
             uid = parse_uid(decode(self.host.read(f"{directory}/status")), f"{directory}/status")
         except (FileNotFoundError, ProcessLookupError):
             return None
         except PermissionError:
-            return Process(pid, stat.name, started=self._started(stat)), stat.started
-        name = _whole_name(stat.name, cmdline)
+            return Process(pid, decode(stat.name), started=self._started(stat)), stat.started
+        name = decode(_whole_name(stat.name, arguments))
         user = self.user(uid) or str(uid)
+        cmdline = parse_cmdline(arguments)
         return Process(pid, name, cmdline, self._exe(directory), user, self._started(stat)), stat.started
 
     def _exe(self, directory: str) -> str | None:
@@ -131,11 +132,11 @@ class ProcessReader:
             return None
 
 
-def _whole_name(name: str, cmdline: tuple[str, ...]) -> str:
+def _whole_name(name: bytes, arguments: bytes) -> bytes:
     """The name as it was before the kernel cut it, where the program file of the command line begins with it."""
-    if not cmdline or len(name) < _COMM_LENGTH:
+    if len(name) < _COMM_LENGTH:
         return name
-    program = cmdline[0].rpartition("/")[2]
+    program = arguments.partition(b"\0")[0].rpartition(b"/")[2]
     return program if program.startswith(name) else name
 
 
@@ -143,7 +144,7 @@ def start_ticks(host: Host, pid: int) -> int | None:
     """When a process was started; None where it is gone."""
     source = f"{host.procfs}/{pid}/stat"
     try:
-        return parse_stat(decode(host.read(source)), source).started
+        return parse_stat(host.read(source), source).started
     except (FileNotFoundError, ProcessLookupError):
         return None
 
@@ -184,7 +185,7 @@ def surviving_threads(host: Host, pid: int) -> list[int]:
     """The threads that go on after the first one of their program has ended (it is shown as a zombie)."""
     directory = f"{host.procfs}/{pid}"
     try:
-        if parse_stat(decode(host.read(f"{directory}/stat")), f"{directory}/stat").state != _ZOMBIE:
+        if parse_stat(host.read(f"{directory}/stat"), f"{directory}/stat").state != _ZOMBIE:
             return []
         return sorted(int(name) for name in host.list(f"{directory}/task") if name.isdecimal() and int(name) != pid)
     except OSError:

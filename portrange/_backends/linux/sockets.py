@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import closing
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
@@ -92,9 +93,9 @@ def dump(host: Host, request: Callable[[int], bytes], read: Callable[[Iterator[b
     """
     for _ in range(_ATTEMPTS):
         sequence = next(_sequence) & 0xFFFFFFFF
-        reply = host.sock_diag(request(sequence))
         try:
-            return read(reply, sequence)
+            with closing(host.sock_diag(request(sequence))) as reply:
+                return read(reply, sequence)
         except sock_diag.DumpInterruptedError:
             continue
         except OSError as error:

@@ -1,0 +1,40 @@
+"""What somebody wants to bind, and which sockets are in the way of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .._answers.listener import BoundSocket
+
+WILDCARDS = {"ipv4": "0.0.0.0", "ipv6": "::"}  # noqa: S104 - what a server would bind
+
+
+class Endpoint(NamedTuple):
+    """What somebody wants to bind."""
+
+    protocol: str
+    family: str
+    address: str
+    port: int
+
+
+def conflict(socket: BoundSocket, wanted: Endpoint) -> bool:
+    """Whether the kernel takes two addresses on one port for overlapping.
+
+    Where it was not told whether an IPv6 wildcard takes IPv4 too, it may: binding failed, after all.
+    """
+    if socket.protocol != wanted.protocol:
+        return False
+    if socket.family != wanted.family:
+        return wanted.family == "ipv4" and socket.dual_stack is not False
+    wildcard = WILDCARDS[wanted.family]
+    return wildcard in (socket.address, wanted.address) or socket.address in ("", wanted.address.partition("%")[0])
+
+
+def may_conflict(socket: BoundSocket, wanted: Endpoint) -> bool:
+    """A connection over IPv6 of a socket for both families keeps IPv4's wildcard (ipv4_rcv_saddr_equal).
+
+    The system does not say whether its socket was one, so this is only asked where nothing else is in the way.
+    """
+    return socket.protocol == wanted.protocol and wanted.address == WILDCARDS["ipv4"] and socket.state != "listen"

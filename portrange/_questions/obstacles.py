@@ -1,0 +1,108 @@
+"""The words for what is in the way of binding a port: one sentence each that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from .._answers.obstacle import Obstacle
+from .._answers.span import contains
+
+if TYPE_CHECKING:
+    from .._answers.listener import BoundSocket
+    from .._answers.pool import PortSettings
+    from .endpoints import Endpoint
+
+
+#: The kind of obstacle that each state of a socket makes, and what to say of it.
+_SENTENCES = {
+    "listen": ("listener", "{endpoint} is listened on ({holder}); stop that program or take another port"),
+    "bound": ("bound", "{endpoint} is bound but not listened on ({holder}); end that program or take another port"),
+    "connection": (
+        "connection",
+        "{endpoint} is the local end of {count}{remote} ({holder}); end that program or take a port below the pool",
+    ),
+    "time-wait": (
+        "time-wait",
+        "{endpoint} is kept for a minute after {count}{remote}; wait, or set SO_REUSEADDR if the earlier socket had it",
+    ),
+}
+
+
+def of_sockets(sockets: Iterable[BoundSocket]) -> Iterator[Obstacle]:
+    """One obstacle for all sockets of a kind with the same address and holders: a server may have thousands."""
+    groups: dict[object, list[BoundSocket]] = {}
+    for one in sockets:
+        key = (one.state, one.family, one.address, one.owners, one.uid, one.unit)
+        groups.setdefault(key if one.state != "listen" else object(), []).append(one)
+    order = list(_SENTENCES)
+    for group in sorted(groups.values(), key=lambda group: order.index(group[0].state)):
+        kind, sentence = _SENTENCES[group[0].state]
+        yield Obstacle(kind, _fill(sentence, group), socket=group[0], count=len(group))
+
+
+def _fill(sentence: str, group: list[BoundSocket]) -> str:
+    first = group[0]
+    host = f"[{first.remote_address}]" if ":" in first.remote_address else first.remote_address
+    return sentence.format(
+        endpoint=f"{first.protocol} {first.endpoint}",
+        holder=first.holder + (f", {first.unit}" if first.unit else ""),
+        count="a connection" if len(group) == 1 else f"{len(group):,} connections",
+        remote=f" with {host}:{first.remote_port}" + (" and others" if len(group) > 1 else ""),
+    )
+
+
+def is_excluded(port: int, settings: PortSettings) -> bool:
+    """Whether the system keeps a port from all programs."""
+    return settings.excluded is not None and contains(settings.excluded, port)
+
+
+def refusal(endpoint: Endpoint, settings: PortSettings) -> Obstacle:
+    """Why the system refuses a port although nobody has it."""
+    if is_excluded(endpoint.port, settings):
+        source = settings.source("excluded")
+        detail = (
+            f"the system keeps port {endpoint.port} from all programs ({source}); take another, or end the exclusion"
+        )
+        return Obstacle("excluded", detail)
+    if settings.privileged is not None and contains(settings.privileged, endpoint.port):
+        source = settings.source("privileged")
+        detail = f"binding port {endpoint.port} needs a privilege ({source}); run with it, or take a higher port"
+        return Obstacle("privileged", detail)
+    detail = f"the system refuses port {endpoint.port} to this program; ask whoever set its security policy"
+    return Obstacle("refused", detail)
+
+
+def unusable(wanted: Endpoint, error: OSError, *, is_local: bool) -> Obstacle:
+    """An address that cannot be bound whatever its port."""
+    detail = f"{wanted.address} is not an address of this machine; bind one that it has, or all of them"
+    if is_local:
+        detail = (
+            f"{wanted.address} cannot be bound ({error.strerror or error}); a link-local address needs the name of a "
+            "network interface of this machine, as in fe80::1%eth0"
+        )
+    return Obstacle("address", detail)
+
+
+def exhausted(wanted: Endpoint) -> Obstacle:
+    """Port 0 stands for any port: it can only be the pool that has none left."""
+    detail = f"no {wanted.protocol} port on {wanted.address} is left to be handed out; name one outside of the pool"
+    return Obstacle("exhausted", detail)
+
+
+def worth_knowing(port: int, settings: PortSettings) -> tuple[Obstacle, ...]:
+    """What does not keep anybody from binding."""
+    if settings.reserved and contains(settings.reserved, port):
+        source = settings.source("reserved")
+        detail = f"port {port} is set aside by the administrator ({source}): bind it only if it is meant for you"
+        return (Obstacle("reserved", detail, blocks=False),)
+    return ()
+
+
+def hidden(wanted: Endpoint, error: OSError) -> Obstacle:
+    detail = (
+        f"binding {wanted.protocol} {wanted.address} port {wanted.port} fails ({error.strerror or error}) and the "
+        "system shows no socket there: one that is bound without listening (Linux shows those from 6.8 on), or "
+        "another user's; look again as the administrator"
+    )
+    return Obstacle("hidden", detail)
