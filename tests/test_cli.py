@@ -166,3 +166,47 @@ def test_help(arguments):
 
 def test_the_version():
     assert run("--version").stdout == f"portrange {portrange.__version__}\n"
+
+
+def test_a_suggestion_is_the_same_as_from_python_and_says_who_listens_there_now():
+    number = portrange.suggest_port("portrange-tests")
+    done = run("suggest", "portrange-tests")
+    assert done.stdout.splitlines()[0] == str(number)
+    assert "nobody" in done.stdout
+    with socket.create_server(("127.0.0.1", number)):
+        assert f"({os.getpid()})" in run("suggest", "portrange-tests").stdout
+        answer = json.loads(run("suggest", "portrange-tests", "--json").stdout)
+    assert (answer["name"], answer["port"], len(answer["listening"]["listeners"])) == ("portrange-tests", number, 1)
+
+
+def test_what_is_to_be_avoided_is_avoided():
+    number = portrange.suggest_port("portrange-tests")
+    options = ["--avoid", str(number), "--avoid", f"{number - 1}-{number + 1}", "--avoid", "freebsd"]
+    other = json.loads(run("suggest", *options, "portrange-tests", "--json").stdout)["port"]
+    assert other == portrange.suggest_port("portrange-tests", avoid=[(number - 1, number + 1), "freebsd"])
+    assert abs(other - number) > 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["suggest"],
+        ["suggest", ""],
+        ["suggest", "x", "--avoid", "plan9"],
+        ["suggest", "x", "--avoid", "9-1"],
+        ["usage", "1"],
+    ],
+)
+def test_a_bad_question_about_the_pool_is_one_line_and_exit_2(arguments):
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_usage_of_the_pool(server):
+    with socket.create_connection(("127.0.0.1", server)):
+        done = run("usage")
+        answer = json.loads(run("usage", "--json").stdout)
+    assert done.returncode == 0
+    assert f"127.0.0.1:{server}" in done.stdout
+    assert ("127.0.0.1", server) in [(one["address"], one["port"]) for one in answer["destinations"]]

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from .._answers.explain_pool import pool_page
 from .._answers.listener import Listener, Listeners
 from .._answers.obstacle import Obstacle
-from .._answers.pool import EphemeralRange
 from .._answers.port import PortInfo
-from .._answers.record import Record
-from .._backends.base import FAMILIES
 from .._questions.busy import why_busy
 from .._questions.classify import classify
-from .._questions.ephemeral import ephemeral_range
 from .._questions.listen import listeners, who_listens
 from .._render import text
 from .._render.look import Look
 from .arguments import add_port, add_protocol, port
-from .output import NO, OK, Command, Output
+from .output import NO, OK, Command, Output, described
 from .pages import full_page
-
-
-def _object(kind: type[Record]) -> str:
-    """What JSON has of an answer, in words."""
-    return f"an object with the keys {', '.join(kind.columns())}"
-
+from .pool import RANGE, SUGGEST, USAGE
 
 # --- every listener ------------------------------------------------------------------------------------------------
 
@@ -107,53 +97,36 @@ def _verdicts(info: PortInfo) -> list[text.Line]:
     return risks or [text.Line(f"{number}  fine:", "nothing is known to speak against it", "good")]
 
 
-# --- the pool ------------------------------------------------------------------------------------------------------
-
-
-def _range_arguments(parser: ArgumentParser) -> None:
-    add_protocol(parser, "tcp")
-    parser.add_argument("--family", choices=FAMILIES, default="ipv4", help="the address family (default: ipv4)")
-
-
-def _range(arguments: Namespace) -> Output:
-    pool = ephemeral_range(protocol=arguments.protocol, family=arguments.family, host=arguments.host)
-    return Output(text.page("Ephemeral range", pool_page(pool), arguments.look), pool.to_dict())
-
-
 # --- all of them ---------------------------------------------------------------------------------------------------
 
 #: By the word that asks for them; without a word it is the page of a port, or the table of all listeners.
 COMMANDS: dict[str, Command] = {
-    "range": Command(
-        "which ports the system hands out by itself",
-        _range_arguments,
-        _range,
-        f"{_object(EphemeralRange).capitalize()}; reserved is an array of [first, last].",
-        [("range", "the pool for TCP over IPv4"), ("range --protocol udp --json", "the pool for UDP, for a program")],
-    ),
+    "range": RANGE,
     "busy": Command(
         "why a port cannot be bound; exit 1 where it cannot",
         _busy_arguments,
         _busy,
-        f"An array, worst first, empty where nothing is in the way; each is {_object(Obstacle)}.",
+        f"An array, worst first, empty where nothing is in the way; each is {described(Obstacle)}.",
         [("busy 8000", "what keeps a server from port 8000"), ("busy 53 --protocol udp --address 127.0.0.1", "")],
     ),
     "check": Command(
         "whether fixed ports are safe to rely on; exit 1 where one is not",
         _check_arguments,
         _check,
-        f"An array in the order of the arguments; each is {_object(PortInfo)}.",
+        f"An array in the order of the arguments; each is {described(PortInfo)}.",
         [("check 8080 5432", "may a project rely on these?"), ("check --strict 8080", "not even a small risk?")],
     ),
+    "usage": USAGE,
+    "suggest": SUGGEST,
 }
 
-_LISTENERS = f"{_object(Listeners)}; each of listeners is {_object(Listener)}"
+_LISTENERS = f"{described(Listeners)}; each of listeners is {described(Listener)}"
 
 PAGE = Command(
     "what a port is, how this machine treats it, and who listens on it",
     add_port,
     _page,
-    f"An object: port is {_object(PortInfo)}; listening is {_LISTENERS}.",
+    f"An object: port is {described(PortInfo)}; listening is {_LISTENERS}.",
     [("443", "all about port 443")],
 )
 LIST = Command(

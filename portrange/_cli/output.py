@@ -6,6 +6,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from .._answers.record import Record
+
 #: Exit statuses; 1 is an answer ("not safe", "busy"), the others are failures.
 OK, NO, BAD_INPUT, NO_ANSWER = range(4)
 
@@ -33,3 +35,8 @@ class Command(NamedTuple):
     run: Callable[[Namespace], Output]
     json: str
     examples: Sequence[tuple[str, str]] = ()
+
+
+def described(kind: type[Record]) -> str:
+    """What JSON has of an answer, in words."""
+    return f"an object with the keys {', '.join(kind.columns())}"

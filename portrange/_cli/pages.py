@@ -19,10 +19,10 @@ def full_page(info: PortInfo, found: Listeners, look: Look) -> str:
     """The page; whether to rely on the port comes last."""
     entries = port_page(info)
     verdict = entries.pop(_LAST)
-    return text.page(f"Port {info.number}", {**entries, "Listening": _listening(found), _LAST: verdict}, look)
+    return text.page(f"Port {info.number}", {**entries, "Listening": listening(found), _LAST: verdict}, look)
 
 
-def _listening(found: Listeners) -> list[str]:
+def listening(found: Listeners) -> list[str]:
     """Who listens, a line a socket, with the command lines of its owners below it; once where sockets share them."""
     lines: list[str] = []
     for owners, sockets in groupby(found, key=lambda one: one.owners):
