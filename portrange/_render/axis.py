@@ -16,8 +16,10 @@ _COLUMNS = _PORTS // _PER_COLUMN
 _LEFT, _RIGHT = 180, 24
 _LETTERS = 28
 _ROW, _BAR = 22, 12
-#: How opaque a column is from which share of its ports on: sparse ports look sparse, and a single one can be seen.
-_OPACITIES = ((0.75, "1"), (0.25, "0.8"), (0.0, "0.6"))
+#: How opaque a column is from which share of its ports on: sparse ports look sparse.
+_OPACITIES = ((0.75, "1"), (0.25, "0.85"), (0.0, "0.7"))
+#: A few ports that stand alone are drawn this wide and in full colour: nobody would see less.
+_LEAST = 2
 #: Bands are told apart by how much of the text's colour they have.
 _BANDS = ("0.5", "0.2", "0.35")
 
@@ -84,21 +86,31 @@ def _row(row: Row, index: int) -> Iterator[str]:
 
 def _runs(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, str]]:
     """Columns that look alike, as the first of them, how many, and their opacity: few, however many spans there are."""
+    taken = _taken(spans)
+    for is_empty, island in groupby(range(_COLUMNS), key=lambda column: not taken[column]):
+        columns = list(island)
+        if is_empty:
+            continue
+        if len(columns) <= _LEAST:
+            yield columns[0], _LEAST, "1"
+            continue
+        for opacity, run in groupby(columns, key=lambda column: _opacity(taken[column])):
+            alike = list(run)
+            yield alike[0], len(alike), opacity
+
+
+def _taken(spans: Iterable[tuple[int, int]]) -> list[int]:
+    """How many ports of each column there are."""
     taken = [0] * _COLUMNS
     for first, last in spans:
         for column in range(first // _PER_COLUMN, last // _PER_COLUMN + 1):
             low = column * _PER_COLUMN
             taken[column] += min(last, low + _PER_COLUMN - 1) - max(first, low) + 1
-    start = 0
-    for opacity, run in groupby(map(_opacity, taken)):
-        columns = len(list(run))
-        if opacity:
-            yield start, columns, opacity
-        start += columns
+    return taken
 
 
-def _opacity(taken: int) -> str | None:
-    return next(opacity for least, opacity in _OPACITIES if taken >= least * _PER_COLUMN) if taken else None
+def _opacity(taken: int) -> str:
+    return next(opacity for least, opacity in _OPACITIES if taken >= least * _PER_COLUMN)
 
 
 def _marker(port: int, bottom: int) -> str:

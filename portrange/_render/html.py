@@ -10,6 +10,7 @@ from .text import visible
 
 #: Notebooks align cells to the right, which suits numbers only; what they have no opinion on is left to them.
 _LEFT = ' style="text-align:left;vertical-align:top"'
+_NAME = ' style="text-align:left;vertical-align:top;white-space:nowrap"'
 
 #: A cell lists no more values than this; settings may have thousands of spans.
 _MOST = 50
@@ -50,6 +51,8 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable
 def record(title: str, values: Iterable[tuple[str, object]]) -> str:
     """One answer as a table of names and values."""
     body = "".join(
-        f'<tr><th scope="row"{_LEFT}>{escape(name)}</th><td{_LEFT}>{cell(value)}</td></tr>' for name, value in values
+        f'<tr><th scope="row"{_NAME}>{escape(name)}</th><td{_LEFT}>{cell(value)}</td></tr>' for name, value in values
     )
-    return f'<table><caption style="text-align:left">{cell(title)}</caption><tbody>{body}</tbody></table>'
+    return (
+        f'<table><caption style="text-align:left"><strong>{cell(title)}</strong></caption><tbody>{body}</tbody></table>'
+    )

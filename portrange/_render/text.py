@@ -177,17 +177,25 @@ class Line(NamedTuple):
 
 
 def labelled(lines: Sequence[Line], look: Look = PLAIN, *, indent: str = "", gap: int = 1) -> str:
-    """Labels in a column of their own, their words beside them, wrapped to the room there is."""
+    """Labels in a column of their own, their words beside them, wrapped to the room there is.
+
+    Where that is too narrow to be read, the words stand below their label.
+    """
     labels = [visible(line.label) for line in lines]
     room = max(map(width, labels), default=0)
-    gap = gap if room else 0
-    left = len(indent) + room + gap
-    columns = None if look.columns is None else max(_LEAST, look.columns - left)
+    beside = len(indent) + room + (gap if room else 0)
+    is_narrow = look.columns is not None and look.columns - beside < _LEAST
+    left = " " * (len(indent) + 2 if is_narrow else beside)
+    columns = None if look.columns is None else max(_LEAST, look.columns - len(left))
     shown: list[str] = []
     for line, label in zip(lines, labels, strict=True):
-        first, *more = wrap(visible(line.words), columns)
-        padding = " " * (room - width(label) + gap)
-        shown += [f"{indent}{look.paint(line.role, label)}{padding}{first}", *(" " * left + other for other in more)]
+        words = [left + part for part in wrap(visible(line.words), columns)]
+        painted = indent + look.paint(line.role, label)
+        if label and is_narrow:
+            shown.append(painted)
+        elif label:
+            words[0] = painted + words[0][len(indent) + width(label) :]
+        shown += words
     return "\n".join(line.rstrip() for line in shown)
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from html.parser import HTMLParser
+from itertools import count
 from pathlib import Path
 from typing import Any
+
+#: Of the window, in pixels.
+WIDTH, HEIGHT = 900, 2400
 
 _FLAGS = (
     "--headless",
@@ -20,6 +23,8 @@ _FLAGS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
+    # Asking and taking a picture see the same layout.
+    f"--window-size={WIDTH},{HEIGHT}",
     # Whatever a page refers to elsewhere is not there.
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )
@@ -42,7 +47,7 @@ class Browser:
     def __init__(self, program: str, directory: Path) -> None:
         self._program = program
         self._directory = directory
-        self._pages: Iterator[int] = iter(range(1_000_000))
+        self._pages = count()
 
     def dom(self, html: str) -> str:
         """The page as the browser has it after loading."""
@@ -54,10 +59,10 @@ class Browser:
         reader.feed(self.dom(html + _REPORT.format(script=script)))
         return json.loads(reader.text)
 
-    def screenshot(self, html: str, width: int, height: int) -> Path:
-        """The page as a picture."""
+    def screenshot(self, html: str) -> Path:
+        """The page as a picture of the window's size."""
         path = self._directory / f"page-{next(self._pages)}.png"
-        self._run(html, f"--screenshot={path}", f"--window-size={width},{height}")
+        self._run(html, f"--screenshot={path}")
         assert path.exists(), "the browser made no picture"
         return path
 

@@ -48,7 +48,7 @@ def test_any_text_makes_a_well_formed_table_of_table_tags_only(rows, notes):
 def test_any_record_too(title, entries):
     reader = read(record(title, entries.items()))
     assert reader.open == []
-    assert reader.tags <= {"table", "caption", "tbody", "tr", "th", "td", "em", "ul", "li"}
+    assert reader.tags <= {"table", "caption", "tbody", "tr", "th", "td", "em", "strong", "ul", "li"}
 
 
 def test_truth_values_and_what_is_unknown_read_as_words():

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portrange._render.text import page, shorten, table, visible, width
+from portrange._render.look import Look
+from portrange._render.text import Line, Names, labelled, page, shorten, table, visible, width, wrap
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,84 @@ def test_empty_columns_are_left_out():
 
 def test_a_page_has_labels_and_continued_lines():
     assert page("Port 1", {"IANA": ["one", "two"]}) == "Port 1\n  IANA   one\n         two"
+
+
+WORKERS = Names("", [("a-long-name", "(81)"), ("b", "(82)"), ("another-long-name", "(83)")])
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (60, "a-long-name (81), b (82), another-long-name (83)"),
+        (45, "a-long-name (81), b (82), another-long-… (83)"),
+        (36, "a-long-… (81), b (82), another… (83)"),
+        (30, "a-long-… (81), b (82), +1"),
+        (18, "a-long-… (81), +2"),
+        (14, "a-lo… (81), +2"),
+    ],
+)
+def test_of_names_the_pids_are_kept_as_long_as_it_goes(columns, shown):
+    assert WORKERS.fit(columns) == shown
+
+
+@given(st.text(), st.lists(st.tuples(st.text(), st.integers(1, 10**6).map("({})".format))), st.integers(1, 90))
+def test_names_fit_and_are_printable(opening, named, columns):
+    shown = Names(visible(opening), named).fit(columns)
+    assert width(shown) <= columns
+    assert shown.isprintable()
+
+
+def test_in_a_sentence_many_names_are_counted():
+    assert WORKERS.told() == str(WORKERS)
+    assert WORKERS.told(most=1) == "a-long-name (81) and 2 more"
+
+
+def test_a_narrow_table_shortens_its_widest_column_and_keeps_what_it_is_about():
+    rows = [("tcp", "127.0.0.1:80", "a-service-with-a-long-name.service", WORKERS)]
+    assert table(("P", "ADDRESS", "UNIT", "HELD BY"), rows, 60, whole=2) == (
+        "P    ADDRESS       UNIT                 HELD BY\ntcp  127.0.0.1:80  a-service-with-a-l…  a-long-… (81), +2"
+    )
+
+
+@given(st.lists(st.tuples(st.text(), st.text(), st.text())), st.integers(20, 100))
+def test_tables_fit(rows, columns):
+    assert all(width(line) <= columns for line in table(("A", "B", "C"), rows, columns).split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("short", ["short"]),
+        ("some words that go on", ["some words", "  that go", "  on"]),
+        ("  indented words go on", ["  indented", "    words", "    go on"]),
+        ("unbreakably-long", ["unbreakabl", "  y-long"]),
+        ("an unbreakably-long one", ["an", "  unbreaka", "  bly-long", "  one"]),
+        ("端口端口端口", ["端口端口端", "  口"]),
+        ("", [""]),
+    ],
+)
+def test_wrapped_text_hangs(text, lines):
+    assert wrap(text, 10) == lines
+
+
+@given(st.text().map(visible), st.integers(20, 80))
+def test_wrapped_text_fits_and_is_complete(text, columns):
+    lines = wrap(text, columns)
+    assert all(width(line) <= columns for line in lines)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+def test_labels_have_a_column_of_their_own():
+    assert labelled([Line("a", "one"), Line("long", "two"), Line("", "three")]) == "a    one\nlong two\n     three"
+
+
+def test_where_there_is_no_room_beside_labels_words_stand_below_them():
+    assert labelled([Line("a-long-label", "words"), Line("", "more")], Look(30)) == "a-long-label\n  words\n  more"
+
+
+def test_colours_do_not_move_anything():
+    lines = [Line("bad:", "a sentence that is wrapped", "bad"), Line("", "more", "good")]
+    coloured = labelled(lines, Look(25, colour=True))
+    assert coloured == "\x1b[31mbad:\x1b[0m a sentence that is\n       wrapped\n     more"
+    assert Look(25).paint("bad", "words") == "words"
+    assert Look(25, colour=True).paint("nothing special", "words") == "words"

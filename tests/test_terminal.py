@@ -1,0 +1,168 @@
+"""The commands in a real terminal (a pseudo-terminal): they fit its width, and colour only what may be coloured."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+
+import pytest
+
+import portrange
+from portrange._render.text import width
+
+pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
+termios = pytest.importorskip("termios", reason="this system has no pseudo-terminals")
+
+SOURCES = os.path.dirname(os.path.dirname(portrange.__file__))
+COLOUR = re.compile(r"\x1b\[\d*m")
+
+#: A server that calls itself whatever its argument says, and says which port it has.
+SERVER = r"""
+import socket, sys
+with open("/proc/self/comm", "wb") as name:
+    name.write(sys.argv[1].encode().decode("unicode_escape").encode())
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+def in_terminal(*arguments: str, columns: int = 80, **environment: str) -> tuple[int, str]:
+    """The exit status, and what arrives at a terminal of so many columns."""
+    master, terminal = pty.openpty()
+    termios.tcsetwinsize(master, (24, columns)) if hasattr(termios, "tcsetwinsize") else _resize(master, columns)
+    unset = ("NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR", "PYTHON_COLORS")
+    inherited = {name: value for name, value in os.environ.items() if name not in unset}
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", portrange.__name__, *arguments],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env={**inherited, "PYTHONPATH": SOURCES, "PYTHONUTF8": "1", "TERM": "xterm", **environment},
+        )
+    finally:
+        os.close(terminal)
+    shown = bytearray()
+    with process, open(master, "rb", buffering=0) as reader:
+        try:
+            while part := reader.read(4096):
+                shown += part
+        except OSError:
+            pass  # Linux says so when the last program has left the terminal
+    return process.returncode, shown.decode().replace("\r\n", "\n")
+
+
+def _resize(master: int, columns: int) -> None:
+    import fcntl
+    import struct
+
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("=4H", 24, columns, 0, 0))
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    """The port and the pid of a server with a name that would clear the screen and leave its column."""
+    if sys.platform != "linux":
+        pytest.skip("a process is renamed as on Linux")
+    program = tmp_path / "server.py"
+    program.write_text(SERVER)
+    process = subprocess.Popen(
+        [sys.executable, "server.py", r"\x1b[2J\nname\x07", "\x1b[31mred", "argument" * 40],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        yield int(process.stdout.readline()), process.pid
+        process.stdin.close()
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+@pytest.mark.parametrize("command", ["", "{port}", "busy {port}", "check {port} 60860 443", "range", "--help"])
+def test_every_line_fits_the_terminal_and_control_characters_are_shown(hostile, columns, command):
+    port, _ = hostile
+    status, shown = in_terminal(*command.format(port=port).split(), columns=columns)
+    assert status in (0, 1)
+    plain = COLOUR.sub("", shown)
+    assert all(line.isprintable() for line in plain.splitlines())
+    assert all(width(line) <= columns for line in plain.splitlines())
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_of_a_long_line_the_name_is_shortened_and_the_pid_is_not(hostile, columns):
+    port, pid = hostile
+    _, shown = in_terminal(columns=columns)
+    [line] = [line for line in shown.splitlines() if f"127.0.0.1:{port} " in line]
+    assert line.endswith(f" ({pid})")
+    assert r"\x1b[2J"[:5] in line
+
+
+def test_long_lines_of_a_page_hang_under_their_beginning(hostile):
+    _, shown = in_terminal("60860")
+    lines = COLOUR.sub("", shown).splitlines()
+    [place] = [index for index, line in enumerate(lines) if line.startswith("  Fixed use   ")]
+    assert lines[place + 1].startswith(" " * 16)
+    assert not lines[place + 1].startswith(" " * 17)
+
+
+def test_programs_get_lines_as_long_as_they_are_and_no_colours():
+    done = subprocess.run(
+        [sys.executable, "-m", portrange.__name__, "60860"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": SOURCES, "COLUMNS": "40", "TERM": "xterm"},
+    )
+    assert "\x1b" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) > 120
+
+
+@pytest.mark.parametrize("arguments", [(), ("60860",), ("range",), ("check", "60860"), ("--help",)])
+def test_a_terminal_gets_colours(arguments):
+    with socket.create_server(("127.0.0.1", 0)):
+        _, shown = in_terminal(*arguments)
+    assert COLOUR.search(shown)
+    # Each colour is switched off again.
+    assert shown.count("\x1b[0m") * 2 == len(COLOUR.findall(shown))
+
+
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+@pytest.mark.parametrize("arguments", [(), ("60860",), ("check", "60860"), ("busy", "1"), ("--help",)])
+def test_no_colours_where_they_are_not_wanted(arguments, environment):
+    _, shown = in_terminal(*arguments, **environment)
+    assert shown
+    assert "\x1b" not in shown
+
+
+def test_colours_are_not_the_only_difference():
+    _, coloured = in_terminal("check", "60860", "8080")
+    _, plain = in_terminal("check", "60860", "8080", NO_COLOR="1")
+    assert COLOUR.sub("", coloured) == plain
+    assert {"high:", "low:"} <= set(plain.split())
+
+
+@pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
+def test_a_terminal_emulator_shows_what_was_meant(hostile, tmp_path):
+    """Not what is sent but what a person sees: tmux interprets it, and is asked for its screen."""
+    port, pid = hostile
+    tmux = ["tmux", "-S", str(tmp_path / "socket"), "-f", "/dev/null"]
+    program = f"{sys.executable} -m {portrange.__name__} {port}; echo over; cat"
+    environment = {**os.environ, "PYTHONPATH": SOURCES, "LC_ALL": "C.UTF-8"}
+    start = ["new-session", "-d", "-x", "80", "-y", "50", "-s", "one", program]
+    subprocess.run([*tmux, *start], check=True, env=environment, timeout=30)
+    try:
+        capture = [*tmux, "capture-pane", "-p", "-t", "one"]
+        wait = f"until {' '.join(capture)} | grep -q '^over$'; do sleep 0.1; done"
+        subprocess.run(wait, check=True, shell=True, timeout=60)
+        screen = subprocess.run(capture, check=True, capture_output=True, text=True, timeout=30).stdout
+    finally:
+        subprocess.run([*tmux, "kill-server"], check=False, timeout=30)
+    assert screen.startswith(f"Port {port}\n  IANA ")
+    assert rf"\x1b[2J\nname\x07 ({pid})" in screen
+    assert r" \x1b[31mred " in " ".join(screen.split())
