@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -30,6 +31,18 @@ def test_the_snippet_gives_what_it_shows():
     output: list[str] = []
     results = doctest.DocTestRunner().run(test, out=output.append)
     assert results.failed == 0, "".join(output)
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not has_default_pool(), reason="the page is that of a Linux machine with the default pool"
+)
+def test_the_first_command_prints_what_it_shows():
+    shown = next(content for kind, content in BLOCKS if kind == "text")
+    command = [sys.executable, "-m", portrange.__name__, "60860"]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=README.parent).stdout
+    # Whether somebody happens to have been given the port meanwhile is no property of the README.
+    without_listeners = [line for line in printed.splitlines() if not line.startswith("  Listening")]
+    assert without_listeners == [line for line in shown.splitlines() if not line.startswith("  Listening")]
 
 
 def test_there_are_exactly_two_commands_of_one_line():
