@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 #: Of the window, in pixels.
-WIDTH, HEIGHT = 900, 2400
+WIDTH, HEIGHT = 1000, 7000
 
 _FLAGS = (
     "--headless",
