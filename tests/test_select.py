@@ -118,7 +118,7 @@ def test_every_module_imports_on_every_system(platform):
     assert f"{portrange.__name__}._backends.portable.table" in modules
     program = f"""
 import sys
-import argparse, asyncio, ctypes, html, json, socket, subprocess, threading
+import argparse, asyncio, ctypes, html, json, shutil, socket, subprocess, threading
 import typing_extensions
 sys.platform = {platform!r}
 for absent in ("psutil", "pwd", "fcntl", "resource", "grp"):
