@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -162,6 +163,47 @@ def test_help(arguments):
     assert done.returncode == 0
     assert "--json" in done.stdout
     assert "EXIT STATUS" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "parts"),
+    [
+        ([], lambda answer: [answer, answer["listeners"][0]]),
+        (["{port}"], lambda answer: [answer, *answer.values(), answer["listening"]["listeners"][0]]),
+        (["range"], lambda answer: [answer]),
+        (["usage"], lambda answer: [answer]),
+        (["check", "60860"], lambda answer: answer),
+        (["busy", "{port}"], lambda answer: answer),
+    ],
+)
+def test_the_help_names_the_keys_of_the_json(server, command, parts):
+    words = [word.format(port=server) for word in command]
+    answer = json.loads(run(*words, "--json").stdout)
+    section = run(*words, "--help").stdout.partition("\nJSON\n")[2].partition("\nEXIT STATUS\n")[0]
+    for part in parts(answer):
+        assert set(part) <= set(re.findall(r"\w+", section))
+
+
+def test_the_same_help_as_a_manual_page():
+    headings = re.findall(r"^[A-Z ]+$", run("--help").stdout, re.MULTILINE)
+    order = ["NAME", "SYNOPSIS", "ARGUMENTS", "COMMANDS", "JSON", "EXIT STATUS", "ENVIRONMENT", "EXAMPLES"]
+    assert headings == order
+
+
+def test_sockets_with_the_same_owners_show_their_command_lines_once():
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        port = tcp.getsockname()[1]
+        udp.bind(("127.0.0.1", port))
+        page = run(str(port)).stdout
+    assert page.count(f"127.0.0.1:{port}   ") == 2
+    assert page.count(f"  {os.getpid()}: ") == 1
+
+
+@pytest.mark.parametrize("option", ["--protocol", "--procfs"])
+def test_the_value_of_an_option_is_no_command(option):
+    done = run(option, "range")
+    assert done.returncode in (2, 3)
+    assert done.stderr.startswith("portrange: ")
 
 
 def test_the_version():

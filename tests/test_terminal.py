@@ -84,7 +84,10 @@ def hostile(tmp_path):
 
 
 @pytest.mark.parametrize("columns", [40, 80, 120])
-@pytest.mark.parametrize("command", ["", "{port}", "busy {port}", "check {port} 60860 443", "range", "--help"])
+@pytest.mark.parametrize(
+    "command",
+    ["", "{port}", "busy {port}", "check {port} 60860 443", "range", "usage", "suggest a-name", "--help"],
+)
 def test_every_line_fits_the_terminal_and_control_characters_are_shown(hostile, columns, command):
     port, _ = hostile
     status, shown = in_terminal(*command.format(port=port).split(), columns=columns)

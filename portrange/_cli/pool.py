@@ -37,7 +37,7 @@ def _usage_arguments(parser: ArgumentParser) -> None:
 
 def _usage(arguments: Namespace) -> Output:
     usage = ephemeral_usage(protocol=arguments.protocol, host=arguments.host)
-    return Output(usage.explain(), usage.to_dict())
+    return Output(usage.explain(min(100, arguments.look.columns or 100)), usage.to_dict())
 
 
 def _avoided(argument: str) -> int | tuple[int, int] | str:
