@@ -26,7 +26,7 @@ def run_in(root: Path, what: str) -> None:
         if "32-bit" not in output:
             raise machine.FailedError(f"{what} is not 32-bit:\n{output}")
         machine.report_probe(what, output)
-    arguments = machine.suite(portable=True, psutil=False)
+    arguments = machine.suite(portable=True)
     command = debian.inside(root, "/usr/bin/python3", *arguments, directory="/project")
     machine.report_suite(what, machine.run(*command, seconds=240, env=environment), "portable tests")
 

@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -217,19 +217,25 @@ def copy_project(into: Path, *, tests: bool = True) -> Path:
 _PORTABLE_TESTS = ("portrange", "tests/answers", "tests/backends", "tests/contract", "tests/render", "tests/test_*.py")
 _LINUX_TESTS = ("tests/live",)
 _NOT_OF_THE_PACKAGE = ("tests/test_readme.py",)
-#: They import psutil, which has no wheels for some systems.
-_PSUTIL_TESTS = ("tests/backends/test_portable.py",)
+#: Libraries that some tests cannot do without, and of which not every system has a build.
+_OPTIONAL = ("numpy", "psutil")
 
 
-def suite(*tests: str, portable: bool = False, psutil: bool = True, deselected: Iterable[str] = ()) -> list[str]:
+def suite(*tests: str, portable: bool = False, has: Container[str] = (), deselected: Iterable[str] = ()) -> list[str]:
     """The arguments of an interpreter that run tests (else all), in a copy of the project as working directory.
 
-    `portable`: only what must hold on every operating system. `psutil`: whether it is there.
+    `portable`: only what must hold on every operating system. `has`: which of the optional libraries are there.
     """
+    left_out = {*_NOT_OF_THE_PACKAGE, *_importing([name for name in _OPTIONAL if name not in has])}
     wanted = tests or _existing(_PORTABLE_TESTS + (() if portable else _LINUX_TESTS))
-    left_out = _NOT_OF_THE_PACKAGE + (() if psutil else _PSUTIL_TESTS)
-    options = [f"--ignore={path}" for path in left_out] + [f"--deselect={test}" for test in deselected]
-    return ["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", *options, *wanted]
+    options = [f"--ignore={path}" for path in sorted(left_out)] + [f"--deselect={test}" for test in deselected]
+    return ["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", *options, *sorted(set(wanted) - left_out)]
+
+
+def _importing(names: list[str]) -> list[str]:
+    """The files of tests that import one of these as soon as they are loaded."""
+    statement = re.compile(rf"^(import|from) ({'|'.join(names)})\b", re.MULTILINE) if names else re.compile("(?!)")
+    return [path for path in _existing(("tests/**/*.py",)) if statement.search((ROOT / path).read_text("utf-8"))]
 
 
 def _existing(patterns: Iterable[str]) -> list[str]:

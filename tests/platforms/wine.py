@@ -93,7 +93,7 @@ def run(python: Path, project: Path, environment: dict[str, str]) -> None:
     machine.say("PASS", f"{what} {version}: python -m portrange 60860 prints the page of the port")
     if version in _WITH_SUITE:
         output = machine.run(
-            *("wine", python, *machine.suite(portable=True, deselected=_DESELECTED)),
+            *("wine", python, *machine.suite(portable=True, has=("psutil",), deselected=_DESELECTED)),
             seconds=240,
             cwd=project,
             env=environment,
