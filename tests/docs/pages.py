@@ -1,0 +1,99 @@
+"""Runs the code blocks of one page, in the order in which a reader would. Started by test_pages.py in a new network.
+
+- `pycon` blocks are one Python session.
+- `console` blocks are commands behind `$ `, each with its output; they see the listeners of the session. An exit status
+  that is not 0 is told in a last line, as `[exit status 1]`.
+
+"..." in an output stands for anything, as in doctest. What is another number on each run has a stand-in: 4242 for the
+pid of the session, python for the name of its process.
+"""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+SESSION_PID = "4242"
+SESSION_NAME = "python"
+_BLOCK = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FLAGS = doctest.ELLIPSIS
+
+
+class Block(NamedTuple):
+    """A fenced block: its language (or directive), its text, and the line where the text begins."""
+
+    kind: str
+    text: str
+    line: int
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [Block(one[1].strip(), one[2], text.count("\n", 0, one.start(2)) + 1) for one in _BLOCK.finditer(text)]
+
+
+def run(page: Path) -> list[str]:
+    """What does not hold on the page, a text each."""
+    with open("/proc/self/comm", "w", encoding="ascii") as name:
+        name.write(SESSION_NAME)
+    session: dict[str, object] = {"__name__": "__main__"}
+    failures: list[str] = []
+    for block in blocks(page):
+        if block.kind == "pycon":
+            failures += _run_session(page, block, session)
+        elif block.kind == "console":
+            failures += _run_commands(page, block)
+    return failures
+
+
+class _Checker(doctest.OutputChecker):
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        return super().check_output(want, _with_stand_ins(got), optionflags)
+
+
+def _with_stand_ins(text: str) -> str:
+    return re.sub(rf"\b{os.getpid()}\b", SESSION_PID, text)
+
+
+def _run_session(page: Path, block: Block, session: dict[str, object]) -> Iterator[str]:
+    said: list[str] = []
+    test = doctest.DocTestParser().get_doctest(block.text, session, page.name, str(page), block.line - 1)
+    test.globs = session  # what a block defines, the next one has
+    runner = doctest.DocTestRunner(_Checker(), verbose=False, optionflags=_FLAGS)
+    runner.run(test, out=said.append, clear_globs=False)
+    yield from ["".join(said)] if said else []
+
+
+def commands(text: str) -> list[tuple[str, str]]:
+    r"""Each command with the output that is shown below it.
+
+    >>> commands("$ true\n$ echo a\na\n")
+    [('true', ''), ('echo a', 'a\n')]
+    """
+    parts = re.split(r"^\$ (.*)\n", text, flags=re.MULTILINE)
+    return list(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def _run_commands(page: Path, block: Block) -> Iterator[str]:
+    for command, wanted in commands(block.text):
+        done = subprocess.run(
+            ["bash", "-c", command],
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+        )
+        got = _with_stand_ins(done.stdout) + (f"[exit status {done.returncode}]\n" if done.returncode else "")
+        if not doctest.OutputChecker().check_output(wanted, got, _FLAGS):
+            yield f"{page.name}, line {block.line}: $ {command}\nshown:\n{wanted}\nprinted:\n{got}"
+
+
+if __name__ == "__main__":
+    sys.exit("\n".join(run(Path(sys.argv[1]))) or 0)

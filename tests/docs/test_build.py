@@ -1,0 +1,30 @@
+"""The documentation builds without a warning, and without a network."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_sphinx_finds_nothing_to_warn_of(tmp_path):
+    for needed in ("sphinx", "myst_parser", "furo"):
+        if find_spec(needed) is None:
+            pytest.skip(f"{needed} is not installed: pip install '.[docs]'")
+    options = ["-W", "--keep-going", "-n", "-q", "-d", str(tmp_path / "doctrees")]
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *options, str(DOCS), str(tmp_path / "html")],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    reference = (tmp_path / "html" / "reference.html").read_text(encoding="utf-8")
+    assert 'id="portrange.classify"' in reference
+    assert 'href="#portrange.EphemeralRange"' in reference

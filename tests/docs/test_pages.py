@@ -1,0 +1,130 @@
+"""Every code block of the documentation is run, or is run elsewhere for a reason that is written here."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from docs.pages import Block, blocks
+
+import portrange
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+IN_A_NEW_NETWORK = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
+PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
+#: What is run here, and what is no program. `sh` blocks are looked for where they are run (see below).
+RUN_HERE = {"pycon", "console"}
+NO_PROGRAM = {"text"}
+#: Pages whose commands take minutes or other machines, and the tests that run them.
+RUN_BY_OTHERS = {"benchmarks.md": "tests/benchmarks", "platforms.md": "tests/platforms"}
+#: Where a command for developers must stand, so that it is run on every change.
+RUN_BY_CI = [ROOT / ".ci" / "run", ROOT / "README.md"]
+#: Programs that take minutes or change files, and the tests of them; `.ci/run` itself is run by CI, by definition.
+RUN_BY_TESTS = {
+    "bash .ci/run": ".ci/run",
+    "python tests/registry/generate.py": "tests/registry/test_generate.py",
+    "python tests/benchmarks/bench_listen.py": "tests/benchmarks/test_benchmarks_run.py",
+}
+
+
+def name(page: Path) -> str:
+    return page.relative_to(DOCS).as_posix()
+
+
+def all_blocks(*kinds: str) -> list[tuple[Path, Block]]:
+    return [(page, block) for page in PAGES for block in blocks(page) if block.kind in kinds]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if {one.kind for one in blocks(page)} & RUN_HERE], ids=name)
+def test_the_blocks_of_a_page_do_what_they_show(page, namespaces, tmp_path):
+    """In a network namespace of its own: the kernel's default settings, and no listeners but those of the page."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    (commands / "python").symlink_to(sys.executable)
+    script = commands / "portrange"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m portrange "$@"\n')
+    script.chmod(0o755)
+    environment = dict(os.environ, PATH=f"{commands}:{os.environ['PATH']}", PYTHONPATH=str(ROOT), COLUMNS="100")
+    done = subprocess.run(
+        [*IN_A_NEW_NETWORK, sys.executable, str(Path(__file__).with_name("pages.py")), str(page)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=DOCS / "howto",
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_block_is_run_or_is_no_program():
+    for page in PAGES:
+        if name(page) not in RUN_BY_OTHERS:
+            for block in blocks(page):
+                known = block.kind in RUN_HERE | NO_PROGRAM | {"sh"} or block.kind.startswith("{")
+                assert known, (
+                    f"{name(page)}, line {block.line}: nobody runs {block.kind or 'a block without a language'}"
+                )
+
+
+def test_pages_whose_commands_run_elsewhere_have_tests_there():
+    for page, directory in RUN_BY_OTHERS.items():
+        assert not {block.kind for block in blocks(DOCS / page)} & RUN_HERE, page
+        assert list((ROOT / directory).rglob("*.py"))
+
+
+def test_the_commands_for_developers_are_those_of_ci():
+    run_by_ci = "\n".join(path.read_text(encoding="utf-8") for path in RUN_BY_CI)
+    commands = [command for _, block in all_blocks("sh") for command in block.text.splitlines()]
+    assert len(commands) > 5
+    for command in commands:
+        if command in RUN_BY_TESTS:
+            assert (ROOT / RUN_BY_TESTS[command]).exists(), command
+        else:
+            assert command.removeprefix("python ") in run_by_ci, f"CI does not run {command}"
+
+
+def test_every_example_file_is_shown_on_a_page_and_run_by_a_test():
+    shown = " ".join(block.kind for page in PAGES for block in blocks(page))
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    examples = list((DOCS / "howto").glob("*.py"))
+    assert len(examples) >= 5
+    for example in examples:
+        assert f"{{literalinclude}} {example.name}" in shown
+        assert f'"{example.name}"' in tests
+
+
+# --- finding one's way ---------------------------------------------------------------------------------------------
+
+
+def links(page: Path) -> set[Path]:
+    """The pages and files that a page links to, as a reader of the plain Markdown sees it."""
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    return {(page.parent / target).resolve() for target in targets if "://" not in target}
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target in links(page):
+            assert target.exists(), f"{name(page)} links to {target}"
+
+
+def test_every_page_is_two_clicks_from_the_readme():
+    index = DOCS / "index.md"
+    assert index in links(ROOT / "README.md"), "README.md does not link docs/index.md"
+    assert set(PAGES) - {index} <= links(index)
+
+
+def test_every_public_name_is_in_the_reference():
+    text = (DOCS / "reference.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\.\. (?:auto\w+:: portrange\.|py:data:: )(\w+)", text, re.MULTILINE))
+    assert documented == set(portrange.__all__) - {"__version__"}
+
+
+def test_the_changelog_has_this_version():
+    assert f"## [{portrange.__version__}]" in (DOCS / "changelog.md").read_text(encoding="utf-8")
