@@ -92,6 +92,25 @@ def test_where_the_service_has_no_holder_any_more_everybody_is_searched(cgroups:
     assert (one.unit, one.scope, pids(one)) == ("giver.service", "host", [taker.pid])
 
 
+def test_a_holder_in_another_service_that_is_searched_too_settles_nothing(cgroups: Cgroups, world: World):
+    port, giver, taker = pass_on(world, cgroups.make("giver.service"), cgroups.make("taker.service"))
+    child = world.start(
+        """
+        join_cgroup(sys.argv[1])
+        made = tcp()
+        say(port(made))
+        wait()
+        """,
+        cgroups.make("taker.service"),
+    )
+    child.hear()
+    giver.tell("close it")
+    giver.hear()
+    # All listeners: the taker is met while its own service is searched, for the sake of the child's socket.
+    [one] = portrange.listeners().on(port)
+    assert (one.unit, one.scope, pids(one)) == ("giver.service", "host", [taker.pid])
+
+
 def test_a_holder_is_found_after_its_group_is_gone(cgroups: Cgroups, world: World):
     directory = cgroups.make("gone.service")
     child = world.start(

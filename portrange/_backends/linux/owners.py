@@ -73,9 +73,10 @@ class _Search:
             for thread in processes.surviving_threads(self.host, pid):
                 self._look(pid, f"{pid}/task/{thread}/fd")
 
-    def is_settled(self, target: str) -> bool:
-        """Whether somebody other than process 1, which holds sockets for others, was seen holding it."""
-        return any(pid != _INIT for pid in self.holders.get(target, ()))
+    def is_settled(self, target: str, members: Iterable[int]) -> bool:
+        """Whether one of `members` other than process 1, which holds sockets for others, was seen holding it."""
+        holders = self.holders.get(target, {})
+        return any(pid in holders for pid in members if pid != _INIT)
 
     def confirmed(self, target: str) -> tuple[Process, ...]:
         """The holders of a socket, oldest first, each seen holding it while it was the process that is described.
@@ -126,7 +127,12 @@ def find(reader: ProcessReader, records: Iterable[SocketRecord], *, exhaustive: 
             members[number] = cgroup.processes(host, group)
             search.look_into(members[number])
 
-    wide = {target for target in targets.values() if exhaustive or not search.is_settled(target)}
+    # A holder in another socket's service, met on the way, does not settle it: there may be more of them anywhere.
+    wide = {
+        targets[inode]
+        for inode, record in by_inode.items()
+        if exhaustive or not search.is_settled(targets[inode], members.get(record.cgroup_id, ()))
+    }
     if wide:
         search.look_into_all()
     if any(target not in search.holders for target in wide):
