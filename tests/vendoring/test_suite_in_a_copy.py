@@ -11,15 +11,18 @@ TESTS = Path(__file__).parent.parent
 ROOT = TESTS.parent
 HOME = "acme._vendor"
 
-#: Tests that are not about the package: about the repository around it, about other machines, or about copies.
+#: Tests that are not about the package: about the repository around it, about other machines, about copies, or long
+#: searches for defects, which would find the same ones here.
 NOT_ABOUT_THE_PACKAGE = (
     "benchmarks",
     "docs",
     "fleet",
+    "fuzz",
     "notebooks",
     "platforms",
     "registry",
     "test_readme.py",
+    "trust",
     "typing",
     "vendoring",
 )
