@@ -12,14 +12,14 @@ import machine
 def check(workspace: Path) -> None:
     machine.need_linux("x86_64")
     machine.need_namespaces(*debian.NAMESPACES)
-    root = debian.Release(workspace, "i386").unpack(workspace / "root", "python3", "coreutils")
+    root = debian.Release(workspace, "i386").unpack(workspace / "root", "python3", "coreutils", "libc-bin")
     run_in(root, "32-bit Python of Debian for i386")
 
 
 def run_in(root: Path, what: str) -> None:
     machine.copy_project(root / "project")
     machine.install_python(root / "needs", *machine.SUITE_NEEDS)
-    environment = {"PYTHONPATH": "/project:/project/probes:/needs"}
+    environment = {"PYTHONPATH": "/project:/project/probes:/needs", "LC_ALL": "C.UTF-8"}
     for probe in ("answers.py", "linux_sockets.py"):
         command = debian.inside(root, "/usr/bin/python3", f"/project/probes/{probe}")
         output = machine.run(*command, seconds=90, env=environment)

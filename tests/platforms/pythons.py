@@ -96,11 +96,11 @@ def run_from_debian(workspace: Path, versions: list[tuple[int, int]]) -> None:
     machine.need_namespaces(*debian.NAMESPACES)
     names = [f"python{major}.{minor}" for major, minor in versions]
     root = debian.Release(workspace, DEBIAN_ARCHITECTURES[os.uname().machine], DEBIAN_SUITE).unpack(
-        workspace / "root", "coreutils", PYPY, *names
+        workspace / "root", "coreutils", "libc-bin", PYPY, *names
     )
     machine.copy_project(root / "project")
     install_needs(root / "needs")
-    environment = {"PYTHONPATH": "/project:/project/probes:/needs"}
+    environment = {"PYTHONPATH": "/project:/project/probes:/needs", "LC_ALL": "C.UTF-8"}
     for name in (PYPY, *names):
         what, program = f"{name} of Debian {DEBIAN_SUITE}", f"/usr/bin/{name}"
         for probe in PROBES:
