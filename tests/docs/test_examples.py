@@ -198,6 +198,12 @@ wait()
 """
 
 
+def holders(text: str) -> dict[str, list[str]]:
+    """The pids behind each TCP address of a printed table."""
+    rows = [line for line in text.splitlines() if line.startswith("tcp ")]
+    return {row.split()[1]: re.findall(r"\((\d+)\)", row) for row in rows}
+
+
 def look_from_a_container(world: World, directory: Path, rights: str) -> tuple[int, int, int, str]:
     if shutil.which("setpriv") is None:
         pytest.skip("the program 'setpriv' is not on the PATH")
@@ -206,17 +212,18 @@ def look_from_a_container(world: World, directory: Path, rights: str) -> tuple[i
     return tuple(world.ask(MACHINE, mounted, HOWTO / "host_of_a_container.py", rights))
 
 
-def test_a_container_sees_the_machine_and_not_itself(namespaces, sock_diag, world: World, tmp_path):
+def test_a_container_with_the_rights_sees_the_machine_and_not_itself(namespaces, sock_diag, world: World, tmp_path):
     first, second, pid, text = look_from_a_container(world, tmp_path, ",sys_admin,sys_ptrace")
     assert f"{tmp_path}/host/proc/sys/net/ipv4/ip_local_port_range" in text
-    by_address = {line.split()[1]: line for line in text.splitlines() if line.startswith("tcp ")}
-    holders = {address: re.findall(r"\((\d+)\)", line) for address, line in by_address.items()}
-    assert holders == {f"127.0.0.1:{first}": ["1"], f"127.0.0.1:{second}": [str(pid)]}
+    assert holders(text) == {f"127.0.0.1:{first}": ["1"], f"127.0.0.1:{second}": [str(pid)]}
 
 
-def test_without_the_rights_it_sees_sockets_and_says_what_it_does_not_know(namespaces, sock_diag, world, tmp_path):
-    first, second, _, text = look_from_a_container(world, tmp_path, "")
+@pytest.mark.usefixtures("namespaces", "sock_diag")
+@pytest.mark.parametrize(("rights", "sees_owners"), [(",sys_ptrace", True), (",sys_admin", False), ("", False)])
+def test_with_less_it_sees_sockets_and_says_what_it_does_not_know(world: World, tmp_path, rights, sees_owners):
+    first, second, pid, text = look_from_a_container(world, tmp_path, rights)
     assert text.startswith("32768-60999 (28,232 ports; documented default, assumed)\n")
-    lines = [line for line in text.splitlines() if line.startswith("tcp ")]
-    assert {line.split()[1] for line in lines} == {f"127.0.0.1:{first}", f"127.0.0.1:{second}"}
-    assert all(line.endswith("hidden from you") for line in lines)
+    seen = holders(text)
+    assert set(seen) == {f"127.0.0.1:{first}", f"127.0.0.1:{second}"}
+    assert sorted(seen.values()) == ([["1"], [str(pid)]] if sees_owners else [[], []])
+    assert text.count("hidden from you") == (0 if sees_owners else 2)
