@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,7 +57,7 @@ def test_the_blocks_of_a_page_do_what_they_show(page, namespaces, tmp_path):
         capture_output=True,
         text=True,
         env=environment,
-        cwd=DOCS / "howto",
+        cwd=shutil.copytree(DOCS / "howto", tmp_path / "howto"),
         timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
