@@ -11,8 +11,13 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from live.cgroups import Cgroups, find_mount
 from live.world import World
+
+#: How long a machine takes says nothing about what is tested.
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture

@@ -67,7 +67,8 @@ STATES = {
 }
 
 
-PORTS = re.compile(r"\d{1,5}(-\d{1,5})?")
+PORTS = re.compile(r"\d{1,5}(-\d{1,5})?", re.ASCII)
+FULL_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 HIGHEST = 49151
 
 TABLE = '''\
@@ -131,10 +132,20 @@ def read(source: str) -> bytes:
 
 def rows(content: bytes) -> list[dict[str, str]]:
     """The rows of IANA's CSV, white space folded."""
-    reader = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""), strict=True)
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise UnexpectedRegistryError(f"the columns are {reader.fieldnames}, expected {COLUMNS}")
-    return [{column: " ".join(text.split()) for column, text in row.items()} for row in reader]
+    try:
+        head, *listed = csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True)
+    except (UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise UnexpectedRegistryError(f"not a table with a head, as CSV in UTF-8: {error}") from error
+    if tuple(head) != COLUMNS:
+        raise UnexpectedRegistryError(f"the columns are {head}, expected {COLUMNS}")
+    for cells in listed:
+        if len(cells) not in (0, len(COLUMNS)):
+            raise UnexpectedRegistryError(f"a row of {len(cells)} cells, expected {len(COLUMNS)}: {cells}")
+    return [
+        {column: " ".join(text.split()) for column, text in zip(COLUMNS, cells, strict=True)}
+        for cells in listed
+        if cells
+    ]
 
 
 def lines(listed: Iterable[dict[str, str]]) -> list[Line]:
@@ -194,7 +205,10 @@ def joined(texts: dict[str, str]) -> str:
 def newest(listed: Iterable[dict[str, str]]) -> str:
     """The newest full date of a registration or modification."""
     columns = ("Registration Date", "Modification Date")
-    return max(row[column] for row in listed for column in columns if len(row[column]) == len("2026-02-13"))
+    dates = [row[column] for row in listed for column in columns if FULL_DATE.fullmatch(row[column])]
+    if not dates:
+        raise UnexpectedRegistryError("no row has the date of a registration or modification")
+    return max(dates)
 
 
 def table_module(content: bytes) -> str:
@@ -202,7 +216,11 @@ def table_module(content: bytes) -> str:
     listed = rows(content)
     table = "".join(f"{line}\n" for line in lines(listed))
     escaped = table.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    if ast.literal_eval(f'"""\\\n{escaped}"""') != table:
+    try:
+        survives = ast.literal_eval(f'"""\\\n{escaped}"""') == table
+    except (SyntaxError, ValueError):
+        survives = False
+    if not survives:
         raise UnexpectedRegistryError("a text does not survive being written as Python")
     return TABLE.format(
         source=SOURCE,

@@ -135,6 +135,36 @@ def test_other_columns_stop_the_generator(generate):
         generate.rows(b"Name,Port\nhttp,80\n")
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda table: b"",
+        lambda table: table + b"\xff",
+        lambda table: table + b'"never closed',
+        lambda table: table + b"one,cell too many,,,,,,,,,,,\n",
+        lambda table: table + b"a,cell,too,few,,,,,,,\n",
+    ],
+)
+def test_what_is_no_whole_table_stops_the_generator(generate, changed):
+    table = content(generate, row("x", "1", "tcp", "X", modified="2020-02-03"))
+    generate.table_module(table)
+    with pytest.raises(generate.UnexpectedRegistryError):
+        generate.table_module(changed(table))
+
+
+@pytest.mark.parametrize("date", ["", "2021-02", '";import ab', "20200-2-03", "٢٠٢٠-٠٢-٠٣"])
+def test_what_is_no_date_is_not_written_into_a_program(generate, date):
+    source = content(generate, row("x", "1", "tcp", "X", modified=date))
+    with pytest.raises(generate.UnexpectedRegistryError, match="no row has the date"):
+        generate.date_module(source)
+
+
+def test_a_text_that_python_cannot_hold_stops_the_generator(generate):
+    source = content(generate, row("x", "1", "tcp", "a\0b", modified="2020-02-03"))
+    with pytest.raises(generate.UnexpectedRegistryError):
+        generate.table_module(source)
+
+
 def test_the_date_is_the_newest_full_one(generate):
     listed = generate.rows(
         content(

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from .mounts import read_mounts
+from .number import unsigned
 
 if TYPE_CHECKING:
     from ..._host import Host
@@ -98,7 +99,8 @@ def processes(host: Host, group: Cgroup) -> list[int]:
         listed = host.read(f"{group.directory}/cgroup.procs")
     except OSError:
         return []
-    return [int(line) for line in listed.split() if line.isdigit() and int(line)]
+    numbers = (unsigned(line.decode("ascii", "replace"), 32) for line in listed.split())
+    return [pid for pid in numbers if pid]
 
 
 def unit(path: str) -> str | None:

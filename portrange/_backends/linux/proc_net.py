@@ -13,6 +13,7 @@ from functools import partial
 from typing import Literal
 
 from ..._errors import ParseError
+from .number import unsigned
 from .socket_record import Address, SocketRecord
 
 _MAX_STATE = 32
@@ -29,10 +30,10 @@ def parse_table(
         fields = line.split()
         try:
             local, remote = (_address(field, byteorder) for field in fields[1:3])
-            state, uid, inode = int(fields[3], 16), int(fields[7]), int(fields[9])
+            state, uid, inode = int(fields[3], 16), unsigned(fields[7], 32), unsigned(fields[9])
         except (ValueError, IndexError):
             raise ParseError(source, "a socket with at least 10 fields", line) from None
-        if not 0 < state < _MAX_STATE or uid < 0 or inode < 0:
+        if not 0 < state < _MAX_STATE or uid is None or inode is None:
             raise ParseError(source, "a socket with at least 10 fields", line)
         yield SocketRecord(protocol, state, local, remote, inode, uid)
 
@@ -50,10 +51,13 @@ def parse_sctp_endpoints(text: str, source: str) -> Iterator[SocketRecord]:
     for line in lines[1:]:
         fields = line.split()
         try:
-            state, port, uid, inode = (int(field) for field in (fields[3], *fields[5:8]))
+            state, port = unsigned(fields[3], 8), unsigned(fields[5], 16)
+            uid, inode = unsigned(fields[6], 32), unsigned(fields[7])
             addresses = [ipaddress.ip_address(field.rstrip("*")).packed for field in fields[8:]]
         except (ValueError, IndexError):
             raise ParseError(source, "an endpoint with at least 8 fields", line) from None
+        if state is None or port is None or uid is None or inode is None:
+            raise ParseError(source, "an endpoint with at least 8 fields", line)
         for packed in addresses:
             yield SocketRecord("sctp", state, Address(packed, port), Address(bytes(len(packed)), 0), inode, uid)
 

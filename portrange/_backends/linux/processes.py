@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..._answers.listener import Process
 from ..._errors import ParseError
 from .mounts import read_mounts
+from .number import unsigned
 
 if TYPE_CHECKING:
     from ..._host import Host
@@ -38,8 +39,9 @@ def parse_stat(content: bytes, source: str) -> Stat:
     before, closing, after = content.rpartition(b")")
     fields = after.decode("ascii", "replace").split()
     _, opening, name = before.partition(b"(")
-    if closing and opening and len(fields) > _STARTTIME and fields[_STARTTIME].isdecimal():
-        return Stat(name, fields[0], int(fields[_STARTTIME]))
+    started = unsigned(fields[_STARTTIME]) if len(fields) > _STARTTIME else None
+    if closing and opening and started is not None:
+        return Stat(name, fields[0], started)
     raise ParseError(source, "a name in parentheses and a start time", decode(content))
 
 
@@ -49,24 +51,29 @@ def parse_boot_time(text: str, source: str) -> int:
     >>> parse_boot_time("cpu 1 2\nbtime 1700000000\nprocesses 5\n", "an example")
     1700000000
     """
-    for line in text.splitlines():
+    for line in text.split("\n"):
         name, _, value = line.partition(" ")
-        if name == "btime" and value.strip().isdecimal():
-            return int(value)
+        booted = unsigned(value.strip())
+        if name == "btime" and booted is not None:
+            return booted
     raise ParseError(source, "a line with btime", text)
 
 
 def parse_uid(text: str, source: str) -> int:
     r"""The effective user id in /proc/PID/status: the second number of the line "Uid:".
 
+    A line is what a newline ends, and nothing else. The name of the process stands in the file too, before its user,
+    with newlines escaped and other control characters as they are (proc_task_name, fs/proc/array.c).
+
     >>> parse_uid("Name:\tsshd\nUid:\t0\t33\t0\t0\n", "an example")
     33
     """
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line.startswith("Uid:"):
             fields = line.split()
-            if len(fields) > 2 and fields[2].isdecimal():
-                return int(fields[2])
+            uid = unsigned(fields[2], 32) if len(fields) > 2 else None
+            if uid is not None:
+                return uid
     raise ParseError(source, "a line with Uid: and its numbers", text)
 
 
@@ -177,7 +184,7 @@ def counts_as_caller(host: Host) -> bool:
         status = host.read(f"{host.procfs}/self/status")
     except OSError:
         return False
-    numbers = [line.split()[1:] for line in status.splitlines() if line.startswith(b"NSpid:")]
+    numbers = [line.split()[1:] for line in status.split(b"\n") if line.startswith(b"NSpid:")]
     return not numbers or len(numbers[0]) == 1
 
 

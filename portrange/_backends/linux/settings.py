@@ -27,7 +27,7 @@ UNPRIVILEGED_START = "ipv4/ip_unprivileged_port_start"
 #: ip-sysctl.rst: "The default values are 32768 and 60999 respectively."
 DEFAULT_RANGE = Bounds(32768, 60999)
 WINDOWS_RANGE = Bounds(49152, 65535)
-_RESERVED_ITEM = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+_RESERVED_ITEM = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
 
 
 def parse_range(text: str, source: str) -> tuple[int, int]:

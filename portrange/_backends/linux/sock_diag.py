@@ -26,6 +26,8 @@ _NLM_F_REQUEST = 0x001
 _NLM_F_MULTI = 0x002
 _NLM_F_DUMP_INTR = 0x010
 _NLM_F_DUMP = 0x300
+#: linux/err.h
+_MAX_ERRNO = 4095
 
 # linux/sock_diag.h, linux/inet_diag.h
 _SOCK_DIAG_BY_FAMILY = 20
@@ -183,6 +185,8 @@ def _raise_error(kind: int, body: bytes, order: str) -> None:
             return
         raise _unexpected("an error number of 4 bytes", body)
     (number,) = struct.unpack_from(order + "i", body)
+    if number < -_MAX_ERRNO:
+        raise _unexpected(f"an error number of at most {_MAX_ERRNO}", body)
     if number < 0:
         import os
 

@@ -46,7 +46,7 @@ _STATES = {
 _FAMILIES = {AF_INET: "ipv4", AF_INET6: "ipv6"}
 #: The first release that lists TCP sockets which are bound and do not listen.
 _LISTS_BOUND = (6, 8)
-_RELEASE = re.compile(r"(\d+)\.(\d+)")
+_RELEASE = re.compile(r"(\d{1,5})\.(\d{1,5})", re.ASCII)
 _BOUND_UNSEEN = "TCP sockets that are bound and do not listen: Linux lists them from 6.8 on, through sock_diag"
 _AGE_UNSEEN = "the age of sockets in TIME-WAIT, which decides whether their ports may be used again (tcp_tw_reuse)"
 

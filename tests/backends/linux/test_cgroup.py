@@ -103,3 +103,10 @@ def test_any_path_and_table_has_an_answer(text):
         parse_mounts(text, "mountinfo")
     except ParseError:
         pass
+
+
+@pytest.mark.parametrize("sign", ["\r", "\v", "\f", "\x1c", "\x85", "\u2028"])
+def test_a_mount_may_be_named_after_what_ends_a_line_elsewhere(sign):
+    """Whoever mounts a file system of his own would otherwise keep everybody from reading the table."""
+    line = f"42 35 0:39 / /home/me/a{sign}b rw - fuse.x x{sign}y rw\n"
+    assert parse_mounts(line, "file") == [Mount(f"/home/me/a{sign}b", "fuse.x", ("rw",))]

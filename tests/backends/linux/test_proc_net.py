@@ -70,11 +70,37 @@ def test_sctp_endpoints_have_several_addresses():
         TCP.replace(" 0A ", " 7F "),
         TCP.replace("1000        0 4711", "-1        0 4711"),
         TCP.replace("4711", "many"),
+        TCP.replace("4711", "9" * 5000),
+        TCP.replace("4711", str(1 << 64)),
+        TCP.replace("1000        0 4711", f"{1 << 32}        0 4711"),
+        TCP.replace(" 0A ", " 00 "),
+        TCP.replace(" 0A ", " 20 "),
     ],
 )
 def test_what_is_not_a_table_is_a_parse_error_that_names_it(text):
     with pytest.raises(ParseError, match="the table"):
         list(parse_table(text, "the table", "tcp", "little"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ENDPT SOCK\n",
+        SCTP.replace(" 10 ", " -1 "),
+        SCTP.replace(" 10 ", " 256 "),
+        SCTP.replace("2905", "65536"),
+        SCTP.replace("2905", "-1"),
+        SCTP.replace(" 0 3214", f" {1 << 32} 3214"),
+        SCTP.replace("3214", str(1 << 64)),
+        SCTP.replace("3214", "9" * 5000),
+        SCTP.replace("10.0.0.1", "10.0.0"),
+        SCTP[: SCTP.index(" 3214")],
+    ],
+)
+def test_what_is_no_table_of_endpoints_is_a_parse_error_that_names_it(text):
+    with pytest.raises(ParseError, match="the table"):
+        list(parse_sctp_endpoints(text, "the table"))
 
 
 @given(st.text())

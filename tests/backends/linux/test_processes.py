@@ -103,3 +103,29 @@ def test_a_process_that_has_gone_is_none():
         child.wait()
     assert ProcessReader(Host()).describe(child.pid) is None
     assert processes.start_ticks(Host(), child.pid) is None
+
+
+@pytest.mark.parametrize("sign", ["\r", "\v", "\f", "\x1c", "\x85", "\u2028"])
+def test_a_name_cannot_pass_for_the_line_of_the_user(sign):
+    """The kernel escapes newlines in a name alone; a process may call itself what ends a line elsewhere."""
+    assert parse_uid(f"Name:\ta{sign}Uid:\t0\t0\t0\nPid:\t7\nUid:\t1000\t1000\t1000\t1000\n", "file") == 1000
+
+
+NUMBERS = ["9" * 5000, str(1 << 64), "-1", "+1", "1_0", "\u0664\u0665", "\u00b2", "1.0", ""]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: repr(number)[:12])
+def test_what_the_kernel_does_not_print_is_no_number(number):
+    with pytest.raises(ParseError):
+        parse_boot_time(f"btime {number}\n", "file")
+    with pytest.raises(ParseError):
+        parse_uid(f"Uid:\t0\t{number}\t\n", "file")
+    with pytest.raises(ParseError):
+        parse_stat(f"7 (a) S {'1 ' * 18}{number}".encode(), "file")
+
+
+def test_the_greatest_numbers_are_numbers():
+    assert parse_boot_time(f"btime {(1 << 64) - 1}\n", "file") == (1 << 64) - 1
+    assert parse_uid(f"Uid:\t0\t{(1 << 32) - 1}\n", "file") == (1 << 32) - 1
+    with pytest.raises(ParseError):
+        parse_uid(f"Uid:\t0\t{1 << 32}\n", "file")

@@ -158,3 +158,12 @@ def test_any_changed_byte_gives_records_or_a_named_error(place, value):
         read(bytes(message) + done("<"))
     except (ParseError, OSError, DumpInterruptedError):
         pass
+
+
+@pytest.mark.parametrize("number", [4096, 1 << 31])
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_refusal_without_an_error_of_the_kernel_is_a_parse_error(order, number):
+    with pytest.raises(ParseError, match="an error number of at most 4095"):
+        read(struct.pack(order + "IHHIIi", 20, 2, 0, SEQUENCE, 0, -number), order=order)
+    with pytest.raises(OSError, match="4095"):
+        read(struct.pack(order + "IHHIIi", 20, 2, 0, SEQUENCE, 0, -4095), order=order)

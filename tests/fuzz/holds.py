@@ -1,0 +1,158 @@
+"""What the values of parsers must fulfil: each function asserts it of one kind of value."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+
+from portrange._answers.span import Span
+from portrange._backends.linux import counting
+from portrange._backends.linux.mounts import Mount
+from portrange._backends.linux.processes import Stat
+from portrange._backends.linux.socket_record import SocketRecord
+from portrange._backends.linux.time_wait import Reuse
+from portrange._backends.windows import Exclusions
+
+PORTS = range(65536)
+
+
+def is_bool(value: object) -> None:
+    assert isinstance(value, bool)
+
+
+def is_number(number: int) -> None:
+    """What the kernel counts in 64 bits."""
+    assert isinstance(number, int)
+    assert 0 <= number < 1 << 64
+
+
+def is_c_int(number: int) -> None:
+    assert -(1 << 31) <= number < 1 << 31
+
+
+def is_port(number: int) -> None:
+    assert isinstance(number, int)
+    assert number in PORTS
+
+
+def is_threshold(number: int) -> None:
+    """A port, or the first number behind them."""
+    assert number in range(65537)
+
+
+def is_pool(found: tuple[int, int]) -> None:
+    first, last = found
+    is_port(first)
+    is_port(last)
+    assert first <= last
+
+
+def are_spans(spans: Iterable[Span]) -> None:
+    """Ascending, and neither overlapping nor touching."""
+    end = -2
+    for first, last in spans:
+        is_port(first)
+        is_port(last)
+        assert end + 1 < first <= last
+        end = last
+
+
+def are_exclusions(found: Exclusions) -> None:
+    are_spans(found.administered)
+    are_spans(found.runtime)
+
+
+def is_text(text: str | None) -> None:
+    """It can be written to any file and into JSON: no half of a surrogate pair is in it."""
+    if text is not None:
+        text.encode("utf-8")
+
+
+def are_texts(texts: Iterable[str]) -> None:
+    for text in texts:
+        is_text(text)
+
+
+def are_properties(found: Mapping[str, str]) -> None:
+    are_texts(found.keys())
+    are_texts(found.values())
+    assert all("\n" not in text for text in (*found.keys(), *found.values()))
+
+
+def is_stat(stat: Stat) -> None:
+    assert isinstance(stat.name, bytes)
+    assert stat.state
+    is_number(stat.started)
+
+
+def are_mounts(found: Iterable[Mount]) -> None:
+    for mount in found:
+        assert all(isinstance(option, str) for option in mount.options)
+        mount.point.encode("utf-8", "surrogateescape")
+
+
+def are_pids(pids: Iterable[int]) -> None:
+    assert all(pid > 0 for pid in pids)
+
+
+def is_reuse(reuse: Reuse) -> None:
+    assert reuse.loopback or not reuse.everywhere
+    assert isinstance(reuse.expires, int)
+
+
+def are_transports(names: tuple[str, ...]) -> None:
+    assert {"tcp", "udp"} <= set(names) <= {"tcp", "udp", "sctp", "dccp"}
+
+
+def are_sockets(records: Iterable[SocketRecord]) -> None:
+    for record in records:
+        for address in (record.local, record.remote):
+            assert len(address.packed) in (4, 16)
+            is_port(address.port)
+            assert str(address)
+        assert record.state in range(256)
+        assert record.uid in range(1 << 32)
+        is_number(record.inode)
+        assert record.dual_stack in (True, False, None)
+
+
+def are_counted(found: tuple[list[SocketRecord], counting.Tables, counting.Tables]) -> None:
+    """Counting the bytes gives what counting the sockets gives, by the low four bits of their states."""
+    records, waiting, connected = found
+    expected = [0] * 16
+    for record in records:
+        expected[record.state % 16] += 1
+    for tables in (waiting, connected):
+        assert _columns(tables, accepted=True)[counting.FIRST_STATE :] == expected[counting.FIRST_STATE :]
+    before = _columns(connected, accepted=False)
+    counting.move_mapped(connected)
+    assert _columns(connected, accepted=False) == before
+
+
+def _columns(tables: counting.Tables, *, accepted: bool) -> list[int]:
+    """How many sockets there are in each state, over all destinations."""
+    rows = [counts for table in tables.values() for counts, _ in table.values()]
+    if accepted:
+        rows += [table.accepted[0] for table in tables.values()]
+    return [sum(column) for column in zip(*rows, strict=True)] if rows else [0] * 16
+
+
+def are_modules(texts: tuple[str, str]) -> None:
+    """Whatever stands in the registry, what the generator writes are modules of a docstring and one constant text."""
+    for text in texts:
+        told, assigned = ast.parse(text).body
+        assert isinstance(told, ast.Expr)
+        assert isinstance(assigned, ast.Assign)
+        assert isinstance(ast.literal_eval(told.value), str)
+        assert isinstance(ast.literal_eval(assigned.value), str)
+
+
+def is_one_line_or_nothing(found: tuple[int, str]) -> None:
+    """What a command line comes to: understood, or status 2 and one line without control characters."""
+    status, said = found
+    if status == 0:
+        assert said == ""
+    else:
+        assert status == 2
+        assert said.endswith("\n")
+        assert said[:-1].isprintable()

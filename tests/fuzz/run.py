@@ -1,0 +1,137 @@
+"""Fuzz every parser, guided by coverage, for so many seconds altogether.
+
+    python tests/fuzz/run.py --seconds 600               # what was found is thrown away, but for what broke something
+    python tests/fuzz/run.py --seconds 600 --keep        # keep the inputs that reach more code, as few as reach it
+    python tests/fuzz/run.py --seconds 60 mountinfo      # these parsers only
+
+Needs atheris (pip install '.[trust]'): libFuzzer, told which branches of this package an input takes. What breaks a
+parser is kept under tests/fuzz/corpus, which the test suite replays, and makes the exit status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+TESTS = Path(__file__).resolve().parents[1]
+CORPUS = TESTS / "fuzz" / "corpus"
+#: One input that takes longer than this many seconds is a defect, as is one that takes so many megabytes.
+_SLOW, _LARGE = 10, 2048
+#: How an input that broke something is named.
+BROKE = ("crash-", "timeout-", "oom-")
+_COVERAGE = re.compile(r"cov: (\d+)")
+_EXECUTIONS = re.compile(r"stat::number_of_executed_units: +(\d+)")
+
+
+class Outcome(NamedTuple):
+    """What came of one parser: how often it ran, the branches that known inputs and then new ones reached."""
+
+    executions: int
+    known: int
+    reached: int
+    inputs: int
+    broken: list[Path]
+    log: str
+
+
+def fuzz(name: str, seconds: int, *, keep: bool) -> Outcome:
+    """Fuzz one parser in a process of its own."""
+    saved = CORPUS / name
+    saved.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as directory:
+        seeds, found, merged = (Path(directory) / part for part in ("seeds", "found", "merged"))
+        for made in (seeds, found, merged):
+            made.mkdir()
+        known = _child(name, saved, "-runs=0", _with_seeds(name, seeds), saved)
+        log = _child(name, saved, f"-max_total_time={seconds}", found, seeds, saved)
+        if keep:
+            _child(name, Path(directory), "-merge=1", "-set_cover_merge=1", merged, saved, found)
+            _replace(saved, merged)
+        broken = sorted(path for path in saved.iterdir() if path.name.startswith(BROKE))
+        inputs = sum(1 for _ in saved.iterdir())
+    if not inputs:
+        saved.rmdir()
+    executions = _EXECUTIONS.search(log)
+    return Outcome(int(executions[1]) if executions else 0, _reached(known), _reached(log), inputs, broken, log)
+
+
+def _with_seeds(name: str, directory: Path) -> Path:
+    from fuzz.harnesses import HARNESSES
+
+    for number, seed in enumerate(HARNESSES[name].seeds):
+        (directory / f"seed-{number}").write_bytes(seed)
+    return directory
+
+
+def _child(name: str, artifacts: Path, *arguments: str | Path) -> str:
+    """What libFuzzer says of one run; inputs that break something go to `artifacts`."""
+    options = (f"-artifact_prefix={artifacts}/", f"-timeout={_SLOW}", f"-rss_limit_mb={_LARGE}", "-print_final_stats=1")
+    command = [sys.executable, __file__, "--inside", name, *options, *map(str, arguments)]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return done.stdout.decode("utf-8", "backslashreplace")
+
+
+def _reached(log: str) -> int:
+    return max(map(int, _COVERAGE.findall(log)), default=0)
+
+
+def _replace(saved: Path, merged: Path) -> None:
+    """Keep what still reaches something, and all that ever broke something."""
+    for path in saved.iterdir():
+        if not path.name.startswith(BROKE) and not (merged / path.name).exists():
+            path.unlink()
+    for path in merged.iterdir():
+        if not path.name.startswith(BROKE):
+            shutil.copy(path, saved / path.name)
+
+
+def inside(name: str, arguments: list[str]) -> None:
+    """Be the process in which one parser is fuzzed."""
+    import atheris
+
+    atheris.enabled_hooks.add("str")
+    with atheris.instrument_imports(include=["portrange", "registry"]):
+        from fuzz.harnesses import run
+    # To compare inputs, libFuzzer starts itself once more, through a shell.
+    itself = shlex.join([sys.executable, __file__, "--inside", name])
+    atheris.Setup([itself, *arguments], lambda data: run(name, data))
+    atheris.Fuzz()
+
+
+def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["--inside"]:
+        inside(arguments[1], arguments[2:])
+        return 0
+    from fuzz.harnesses import HARNESSES
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=60, help="for all of them together (default: 60)")
+    parser.add_argument("--keep", action="store_true", help="keep a minimised set of inputs")
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *HARNESSES], help=", ".join(HARNESSES))
+    parsed = parser.parse_args(arguments)
+    names = parsed.names or list(HARNESSES)
+    each = max(1, parsed.seconds // len(names))
+    print(f"{'parser':<22} {'executions':>12} {'branches':>9} {'new':>5} {'kept':>5}")
+    executions, broken = 0, False
+    for name in names:
+        found = fuzz(name, each, keep=parsed.keep)
+        executions += found.executions
+        row = (found.executions, found.reached, found.reached - found.known, found.inputs)
+        print(f"{name:<22} {row[0]:>12,} {row[1]:>9,} {row[2]:>5,} {row[3]:>5,}", flush=True)
+        if found.broken or not found.executions:
+            broken = True
+            print(*(f"    broken by {path}" for path in found.broken), found.log[-4000:], sep="\n", flush=True)
+    print(f"{len(names)} parsers, {each} s each: {executions:,} executions; {'broken' if broken else 'nothing broke'}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(TESTS))
+    sys.exit(main(sys.argv[1:]))
