@@ -18,6 +18,8 @@ NOT_ABOUT_THE_PACKAGE = (
     "docs",
     "fleet",
     "fuzz",
+    "hostile",
+    "fuzz",
     "notebooks",
     "platforms",
     "registry",
