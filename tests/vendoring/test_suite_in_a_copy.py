@@ -19,7 +19,6 @@ NOT_ABOUT_THE_PACKAGE = (
     "fleet",
     "fuzz",
     "hostile",
-    "fuzz",
     "notebooks",
     "platforms",
     "registry",
