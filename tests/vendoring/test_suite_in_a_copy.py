@@ -7,6 +7,8 @@ import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parent.parent
 ROOT = TESTS.parent
 HOME = "acme._vendor"
@@ -73,6 +75,7 @@ def move(directory: Path) -> list[tuple[str, str]]:
     return changes
 
 
+@pytest.mark.slow
 def test_the_suite_passes_and_nothing_is_named_portrange(vendored, bare):
     tests = vendored / "tests"
     ignored = shutil.ignore_patterns("__pycache__", *NOT_ABOUT_THE_PACKAGE)
