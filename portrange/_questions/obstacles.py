@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .._answers.obstacle import Obstacle
 from .._answers.span import contains
+from . import stand_ins
 
 if TYPE_CHECKING:
     from .._answers.listener import BoundSocket
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 #: The kind of obstacle that each state of a socket makes, and what to say of it.
 _SENTENCES = {
-    "listen": ("listener", "{endpoint} is listened on ({holder}); stop that program or take another port"),
+    "listen": ("listener", "{endpoint} is listened on ({holder}); {advice}"),
     "bound": ("bound", "{endpoint} is bound but not listened on ({holder}); end that program or take another port"),
     "connection": (
         "connection",
@@ -42,14 +43,26 @@ def of_sockets(sockets: Iterable[BoundSocket]) -> Iterator[Obstacle]:
 
 
 def _fill(sentence: str, group: list[BoundSocket]) -> str:
+    from .._render.text import visible
+
     first = group[0]
     host = f"[{first.remote_address}]" if ":" in first.remote_address else first.remote_address
-    return sentence.format(
-        endpoint=f"{first.protocol} {first.endpoint}",
-        holder=first.holder + (f", {first.unit}" if first.unit else ""),
-        count="a connection" if len(group) == 1 else f"{len(group):,} connections",
-        remote=f" with {host}:{first.remote_port}" + (" and others" if len(group) > 1 else ""),
+    return visible(
+        sentence.format(
+            endpoint=f"{first.protocol} {first.endpoint}",
+            holder=first.holder + (f", {first.unit}" if first.unit else ""),
+            count="a connection" if len(group) == 1 else f"{len(group):,} connections",
+            advice=_advice(first),
+            remote=f" with {host}:{first.remote_port}" + (" and others" if len(group) > 1 else ""),
+        )
     )
+
+
+def _advice(listener: BoundSocket) -> str:
+    """Of several holders one that is no stand-in is a program that can be stopped."""
+    known = [stand_ins.advice(owner) for owner in listener.owners]
+    told = [sentence for sentence in known if sentence is not None]
+    return told[0] if told and len(told) == len(known) else "stop that program or take another port"
 
 
 def is_excluded(port: int, settings: PortSettings) -> bool:
