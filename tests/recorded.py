@@ -77,6 +77,9 @@ class RecordedHost(Host):
     def read(self, path: str) -> bytes:
         return super().read(self._path(path))
 
+    def read_start(self, path: str, size: int) -> bytes:
+        return super().read_start(self._path(path), size)
+
     def read_sysctl(self, name: str) -> bytes:
         return self.read(f"{self.procfs}/sys/net/{name}")
 

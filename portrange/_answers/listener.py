@@ -19,7 +19,8 @@ class Process(Record):
     """A process as the operating system describes it; what may not be read is None.
 
     `started` is in seconds since the epoch. A process is identified by `pid` and `started` together: numbers are
-    used again. `name` and `cmdline` are whatever the process says of itself.
+    used again. `name` and `cmdline` are whatever the process says of itself; of a longer command line it is the first
+    2 MiB.
     """
 
     pid: int
@@ -30,7 +31,9 @@ class Process(Record):
     started: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.name or '?'} ({self.pid})"
+        from .._render.text import visible
+
+        return visible(f"{self.name or '?'} ({self.pid})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +92,16 @@ class Socket(Record):
 
     @property
     def holder(self) -> str:
-        """Who holds the socket, in words that never claim more than was seen; of many processes the oldest ones."""
+        """Who holds the socket, in words that never claim more than was seen; of many processes the oldest ones.
+
+        It may be printed: control characters in names are shown as escapes.
+        """
         return _holder(self).told()
 
     def __str__(self) -> str:
-        return f"{self.protocol} {self.endpoint}  {self.holder}"
+        from .._render.text import visible
+
+        return visible(f"{self.protocol} {self.endpoint}  {self.holder}")
 
 
 @dataclass(frozen=True, slots=True)

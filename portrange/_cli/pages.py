@@ -45,6 +45,6 @@ def _commands(owners: tuple[Process, ...]) -> list[str]:
         if owner.cmdline:
             pids.setdefault(" ".join(owner.cmdline), []).append(owner.pid)
     return [
-        f"  {', '.join(map(str, same))}: {text.shorten(text.visible(command), _COMMAND_LINE)}"
+        f"  {', '.join(map(str, same))}: {text.shorten(text.visible(command[: _COMMAND_LINE + 1]), _COMMAND_LINE)}"
         for command, same in pids.items()
     ]

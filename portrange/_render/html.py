@@ -14,6 +14,8 @@ _NAME = ' style="text-align:left;vertical-align:top;white-space:nowrap"'
 
 #: A cell lists no more values than this; settings may have thousands of spans.
 _MOST = 50
+#: Nor more signs of one value: a command line may have millions. `to_dict()` has them all.
+_LONGEST = 1000
 
 
 def cell(value: object) -> str:
@@ -26,7 +28,8 @@ def cell(value: object) -> str:
         values = cast("Sequence[object]", value)
         more = [f"and {len(values) - _MOST:,} more"] if len(values) > _MOST else []
         return _list([*values[:_MOST], *more])
-    return escape(visible(str(value)))
+    text = str(value)
+    return escape(visible(text[:_LONGEST]) + ("…" if len(text) > _LONGEST else ""))
 
 
 def _list(values: Sequence[object]) -> str:

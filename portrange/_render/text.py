@@ -89,7 +89,7 @@ class Names(NamedTuple):
     named: Sequence[tuple[str, str]]
 
     def __str__(self) -> str:
-        return self.opening + ", ".join(f"{name} {kept}" for name, kept in self.named)
+        return visible(self.opening + ", ".join(f"{name} {kept}" for name, kept in self.named))
 
     def told(self, most: int = 6) -> str:
         """For a sentence: where there are more than `most`, the others are counted."""

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 _HIDING = frozenset({"hidepid=2", "hidepid=4", "hidepid=invisible", "hidepid=ptraceable"})
 #: The kernel keeps 15 bytes of a name (TASK_COMM_LEN).
 _COMM_LENGTH = 15
+#: What a file may be called, in bytes (NAME_MAX, linux/limits.h).
+_FILE_NAME = 255
+#: What a program is given for its arguments by default, in bytes (ARG_MAX, execve(2)). A process may say later that
+#: they lie anywhere in its memory (PR_SET_MM, prctl(2)), and all of that could be read.
+_COMMAND_LINE = 1 << 21
 #: Field 22 of /proc/PID/stat, counted from the state, which is field 3.
 _STARTTIME = 22 - 3
 _ZOMBIE = "Z"
@@ -109,7 +114,7 @@ class ProcessReader:
         except PermissionError:
             return Process(pid), 0
         try:
-            arguments = self.host.read(f"{directory}/cmdline")
+            arguments = self.host.read_start(f"{directory}/cmdline", _COMMAND_LINE)
             uid = parse_uid(decode(self.host.read(f"{directory}/status")), f"{directory}/status")
         except (FileNotFoundError, ProcessLookupError):
             return None
@@ -144,7 +149,7 @@ def _whole_name(name: bytes, arguments: bytes) -> bytes:
     if len(name) < _COMM_LENGTH:
         return name
     program = arguments.partition(b"\0")[0].rpartition(b"/")[2]
-    return program if program.startswith(name) else name
+    return program if program.startswith(name) and len(program) <= _FILE_NAME else name
 
 
 def start_ticks(host: Host, pid: int) -> int | None:

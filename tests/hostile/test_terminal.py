@@ -1,0 +1,127 @@
+"""What a real terminal makes of answers about hostile neighbours: it shows them, and obeys none."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+from hostile.neighbours import OWNED, Neighbour, visible
+
+import portrange
+
+SOURCES = os.path.dirname(os.path.dirname(portrange.__file__))
+TITLE = "untouched"
+
+
+class Terminal:
+    """A terminal emulator without a window, and what a person would see in it."""
+
+    def __init__(self, socket: str) -> None:
+        self._tmux = ["tmux", "-S", socket, "-f", "/dev/null"]
+
+    def show(self, program: str) -> str:
+        """The screen, and what has left it at the top, after a program."""
+        words = f"printf 'before\\n'; {program}; printf 'over\\n'; exec cat"
+        start = ["new-session", "-d", "-x", "150", "-y", "200", "-s", "one", words]
+        environment = {**os.environ, "PYTHONPATH": SOURCES, "LC_ALL": "C.UTF-8"}
+        subprocess.run([*self._tmux, *start], check=True, env=environment, timeout=30)
+        self._ask("select-pane", "-t", "one", "-T", TITLE)
+        capture = " ".join(map(shlex.quote, [*self._tmux, "capture-pane", "-p", "-S", "-", "-t", "one"]))
+        wait = f"until {capture} | grep -q '^over$'; do sleep 0.1; done"
+        subprocess.run(wait, check=True, shell=True, timeout=60)
+        return self._ask("capture-pane", "-p", "-S", "-", "-t", "one")
+
+    def state(self) -> dict[str, str]:
+        """What programs may change: the title, the screen that is shown, the place of the cursor's lines."""
+        names = ("pane_title", "alternate_on", "scroll_region_lower", "insert_flag", "origin_flag")
+        found = self._ask("display-message", "-p", "-t", "one", "\t".join(f"#{{{name}}}" for name in names))
+        return dict(zip(names, found.rstrip("\n").split("\t"), strict=True))
+
+    def close(self) -> None:
+        subprocess.run([*self._tmux, "kill-server"], check=False, timeout=30, stderr=subprocess.DEVNULL)
+
+    def _ask(self, *arguments: str) -> str:
+        done = subprocess.run([*self._tmux, *arguments], check=True, capture_output=True, timeout=30)
+        return done.stdout.decode()
+
+
+@pytest.fixture
+def terminal(tmp_path):
+    if not shutil.which("tmux"):
+        pytest.skip("no tmux: install Debian's package of that name")
+    made = Terminal(str(tmp_path / "socket"))
+    yield made
+    made.close()
+
+
+def command(*arguments: object) -> str:
+    return shlex.join([sys.executable, "-m", portrange.__name__, *map(str, arguments)])
+
+
+def untouched(terminal: Terminal) -> bool:
+    state = terminal.state()
+    return state == {
+        "pane_title": TITLE,
+        "alternate_on": "0",
+        "scroll_region_lower": "199",
+        "insert_flag": "0",
+        "origin_flag": "0",
+    }
+
+
+def test_a_terminal_would_obey(terminal):
+    """What the next tests rely on: what is printed as it is clears the screen and names the window."""
+    screen = terminal.show(r"sleep 1; printf '\033[2J\033[H\033]0;owned\007'")
+    assert "before" not in screen
+    assert terminal.state()["pane_title"] == OWNED
+
+
+def test_the_list_of_all(terminal, neighbourhood: dict[str, Neighbour]):
+    screen = terminal.show(command())
+    assert screen.startswith("before\n")
+    assert untouched(terminal)
+    for neighbour in neighbourhood.values():
+        [line] = [line for line in screen.splitlines() if f"({neighbour.pid})" in line]
+        assert f"127.0.0.1:{neighbour.port} " in line
+
+
+@pytest.mark.parametrize("asked", ["", "busy", "--exhaustive"])
+def test_one_after_the_other(terminal, neighbourhood: dict[str, Neighbour], asked):
+    ports = [neighbour.port for neighbour in neighbourhood.values()]
+    options = {"": [], "busy": ["busy"], "--exhaustive": []}[asked]
+    programs = [command(*options, port) for port in ports] if asked != "--exhaustive" else [command("--exhaustive")]
+    screen = terminal.show("; ".join(programs))
+    assert screen.startswith("before\n")
+    assert untouched(terminal)
+    words = "".join(screen.split())
+    for neighbour in neighbourhood.values():
+        name = visible(neighbour.lines.comm).replace(" ", "")
+        assert name in words
+
+
+def test_json(terminal, neighbourhood: dict[str, Neighbour]):
+    port = neighbourhood["escapes"].port
+    screen = terminal.show(command(port, "--json") + " | head -c 100000")
+    assert screen.startswith("before\n")
+    assert untouched(terminal)
+    done = subprocess.run(
+        [sys.executable, "-m", portrange.__name__, "--json"],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": SOURCES},
+    )
+    assert done.stdout.isascii()
+    ports = {one["port"] for one in json.loads(done.stdout)["listeners"]}
+    assert ports >= {neighbour.port for neighbour in neighbourhood.values()}
+
+
+def test_an_argument_that_is_no_port_is_repeated_visibly(terminal):
+    screen = terminal.show(command("\x1b[2J\x1b]0;owned\x07"))
+    assert screen.startswith("before\n")
+    assert r"\x1b[2J" in screen
+    assert untouched(terminal)
