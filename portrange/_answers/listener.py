@@ -46,8 +46,9 @@ class Socket(Record):
     - `dual_stack`: an IPv6 wildcard that also takes IPv4 traffic; None where the system does not tell.
     - `interface`: the network interface the socket is bound to, if it is bound to one.
     - `owners`: the processes *seen* holding the socket, all of them, oldest first.
-    - `hidden`: no owner was seen, and some process that may hold the socket could not be looked into. Without owners
-      and not hidden, every visible process was searched: the kernel holds it, or a process in another PID namespace.
+    - `hidden`: no owner is known, and some process that may hold the socket could not be looked into, or it was passed
+      on faster than one can look. Without owners and not hidden, every visible process was looked into and none had
+      it then: the kernel holds it, or a process in another PID namespace.
     - `candidates`: processes of the socket's cgroup that could not be looked into; any of them may hold it.
     - `scope`: "service" where the processes of the socket's own cgroup were searched, "host" where all were.
     - `uid`, `user`: of whoever made the socket. `cgroup`, `unit` (systemd), `container` (its id): of the socket.

@@ -77,6 +77,7 @@ class Answer:
 
     - `asked`: the port, or None for all.
     - `complete`: endpoints whose holders were looked for everywhere.
+    - `nobody`: those that nobody visible is said to hold.
     """
 
     began: int
@@ -84,6 +85,7 @@ class Answer:
     asked: int | None
     owners: dict[Endpoint, list[Owner]]
     complete: set[Endpoint] = field(default_factory=set)
+    nobody: set[Endpoint] = field(default_factory=set)
 
 
 class Log:
@@ -133,6 +135,20 @@ class Log:
             current = [entry for entry in current if entry[1].lasts(answer.began)]
             certain = {endpoint for endpoint, one in current if one.certain(answer.began, answer.ended)}
             yield answer, self._faults(answer, certain)
+
+    def always_held(self, endpoint: Endpoint, began: int, ended: int) -> bool:
+        """Whether at each moment from `began` to `ended` some process certainly held it, be it one after the other."""
+        reached = began
+        held = [
+            one
+            for holder, there in self.holdings.get(endpoint, {}).items()
+            for one in there
+            if holder.identity.pid != IN_FLIGHT
+        ]
+        for one in sorted(held, key=lambda one: one.taken.after):
+            if one.taken.after <= reached:
+                reached = max(reached, ended if one.released is None else one.released.before)
+        return reached >= ended
 
     def history(self, endpoint: Endpoint) -> list[str]:
         """Everything that was written down about an endpoint, a line each."""

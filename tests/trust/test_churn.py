@@ -110,6 +110,15 @@ def test_lives_of_one_number_within_one_tick_are_kept_apart():
     assert [found for _, found in log.judge([Answer(32, 33, None, {}, set())])] != [[]]
 
 
+def test_what_was_always_held_by_one_or_another_is_known():
+    log = Log()
+    log.read(NOTES.splitlines())
+    assert log.always_held(PORT, 21, 49)
+    assert log.always_held(PORT, 25, 80)  # first by the one, then by the other
+    assert not log.always_held(PORT, 5, 49)
+    assert not log.always_held(PORT, 45, 91)
+
+
 def test_a_leak_is_seen():
     before = {"descriptors": 9, "threads": 1, "traced": 1000, "resident": 1}
     assert leaks(before, before) == []

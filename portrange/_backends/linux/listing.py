@@ -13,9 +13,13 @@ from .processes import ProcessReader
 from .socket_record import CLOSE, TIME_WAIT, SocketRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..._answers.listener import Socket
     from ..._host import Host
 
+#: How often a socket is looked for again that was passed on while its holders were looked for.
+_SEARCHES = 3
 #: How many processes without a readable namespace are named one by one.
 _NAMED = 5
 
@@ -32,30 +36,52 @@ def listeners(host: Host, query: SocketQuery) -> Listeners:
     """The listening sockets that were asked for."""
     found, gaps = _find(host, query)
     reader = ProcessReader(host)
-    holdings = owners.find(reader, (one.record for one in found), exhaustive=query.exhaustive)
-    if any(not holding.owners and not holding.hidden for holding in holdings.values()):
-        # Nobody holds it, and nothing was hidden: was it closed meanwhile?
-        still = {one.record.inode for one in _find(host, query)[0]}
-        found = [one for one in found if one.record.inode in still]
+    found, holdings = _hold(reader, found, lambda: _find(host, query)[0], exhaustive=query.exhaustive)
     answers = (Listener(**_facts(one, reader, holdings)) for one in found)
     return Listeners(tuple(sorted(answers, key=_order)), tuple(gaps))
 
 
 def bound(host: Host, protocol: str, port: int) -> tuple[BoundSocket, ...]:
     """Every socket of one transport that occupies a port, whatever its state; listeners first."""
-    records = sockets.occupying(host, protocol, port)
+
+    def found() -> list[_Found]:
+        return [_Found(record, host) for record in sockets.occupying(host, protocol, port)]
+
     reader = ProcessReader(host)
-    holdings = owners.find(reader, records, exhaustive=False)
+    there, holdings = _hold(reader, found(), found, exhaustive=False)
     answers = (
         BoundSocket(
-            **_facts(_Found(record, host), reader, holdings),
-            state=_state(record),
-            remote_address=str(record.remote) if record.remote.port else "",
-            remote_port=record.remote.port,
+            **_facts(one, reader, holdings),
+            state=_state(one.record),
+            remote_address=str(one.record.remote) if one.record.remote.port else "",
+            remote_port=one.record.remote.port,
         )
-        for record in records
+        for one in there
     )
     return tuple(sorted(answers, key=lambda one: (one.state != "listen", *_order(one))))
+
+
+def _hold(
+    reader: ProcessReader, found: list[_Found], find_again: Callable[[], list[_Found]], *, exhaustive: bool
+) -> tuple[list[_Found], dict[int, Holding]]:
+    """The sockets that are still there, and the holders of each.
+
+    What nobody holds, although nothing was hidden, may have been closed meanwhile: it is looked for again. What
+    somebody held who has it no more may have been passed on behind the back of the search: so are its holders.
+    """
+    holdings = owners.find(reader, (one.record for one in found), exhaustive=exhaustive)
+    for _ in range(_SEARCHES):
+        if all(one.owners or (one.hidden and not one.slipped) for one in holdings.values()):
+            break
+        still = {one.record.inode for one in find_again()}
+        found = [one for one in found if one.record.inode in still]
+        slipped = [one.record for one in found if one.record.inode and holdings[one.record.inode].slipped]
+        if not slipped:
+            break
+        later = owners.find(reader, slipped, exhaustive=exhaustive)
+        # Once seen with somebody, it is not said to be nobody's.
+        holdings |= {inode: one if one.owners else one._replace(slipped=True) for inode, one in later.items()}
+    return found, holdings
 
 
 def _find(host: Host, query: SocketQuery) -> tuple[list[_Found], list[str]]:
@@ -106,7 +132,7 @@ def _facts(found: _Found, reader: ProcessReader, holdings: dict[int, Holding]) -
         "interface": host.interface_name(record.interface) if record.interface else None,
         "owners": holding.owners,
         "candidates": holding.candidates,
-        "hidden": holding.hidden,
+        "hidden": holding.hidden or holding.slipped,
         "scope": holding.scope,
         "uid": record.uid,
         "user": reader.user(record.uid),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..._errors import SourceError
 from . import processes
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def find_all(host: Host) -> tuple[list[Namespace], list[str]]:
     members: dict[int, list[str]] = {}
     gaps: list[str] = []
     shown = processes.pids(host)
+    if shown is None:
+        raise SourceError(host.procfs, "shows no processes, by which network namespaces are found; mount procfs there")
     if processes.hides_others(host, shown):
         gaps.append("the network namespaces of processes that procfs keeps out of sight (hidepid)")
     for pid in shown:

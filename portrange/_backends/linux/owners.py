@@ -23,14 +23,23 @@ if TYPE_CHECKING:
 _INIT = 1
 
 
+#: How often processes are listed again for those that were started while the others were looked into.
+_PASSES = 3
+
+
 class Holding(NamedTuple):
-    """What a search found out about one socket; see `Socket` for the meaning of each."""
+    """What a search found out about one socket; see `Socket` for the meaning of each.
+
+    `slipped`: somebody was seen holding it who had closed it, or ended, before that could be confirmed. Whoever it was
+    passed on to may have been looked into before that.
+    """
 
     owners: tuple[Process, ...] = ()
     candidates: tuple[Process, ...] = ()
     hidden: bool = False
     scope: str = "host"
     group: Cgroup | None = None
+    slipped: bool = False
 
 
 class _Search:
@@ -58,14 +67,20 @@ class _Search:
                 self._look(pid, f"{pid}/fd")
 
     def look_into_all(self) -> None:
-        """Look into every process that procfs shows."""
-        try:
+        """Look into every process that procfs shows, also into those that are started meanwhile.
+
+        A process that is forked has the sockets of its parent, which may close its own and have been looked into.
+        """
+        for repeated in range(_PASSES):
             everybody = processes.pids(self.host)
-        except OSError:
-            self.blind = True  # no procfs
-            return
-        self.blind = processes.hides_others(self.host, everybody)
-        self.look_into(everybody)
+            if everybody is None:
+                self.blind = True
+                return
+            if not repeated:
+                self.blind = processes.hides_others(self.host, everybody)
+            elif self.seen.issuperset(everybody):
+                return
+            self.look_into(everybody)
 
     def look_into_threads(self) -> None:
         """Look into the threads of programs whose first thread has ended: its own descriptors are gone."""
@@ -91,8 +106,8 @@ class _Search:
                 continue
             try:
                 held = self.host.read_link(f"{self.host.procfs}/{link}") == target
-            except OSError:
-                continue  # closed, or gone
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue  # closed, or gone, or another process by now
             if held and processes.start_ticks(self.host, pid) == entry[1]:
                 owners.append((entry[1], pid, entry[0]))
         return tuple(process for _, _, process in sorted(owners, key=lambda owner: owner[:2]))
@@ -149,6 +164,7 @@ def find(reader: ProcessReader, records: Iterable[SocketRecord], *, exhaustive: 
             hidden=not owners and (search.blind or bool(search.refused)),
             scope="host" if target in wide else "service",
             group=group,
+            slipped=not owners and target in search.holders,
         )
     return holdings
 

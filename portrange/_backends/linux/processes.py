@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ..._answers.listener import Process
-from ..._errors import ParseError
+from ..._errors import ParseError, SourceError
 from .mounts import read_mounts
 from .number import unsigned
 
 if TYPE_CHECKING:
     from ..._host import Host
+
+T = TypeVar("T")
 
 #: How mountinfo names hidepid=2 and hidepid=4, before Linux 5.8 and since.
 _HIDING = frozenset({"hidepid=2", "hidepid=4", "hidepid=invisible", "hidepid=ptraceable"})
@@ -144,6 +147,16 @@ class ProcessReader:
             return None
 
 
+def _ask(call: Callable[[str], T], path: str) -> T:
+    """`call(path)`. What says neither that a process is gone nor that it is forbidden is a failure of the machine."""
+    try:
+        return call(path)
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        raise
+    except OSError as error:
+        raise SourceError.from_os_error(path, error) from error
+
+
 def _whole_name(name: bytes, arguments: bytes) -> bytes:
     """The name as it was before the kernel cut it, where the program file of the command line begins with it."""
     if len(name) < _COMM_LENGTH:
@@ -156,14 +169,18 @@ def start_ticks(host: Host, pid: int) -> int | None:
     """When a process was started; None where it is gone."""
     source = f"{host.procfs}/{pid}/stat"
     try:
-        return parse_stat(host.read(source), source).started
+        return parse_stat(_ask(host.read, source), source).started
     except (FileNotFoundError, ProcessLookupError):
         return None
 
 
-def pids(host: Host) -> list[int]:
-    """All processes that procfs shows, lowest pid first."""
-    return sorted(int(name) for name in host.list(host.procfs) if name.isdecimal())
+def pids(host: Host) -> list[int] | None:
+    """All processes that procfs shows, lowest pid first; None where there is no procfs, or it may not be listed."""
+    try:
+        names = _ask(host.list, host.procfs)
+    except (FileNotFoundError, PermissionError):
+        return None
+    return sorted(int(name) for name in names if name.isdecimal())
 
 
 def hides_others(host: Host, shown: list[int]) -> bool:
@@ -197,8 +214,9 @@ def surviving_threads(host: Host, pid: int) -> list[int]:
     """The threads that go on after the first one of their program has ended (it is shown as a zombie)."""
     directory = f"{host.procfs}/{pid}"
     try:
-        if parse_stat(host.read(f"{directory}/stat"), f"{directory}/stat").state != _ZOMBIE:
+        if parse_stat(_ask(host.read, f"{directory}/stat"), f"{directory}/stat").state != _ZOMBIE:
             return []
-        return sorted(int(name) for name in host.list(f"{directory}/task") if name.isdecimal() and int(name) != pid)
-    except OSError:
+        names = _ask(host.list, f"{directory}/task")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return []  # gone meanwhile
+    return sorted(int(name) for name in names if name.isdecimal() and int(name) != pid)

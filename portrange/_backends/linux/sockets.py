@@ -23,6 +23,12 @@ FAMILIES = ("ipv4", "ipv6")
 #: The state in which a socket of each transport waits for anybody. A UDP socket that is connected is ESTABLISHED.
 LISTENING = {"tcp": LISTEN, "udp": CLOSE, "sctp": LISTEN, "dccp": LISTEN}
 _ATTEMPTS = 5
+#: What to do where the machine itself is short of something.
+_REMEDIES = {
+    errno.EMFILE: "close what this program does not need, or raise its limit (RLIMIT_NOFILE, ulimit -n)",
+    errno.ENFILE: "the whole system has no descriptor left (fs.file-max); close something",
+    errno.ENOMEM: "the kernel has no memory for it; ask again",
+}
 _sequence = count(1)
 
 #: Files of each transport below /proc/net; an IPv6 table is missing where IPv6 is switched off.
@@ -70,10 +76,11 @@ def sockets(host: Host, wanted: SocketFilter) -> list[SocketRecord]:
     try:
         return list(_from_tables(host, wanted))
     except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "allow AF_NETLINK sockets or mount procfs")
         raise SourceError(
             f"{sock_diag.SOURCE} and {_net(host)}",
             f"neither lists {wanted.protocol} sockets ({refusal.strerror or refusal}; {error.strerror or error}); "
-            "allow AF_NETLINK sockets or mount procfs",
+            f"{remedy}",
             error.errno,
         ) from refusal
 
