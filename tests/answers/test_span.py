@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portrange._answers.span import Span, contains, merge, overlap
+from portrange._answers.span import Span, contains, listed, merge, overlap, size
 
 ports = st.integers(0, 65535)
 pairs = st.lists(st.tuples(ports, ports).map(lambda pair: (min(pair), max(pair))), max_size=20)
@@ -40,3 +40,17 @@ def test_overlap_counts_ports(spans, one, other):
 
 def test_a_span_is_written_as_people_write_it():
     assert [str(Span(1, 1)), str(Span(1, 2))] == ["1", "1-2"]
+
+
+def test_of_many_spans_the_first_are_listed():
+    spans = tuple(Span(port, port) for port in range(0, 44, 2))
+    assert listed(spans[:2]) == "0, 2"
+    assert listed(spans[:20]) == ", ".join(str(port) for port in range(0, 40, 2))
+    assert listed(spans) == listed(spans[:20]) + " and 2 more"
+    assert listed(tuple(Span(port, port) for port in range(0, 2042, 2)), 1) == "0 and 1,020 more"
+    assert listed(()) == ""
+
+
+def test_the_size_of_spans_is_how_many_ports_they_have():
+    assert size(()) == 0
+    assert size((Span(5, 5), Span(7, 9))) == 4

@@ -63,7 +63,7 @@ TCP6 = lines(
 )
 SCTP_ENDPOINTS = lines(
     " ENDPT     SOCK   STY SST HBKT LPORT   UID INODE LADDRS",
-    "ffff0000 ffff0001 2   10  29   11165  1000 4711  127.0.0.1 ::1*",
+    "ffff0000 ffff0001 2   10  29   11165  1000 4711  *127.0.0.1 ::1",
 )
 PROTOCOLS = lines("protocol  size sockets", "SCTP      1536      0", "TCP       2304      6")
 BOOT_TIME = lines("cpu 1 2", "btime 1700000000", "processes 5")

@@ -25,20 +25,20 @@ class Terminal:
         self._tmux = ["tmux", "-S", socket, "-f", "/dev/null"]
 
     def show(self, program: str) -> str:
-        """The screen, and what has left it at the top, after a program."""
+        """The screen after a program; it is so high that nothing leaves it."""
         words = f"printf 'before\\n'; {program}; printf 'over\\n'; exec cat"
-        start = ["new-session", "-d", "-x", "150", "-y", "200", "-s", "one", words]
+        start = ["new-session", "-d", "-x", "150", "-y", "500", "-s", "one", words]
         environment = {**os.environ, "PYTHONPATH": SOURCES, "LC_ALL": "C.UTF-8"}
         subprocess.run([*self._tmux, *start], check=True, env=environment, timeout=30)
         self._ask("select-pane", "-t", "one", "-T", TITLE)
-        capture = " ".join(map(shlex.quote, [*self._tmux, "capture-pane", "-p", "-S", "-", "-t", "one"]))
+        capture = " ".join(map(shlex.quote, [*self._tmux, "capture-pane", "-p", "-t", "one"]))
         wait = f"until {capture} | grep -q '^over$'; do sleep 0.1; done"
         subprocess.run(wait, check=True, shell=True, timeout=60)
-        return self._ask("capture-pane", "-p", "-S", "-", "-t", "one")
+        return self._ask("capture-pane", "-p", "-t", "one")
 
     def state(self) -> dict[str, str]:
-        """What programs may change: the title, the screen that is shown, the place of the cursor's lines."""
-        names = ("pane_title", "alternate_on", "scroll_region_lower", "insert_flag", "origin_flag")
+        """What programs may change: the title, what was scrolled or cleared away, which screen is shown, its modes."""
+        names = ("pane_title", "history_size", "alternate_on", "scroll_region_lower", "insert_flag", "origin_flag")
         found = self._ask("display-message", "-p", "-t", "one", "\t".join(f"#{{{name}}}" for name in names))
         return dict(zip(names, found.rstrip("\n").split("\t"), strict=True))
 
@@ -67,8 +67,9 @@ def untouched(terminal: Terminal) -> bool:
     state = terminal.state()
     return state == {
         "pane_title": TITLE,
+        "history_size": "0",
         "alternate_on": "0",
-        "scroll_region_lower": "199",
+        "scroll_region_lower": "499",
         "insert_flag": "0",
         "origin_flag": "0",
     }

@@ -53,7 +53,7 @@ def parse_sctp_endpoints(text: str, source: str) -> Iterator[SocketRecord]:
         try:
             state, port = unsigned(fields[3], 8), unsigned(fields[5], 16)
             uid, inode = unsigned(fields[6], 32), unsigned(fields[7])
-            addresses = [ipaddress.ip_address(field.rstrip("*")).packed for field in fields[8:]]
+            addresses = [ipaddress.ip_address(field.lstrip("*")).packed for field in fields[8:]]
         except (ValueError, IndexError):
             raise ParseError(source, "an endpoint with at least 8 fields", line) from None
         if state is None or port is None or uid is None or inode is None:

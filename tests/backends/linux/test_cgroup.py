@@ -110,3 +110,19 @@ def test_a_mount_may_be_named_after_what_ends_a_line_elsewhere(sign):
     """Whoever mounts a file system of his own would otherwise keep everybody from reading the table."""
     line = f"42 35 0:39 / /home/me/a{sign}b rw - fuse.x x{sign}y rw\n"
     assert parse_mounts(line, "file") == [Mount(f"/home/me/a{sign}b", "fuse.x", ("rw",))]
+
+
+def test_what_is_escaped_need_not_be_text():
+    assert unit(r"/a\xff\xc3.service") == r"a\xff\xc3.service"
+
+
+@pytest.mark.parametrize("name", ["web ", " web", "X", "XX"])
+def test_a_container_of_lxc_is_called_as_it_is_called(name):
+    assert container(f"/lxc/{name}") == name
+    assert container(f"/lxc/{name}/") == name
+
+
+def test_fields_of_a_mount_are_separated_by_one_space_each():
+    assert parse_mounts("1 1 0:1 /  rw - a b c", "file") == [Mount("", "a", ("c",))]
+    assert parse_mounts("1 1 0:1 / /x rw - a", "file") == [Mount("/x", "a", ())]
+    assert parse_mounts("1 1 0:1 / /x rw - a b - c", "file") == [Mount("/x", "a", ("c",))]

@@ -54,6 +54,8 @@ def test_a_table_without_sockets():
 def test_sctp_endpoints_have_several_addresses():
     records = list(parse_sctp_endpoints(SCTP, "eps"))
     assert [str(record.local) for record in records] == ["10.0.0.1", "fe80::1"]
+    assert [str(record.remote) for record in records] == ["0.0.0.0", "::"]
+    assert {(record.protocol, record.uid, record.remote.port) for record in records} == {("sctp", 0, 0)}
     assert {(record.state, record.local.port, record.inode) for record in records} == {(LISTEN, 2905, 3214)}
 
 
@@ -66,6 +68,8 @@ def test_sctp_endpoints_have_several_addresses():
         TCP[:-40],
         TCP.replace("0100007F:1F90", "0100007F1F90"),
         TCP.replace("0100007F:1F90", "100007F:1F90"),
+        TCP.replace("0100007F:1F90", "0100007F00:1F90"),
+        TCP.replace("0100007F:1F90", "0100007F:001F90"),
         TCP.replace("0100007F:1F90", "0100007F:-F90"),
         TCP.replace(" 0A ", " 7F "),
         TCP.replace("1000        0 4711", "-1        0 4711"),
@@ -115,3 +119,14 @@ def test_any_text_gives_records_or_a_parse_error(text):
             list(parse_sctp_endpoints(content, "t"))
         except ParseError:
             pass
+
+
+def test_the_primary_address_is_an_address():
+    """An asterisk is put before it (sctp_seq_dump_local_addrs, net/sctp/proc.c)."""
+    [first, _] = parse_sctp_endpoints(SCTP.replace("10.0.0.1", "*10.0.0.2"), "eps")
+    assert str(first.local) == "10.0.0.2"
+
+
+def test_states_are_hexadecimal():
+    [listener, _] = parse_table(TCP.replace(" 0A ", " 1F "), "tcp", "tcp", "little")
+    assert listener.state == 31

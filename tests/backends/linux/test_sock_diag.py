@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portrange import ParseError
+from portrange import ParseError, Span
 from portrange._backends.linux import sock_diag
 from portrange._backends.linux.sock_diag import DumpInterruptedError
 from portrange._backends.linux.socket_record import LISTEN, Address, SocketFilter, SocketRecord
@@ -167,3 +167,94 @@ def test_a_refusal_without_an_error_of_the_kernel_is_a_parse_error(order, number
         read(struct.pack(order + "IHHIIi", 20, 2, 0, SEQUENCE, 0, -number), order=order)
     with pytest.raises(OSError, match="4095"):
         read(struct.pack(order + "IHHIIi", 20, 2, 0, SEQUENCE, 0, -4095), order=order)
+
+
+def message(body: bytes, kind: int = 20, flags: int = 2, length: int | None = None) -> bytes:
+    return struct.pack("<IHHII", 16 + len(body) if length is None else length, kind, flags, SEQUENCE, 0) + body
+
+
+def sockets(*attributes: bytes) -> bytes:
+    return bytes.fromhex(REPLY["<"])[16:88] + b"".join(attributes)
+
+
+def attribute(number: int, value: bytes) -> bytes:
+    return struct.pack("<HH", 4 + len(value), number) + value + bytes(-len(value) & 3)
+
+
+@pytest.mark.parametrize("padding", [1, 2, 3])
+def test_messages_begin_at_multiples_of_four(padding):
+    one = message(sockets() + bytes(padding)) + bytes(4 - padding)
+    assert len(read(one * 2 + done("<"))) == 2
+
+
+def test_the_padding_of_the_last_message_may_be_missing():
+    assert len(read(message(sockets() + b"\0"), done("<"))) == 1
+
+
+@pytest.mark.parametrize(("kind", "flags"), [(20, 0), (20, 2), (18, 0), (18, 2), (20, 3)])
+def test_a_socket_is_one_whatever_its_flags(kind, flags):
+    assert len(read(message(sockets(), kind, flags) * 2 + done("<"))) == 2
+
+
+@pytest.mark.parametrize("kind", [0, 1, 19, 21])
+def test_a_message_of_another_kind_is_not_understood(kind):
+    with pytest.raises(ParseError):
+        read(message(sockets(), kind), done("<"))
+
+
+def test_a_reply_may_end_without_a_word():
+    assert read(message(b"", 3)) == []
+
+
+def test_a_refusal_says_why():
+    with pytest.raises(OSError, match="Permission denied") as caught:
+        read(refusal("<", errno.EACCES))
+    assert caught.value.errno == errno.EACCES
+
+
+def test_what_the_kernel_does_not_tell_is_none():
+    (record,) = read(message(sockets()) + done("<"))
+    assert (record.v6only, record.cgroup_id) == (None, None)
+
+
+def test_other_attributes_say_nothing_about_the_group():
+    (record,) = read(message(sockets(attribute(8, bytes(8)), attribute(22, b"\1" * 16))) + done("<"))
+    assert record.cgroup_id is None
+
+
+def test_attributes_that_are_too_short_say_nothing():
+    (record,) = read(message(sockets(attribute(21, bytes(4)), attribute(11, b""))) + done("<"))
+    assert (record.v6only, record.cgroup_id) == (None, None)
+
+
+def test_the_number_of_a_group_has_64_bits():
+    (record,) = read(message(sockets(attribute(21, b"\xff" * 8))) + done("<"))
+    assert record.cgroup_id == (1 << 64) - 1
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [((), False), ((attribute(11, b"\1"),), True), ((attribute(11, b"\0"),), False), ((attribute(8, b"\1"),), False)],
+)
+def test_whether_a_socket_takes_ipv6_alone(attributes, expected):
+    assert sock_diag.is_v6only(sockets(*attributes), "<") is expected
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_request_of_old(order):
+    """struct inet_diag_req: no family (both), no lengths of addresses, no extensions; last the states."""
+    made = sock_diag.request_tcp(WANTED, SEQUENCE, order)
+    header = struct.pack(order + "IHHIIBBBB", 76, 18, 0x301, SEQUENCE, 0, 0, 0, 0, 0)
+    ends = b"\x1f\x90" + bytes(34) + bytes(4) + b"\xff" * 8
+    assert made == header + ends + struct.pack(order + "II", 1 << LISTEN, 0)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("ask", [lambda *a, **o: sock_diag.request(a[0], "ipv4", *a[1:], **o), sock_diag.request_tcp])
+def test_a_request_for_a_span_carries_a_program(order, ask):
+    """At least the first port, else 4 bytes beyond the end; at most the last port, else the same."""
+    plain = ask(WANTED, SEQUENCE, order)
+    made = ask(WANTED, SEQUENCE, order, span=Span(1000, 2000))
+    program = struct.pack(order + "BBHBBHBBHBBH", 2, 8, 20, 0, 0, 1000, 3, 8, 12, 0, 0, 2000)
+    assert made[4:] == plain[4:] + struct.pack(order + "HH", 20, 1) + program
+    assert struct.unpack_from(order + "I", made) == (len(made),)
