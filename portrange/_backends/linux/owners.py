@@ -105,7 +105,7 @@ class _Search:
             if entry is None:
                 continue
             try:
-                held = self.host.read_link(f"{self.host.procfs}/{link}") == target
+                held = processes.ask(self.host.read_link, f"{self.host.procfs}/{link}") == target
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue  # closed, or gone, or another process by now
             if held and processes.start_ticks(self.host, pid) == entry[1]:

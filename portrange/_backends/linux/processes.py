@@ -111,14 +111,14 @@ class ProcessReader:
         """A process and its start in ticks; None where it is gone. What may not be read is left as None."""
         directory = f"{self.host.procfs}/{pid}"
         try:
-            stat = parse_stat(self.host.read(f"{directory}/stat"), f"{directory}/stat")
+            stat = parse_stat(ask(self.host.read, f"{directory}/stat"), f"{directory}/stat")
         except (FileNotFoundError, ProcessLookupError):
             return None
         except PermissionError:
             return Process(pid), 0
         try:
-            arguments = self.host.read_start(f"{directory}/cmdline", _COMMAND_LINE)
-            uid = parse_uid(decode(self.host.read(f"{directory}/status")), f"{directory}/status")
+            arguments = ask(lambda path: self.host.read_start(path, _COMMAND_LINE), f"{directory}/cmdline")
+            uid = parse_uid(decode(ask(self.host.read, f"{directory}/status")), f"{directory}/status")
         except (FileNotFoundError, ProcessLookupError):
             return None
         except PermissionError:
@@ -147,7 +147,7 @@ class ProcessReader:
             return None
 
 
-def _ask(call: Callable[[str], T], path: str) -> T:
+def ask(call: Callable[[str], T], path: str) -> T:
     """`call(path)`. What says neither that a process is gone nor that it is forbidden is a failure of the machine."""
     try:
         return call(path)
@@ -169,7 +169,7 @@ def start_ticks(host: Host, pid: int) -> int | None:
     """When a process was started; None where it is gone."""
     source = f"{host.procfs}/{pid}/stat"
     try:
-        return parse_stat(_ask(host.read, source), source).started
+        return parse_stat(ask(host.read, source), source).started
     except (FileNotFoundError, ProcessLookupError):
         return None
 
@@ -177,7 +177,7 @@ def start_ticks(host: Host, pid: int) -> int | None:
 def pids(host: Host) -> list[int] | None:
     """All processes that procfs shows, lowest pid first; None where there is no procfs, or it may not be listed."""
     try:
-        names = _ask(host.list, host.procfs)
+        names = ask(host.list, host.procfs)
     except (FileNotFoundError, PermissionError):
         return None
     return sorted(int(name) for name in names if name.isdecimal())
@@ -214,9 +214,9 @@ def surviving_threads(host: Host, pid: int) -> list[int]:
     """The threads that go on after the first one of their program has ended (it is shown as a zombie)."""
     directory = f"{host.procfs}/{pid}"
     try:
-        if parse_stat(_ask(host.read, f"{directory}/stat"), f"{directory}/stat").state != _ZOMBIE:
+        if parse_stat(ask(host.read, f"{directory}/stat"), f"{directory}/stat").state != _ZOMBIE:
             return []
-        names = _ask(host.list, f"{directory}/task")
+        names = ask(host.list, f"{directory}/task")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return []  # gone meanwhile
     return sorted(int(name) for name in names if name.isdecimal() and int(name) != pid)
