@@ -21,6 +21,7 @@ NOT_ABOUT_THE_PACKAGE = (
     "fleet",
     "fuzz",
     "hostile",
+    "mutation",
     "notebooks",
     "platforms",
     "registry",
