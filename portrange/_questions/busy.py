@@ -23,6 +23,9 @@ _ABSENT = [getattr(errno, name, None) for name in ("EAFNOSUPPORT", "EPROTONOSUPP
 _REFUSED = (errno.EACCES, errno.EPERM, 10013)
 _IN_USE = (errno.EADDRINUSE, 10048)
 _NOT_LOCAL = (errno.EADDRNOTAVAIL, 10049)
+#: Seconds between attempts at a port that nobody seems to need for long. Another thread may have to wait for its turn
+#: before it closes what it has bound.
+_PAUSES = (0.001, 0.002, 0.004, 0.008)
 
 
 def why_busy(
@@ -56,10 +59,14 @@ def why_busy(
     known = obstacles.worth_knowing(number, settings)
     failures = _try(asked, wanted)
     blocking = _blocking(failures, settings, backend.bound(asked, protocol, number)) if failures else ()
-    if failures and not blocking:
-        # What was in the way may have gone while we looked for it.
-        failures = _try(asked, wanted)
-        blocking = tuple(obstacles.hidden(endpoint, error) for endpoint, error in failures.items())
+    if failures and all(one.kind == "bound" for one in blocking):
+        # What was in the way may have gone while we looked for it, or may have been this very question of somebody
+        # else's, who binds the port for a moment as well.
+        failures = _try_again(asked, wanted)
+        if not failures:
+            blocking = ()
+        elif not blocking:
+            blocking = tuple(obstacles.hidden(endpoint, error) for endpoint, error in failures.items())
     return (*blocking, *known)
 
 
@@ -94,6 +101,19 @@ def _try(host: Host, wanted: list[Endpoint]) -> dict[Endpoint, OSError]:
                 failures[endpoint] = error
     if len(absent) == len(wanted):
         raise UnsupportedPlatformError(f"this machine has no {wanted[0].protocol} sockets: {absent[0].strerror}")
+    return failures
+
+
+def _try_again(host: Host, wanted: list[Endpoint]) -> dict[Endpoint, OSError]:
+    """The same, as soon as it works, or after some milliseconds: what could not be bound in all that time."""
+    import time
+
+    failures = _try(host, wanted)
+    for pause in _PAUSES:
+        if not failures:
+            break
+        time.sleep(pause)
+        failures = _try(host, wanted)
     return failures
 
 
