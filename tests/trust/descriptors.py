@@ -1,0 +1,93 @@
+"""What a search through all processes costs, by the number of descriptors they have open, and what a million would.
+
+    python tests/trust/descriptors.py
+
+As root, on Linux. Three busy hosts are built (see tests/benchmarks), and each is asked for the owner of one port: by
+way of its control group, and by looking into every process. A straight line through the three gives the last row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "benchmarks"))
+
+from busy_host import BusyHost
+from host_plan import Shape
+from own_network import enter_own_network
+
+import portrange
+
+DESCRIPTORS = (10_000, 50_000, 200_000)
+EXTRAPOLATED = 1_000_000
+_PROCESSES = 500
+_REPEATS = 7
+
+
+def measure(descriptors: int) -> tuple[float, float, float]:
+    """Seconds for the owner by its group, for all owners, and for nobody."""
+    shape = Shape(
+        processes=_PROCESSES, descriptors=descriptors // _PROCESSES, cgroups=200, listeners=20, connections=2_000
+    )
+    with BusyHost(shape) as host:
+        service = host.services[len(host.services) // 2]
+
+        def ask(*, exhaustive: bool) -> None:
+            [one] = portrange.who_listens(service.port, exhaustive=exhaustive)
+            if [owner.pid for owner in one.owners] != [service.pid]:
+                raise AssertionError(f"{service} is said to be held by {one.owners}")
+
+        return (
+            typical(lambda: ask(exhaustive=False)),
+            typical(lambda: ask(exhaustive=True)),
+            typical(lambda: portrange.who_listens(1)),
+        )
+
+
+def typical(call: Callable[[], object]) -> float:
+    """The median of several calls, after one that fills caches."""
+    call()
+    times = []
+    for _ in range(_REPEATS):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def line(points: list[tuple[float, float]]) -> tuple[float, float]:
+    """Where a straight line through the points begins, and how steep it is (least squares)."""
+    slope, start = statistics.linear_regression(*zip(*points, strict=True))
+    return start, slope
+
+
+def main() -> int:
+    argparse.ArgumentParser(description="Measure a search by the number of open descriptors.").parse_args()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536), hard))
+    enter_own_network()
+    print("| open descriptors | nobody listens | the owner, by its service | every owner (`exhaustive=True`) |")
+    print("|---|---|---|---|")
+    points = []
+    for descriptors in DESCRIPTORS:
+        service, everybody, nobody = measure(descriptors)
+        points.append((float(descriptors), everybody))
+        print(
+            f"| {descriptors:,} | {nobody * 1e3:.2f} ms | {service * 1e3:.2f} ms | {everybody * 1e3:.0f} ms |",
+            flush=True,
+        )
+    start, slope = line(points)
+    print(f"| {EXTRAPOLATED:,} (extrapolated) | | | {(start + slope * EXTRAPOLATED) * 1e3:,.0f} ms |")
+    print(f"\n{slope * 1e6:.2f} microseconds for each descriptor", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
