@@ -118,7 +118,7 @@ def run(python: Path, project: Path, environment: dict[str, str]) -> None:
     if version == _WITH_SUITE:
         output = machine.run(
             *("wine", python, *machine.suite(portable=True, has=("psutil",), deselected=chain(*_NOT_HERE.values()))),
-            seconds=240,
+            seconds=500,
             cwd=project,
             env=environment,
         )

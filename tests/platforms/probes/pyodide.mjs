@@ -9,7 +9,7 @@ const pyodide = await loadPyodide({ indexURL: `${pyodideDirectory}/` });
 const directories = mounts.split(":");
 for (const directory of directories) {
   pyodide.FS.mkdirTree(directory);
-  pyodide.mountNodeFS(directory, directory);
+  pyodide.FS.mount(pyodide.FS.filesystems.NODEFS, { root: directory }, directory);
 }
 pyodide.globals.set("directories", pyodide.toPy(directories));
 pyodide.globals.set("arguments", pyodide.toPy(programArguments));
