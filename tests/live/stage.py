@@ -39,10 +39,37 @@ _LOADED_LATE = ("pwd", "ipaddress", "threading", "encodings.idna", "unicodedata"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def _measure() -> Callable[[], None]:
+    """Where coverage.py measures the tests, measure this child as well; the answer writes down what it ran so far.
+
+    Without site, a child is not measured by itself, and it is killed in the end. Another user may write there too.
+    """
+    if "COVERAGE_PROCESS_CONFIG" not in os.environ or not sys.flags.isolated:
+        return lambda: None
+    import coverage
+
+    coverage.process_startup()
+    measured = coverage.Coverage.current()
+    assert measured is not None
+
+    def save() -> None:
+        try:
+            measured.save()
+            os.chmod(measured.get_data().data_filename(), 0o666)
+        except (OSError, coverage.CoverageException):
+            pass  # out of its reach by now
+
+    return save
+
+
+_save = _measure()
+
+
 # --- talking to the test --------------------------------------------------------------------------------------------
 
 
 def say(value: Any) -> None:
+    _save()
     os.write(1, json.dumps(value).encode() + b"\n")
 
 
@@ -145,6 +172,7 @@ def become_nobody() -> None:
             importlib.import_module(module.name)
     for name in _LOADED_LATE:
         importlib.import_module(name)
+    _save()
     os.setgroups([])
     os.setresgid(NOBODY, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, NOBODY)

@@ -111,10 +111,20 @@ def test_a_name_cannot_pass_for_the_line_of_the_user(sign):
     assert parse_uid(f"Name:\ta{sign}Uid:\t0\t0\t0\nPid:\t7\nUid:\t1000\t1000\t1000\t1000\n", "file") == 1000
 
 
-NUMBERS = ["9" * 5000, str(1 << 64), "-1", "+1", "1_0", "\u0664\u0665", "\u00b2", "1.0", ""]
+NUMBERS = {
+    "thousands of digits": "9" * 5000,
+    "65 bits": str(1 << 64),
+    "negative": "-1",
+    "signed": "+1",
+    "grouped": "1_0",
+    "other digits": "\u0664\u0665",
+    "raised": "\u00b2",
+    "a fraction": "1.0",
+    "nothing": "",
+}
 
 
-@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: repr(number)[:12])
+@pytest.mark.parametrize("number", NUMBERS.values(), ids=NUMBERS.keys())
 def test_what_the_kernel_does_not_print_is_no_number(number):
     with pytest.raises(ParseError):
         parse_boot_time(f"btime {number}\n", "file")
