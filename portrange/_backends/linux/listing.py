@@ -95,11 +95,14 @@ def _find(host: Host, query: SocketQuery) -> tuple[list[_Found], list[str]]:
         gaps.append(f"the network namespaces of {len(unread) - _NAMED} more processes")
     for space in spaces:
         try:
-            records, unlisted = _records(space.host, query)
+            seen = namespaces.look_from(host, space, lambda there: _records(there, query))
         except (ParseError, SourceError) as error:
             gaps.append(f"network namespace {space.name} ({error})")
             continue
-        found += [_Found(record, space.host, space.name) for record in records]
+        if seen is None:
+            continue  # it has ended
+        there, (records, unlisted) = seen
+        found += [_Found(record, there, space.name) for record in records]
         gaps += [f"network namespace {space.name}: {gap}" for gap in unlisted]
     return found, gaps
 

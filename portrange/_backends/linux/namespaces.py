@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from ..._errors import SourceError
+from ..._errors import ParseError, SourceError
 from . import processes
 
 if TYPE_CHECKING:
     from ..._host import Host
 
+T = TypeVar("T")
+
 
 class Namespace(NamedTuple):
-    """A network namespace: the host as seen from it, and its name, such as ``net:[4026531840]``."""
+    """A network namespace: its name, such as ``net:[4026531840]``, and the directories of its members.
 
-    host: Host
+    What may be inspected, and so entered, is the first of them.
+    """
+
     name: str
+    members: list[str]
 
 
 def find_all(host: Host) -> tuple[list[Namespace], list[str]]:
@@ -57,11 +63,35 @@ def _member(host: Host, pid: int) -> tuple[int, str] | None:
     return None
 
 
-def _namespace(host: Host, members: list[str]) -> Namespace:
-    """A namespace by the first of its members that may be inspected, and so entered; else by the first of all."""
-    for directory in members:
+def look_from(host: Host, space: Namespace, look: Callable[[Host], T]) -> tuple[Host, T] | None:
+    """`look` at the host as seen from a namespace, and that view of it; None where its last process has ended."""
+    for member in space.members:
+        there = host.in_network(member)
         try:
-            return Namespace(host.in_network(directory), host.read_link(f"{directory}/ns/net"))
+            return there, look(there)
+        except (ParseError, SourceError):
+            # A namespace is entered by way of one of its processes, which may end at any time.
+            if not _has_ended(host, member):
+                raise
+    return None
+
+
+def _has_ended(host: Host, member: str) -> bool:
+    try:
+        host.network_identity(member)
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _namespace(host: Host, members: list[str]) -> Namespace:
+    """A namespace, named by the first of its members that may be inspected."""
+    for place, directory in enumerate(members):
+        try:
+            name = host.read_link(f"{directory}/ns/net")
         except OSError:
             continue
-    return Namespace(host.in_network(members[0]), f"of process {members[0].split('/')[-1]}")
+        return Namespace(name, [directory, *members[:place], *members[place + 1 :]])
+    return Namespace(f"of process {members[0].split('/')[-1]}", members)
