@@ -228,12 +228,6 @@ class Host:
 
         return identity(process)
 
-    def share_descriptors(self, process: int, thread: int) -> bool | None:
-        """Whether a thread has the open descriptors of its process; None where that cannot be told (kcmp(2), Linux)."""
-        from .kcmp import share_descriptors
-
-        return share_descriptors(process, thread)
-
     # --- the network -------------------------------------------------------------------------------------------
 
     def within_network(self, function: Callable[[], T]) -> T:

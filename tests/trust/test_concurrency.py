@@ -204,7 +204,6 @@ SHARED = {
     "_registry.lookup._loaded": "the registry, read once and never changed; two that ask first get equal ones",
     "_registry.lookup.transports_of": "equal tuples for equal words",
     "_questions.arguments.THIS_HOST": "keeps only what cannot change once it was seen (Host.proven)",
-    "_host.kcmp._system_call": "a function of the C library, the same for everybody",
     "_backends.linux.sockets._sequence": "numbers of questions; each is asked on a socket of its own",
 }
 

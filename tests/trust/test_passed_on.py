@@ -1,4 +1,4 @@
-"""A socket that changes hands while its holders are looked for, or is held in a corner, is not said to be nobody's."""
+"""A socket that changes hands while its holders are looked for is not said to be nobody's."""
 
 from __future__ import annotations
 
@@ -83,53 +83,3 @@ def test_a_process_that_is_started_meanwhile_is_looked_into(world: World):
         [one] = ask(host)
         assert (one.pid, one.hidden) == (pid, False)
         assert host.lists > 1
-
-
-HIDE_IN_A_THREAD = """
-    import threading
-    def hide():
-        unshare(CLONE_FILES)
-        made = tcp()
-        say(port(made))
-        wait()
-    threading.Thread(target=hide).start()
-    threading.Event().wait()
-"""
-
-
-class NotCompared(Host):
-    """A kernel that was built without kcmp(2)."""
-
-    def share_descriptors(self, process: int, thread: int) -> bool | None:
-        return None
-
-
-def test_descriptors_of_a_single_thread_are_those_of_its_process(world: World):
-    child = world.start(HIDE_IN_A_THREAD)
-    port = child.hear()
-    if Host().share_descriptors(child.pid, child.pid) is None:
-        pytest.skip("no kcmp(2) to tell the threads apart that have descriptors of their own")
-    for exhaustive in (False, True):
-        [one] = who_listens(port, exhaustive=exhaustive)
-        assert (one.pid, one.hidden) == (child.pid, False)
-
-
-def test_without_a_way_to_compare_threads_the_listener_is_still_there(world: World):
-    port = world.start(HIDE_IN_A_THREAD).hear()
-    [one] = who_listens(port, host=NotCompared())
-    assert one.owners == ()
-    assert one.uid == 0
-
-
-def test_threads_that_share_their_descriptors_are_told_so(world: World):
-    child = world.start("""
-        import threading
-        threading.Thread(target=wait).start()
-        say([int(name) for name in os.listdir("/proc/self/task")])
-        wait()
-    """)
-    threads = child.hear()
-    host = Host()
-    assert len(threads) == 2
-    assert {host.share_descriptors(child.pid, thread) for thread in threads} <= {True, None}
-    assert host.share_descriptors(child.pid, os.getpid()) in (False, None)

@@ -83,11 +83,9 @@ class _Search:
             self.look_into(everybody)
 
     def look_into_threads(self) -> None:
-        """Look into the threads that have descriptors of their own, or have outlived the first one of their program."""
-        # Numbers of another PID namespace mean nothing to the kernel when it is asked to compare threads.
-        apart = processes.threads_apart if processes.counts_as_caller(self.host) else processes.surviving_threads
+        """Look into the threads of programs whose first thread has ended: its own descriptors are gone."""
         for pid in sorted(self.seen):
-            for thread in apart(self.host, pid):
+            for thread in processes.surviving_threads(self.host, pid):
                 self._look(pid, f"{pid}/task/{thread}/fd")
 
     def is_settled(self, target: str, members: Iterable[int]) -> bool:
@@ -152,7 +150,7 @@ def find(reader: ProcessReader, records: Iterable[SocketRecord], *, exhaustive: 
     }
     if wide:
         search.look_into_all()
-    if exhaustive or any(target not in search.holders for target in wide):
+    if any(target not in search.holders for target in wide):
         search.look_into_threads()
 
     holdings: dict[int, Holding] = {}

@@ -212,33 +212,11 @@ def counts_as_caller(host: Host) -> bool:
 
 def surviving_threads(host: Host, pid: int) -> list[int]:
     """The threads that go on after the first one of their program has ended (it is shown as a zombie)."""
-    return _threads(host, pid) if _is_zombie(host, pid) else []
-
-
-def threads_apart(host: Host, pid: int) -> list[int]:
-    """The threads that may have open descriptors of their own, apart from those of their program's first thread.
-
-    Where the kernel does not compare them they are taken for shared, unless the first thread has ended.
-    """
-    threads = _threads(host, pid)
-    shared = {thread: host.share_descriptors(pid, thread) for thread in threads}
-    if None in shared.values() and not _is_zombie(host, pid):
-        return [thread for thread in threads if shared[thread] is False]
-    return [thread for thread in threads if not shared[thread]]
-
-
-def _threads(host: Host, pid: int) -> list[int]:
-    """All threads but the first; none where the process is gone or may not be looked at."""
+    directory = f"{host.procfs}/{pid}"
     try:
-        names = ask(host.list, f"{host.procfs}/{pid}/task")
+        if parse_stat(ask(host.read, f"{directory}/stat"), f"{directory}/stat").state != _ZOMBIE:
+            return []
+        names = ask(host.list, f"{directory}/task")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return []
+        return []  # gone meanwhile
     return sorted(int(name) for name in names if name.isdecimal() and int(name) != pid)
-
-
-def _is_zombie(host: Host, pid: int) -> bool:
-    source = f"{host.procfs}/{pid}/stat"
-    try:
-        return parse_stat(ask(host.read, source), source).state == _ZOMBIE
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return False
