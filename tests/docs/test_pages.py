@@ -22,7 +22,12 @@ PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts
 RUN_HERE = {"pycon", "console"}
 NO_PROGRAM = {"text"}
 #: Pages whose commands take minutes or other machines, and the tests that run them.
-RUN_BY_OTHERS = {"benchmarks.md": "tests/benchmarks", "platforms.md": "tests/platforms"}
+RUN_BY_OTHERS = {
+    "benchmarks.md": "tests/benchmarks",
+    "platforms.md": "tests/platforms",
+    "security.md": "tests/trust",
+    "trust.md": "tests/trust",
+}
 #: Where a command for developers must stand, so that it is run on every change.
 RUN_BY_CI = [ROOT / ".ci" / "run", ROOT / "README.md"]
 #: Programs that take minutes or change files, and the tests of them; `.ci/run` itself is run by CI, by definition.

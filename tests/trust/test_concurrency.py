@@ -44,7 +44,8 @@ def questions(world: World, host: Host) -> dict[str, Callable[[], Any]]:
         "who": lambda: [portrange.who_listens(port, host=host) for port in (tcp, udp, client, free)],
         "exhaustive": lambda: portrange.who_listens(tcp, exhaustive=True, host=host),
         "listeners": lambda: [portrange.listeners(host=host).on(port) for port in (tcp, udp)],
-        "busy": lambda: [portrange.why_busy(port, host=host) for port in (tcp, client)],
+        # The worst obstacle: beside it may stand the port that another thread binds for a moment, asking the same.
+        "busy": lambda: [portrange.why_busy(port, host=host)[0] for port in (tcp, client)],
         "free": lambda: portrange.why_busy(free, host=host),
         "usage": lambda: portrange.ephemeral_usage(host=host).pool,
         "namespaces": lambda: portrange.listeners(namespaces="all", host=host).on(tcp),
