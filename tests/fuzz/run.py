@@ -1,4 +1,4 @@
-"""Fuzz every parser, guided by coverage, for so many seconds altogether.
+"""Fuzz every parser, guided by coverage, for so many seconds of processor time altogether.
 
     python tests/fuzz/run.py --seconds 600               # what was found is thrown away, but for what broke something
     python tests/fuzz/run.py --seconds 600 --keep        # keep the inputs that reach more code, as few as reach it
@@ -11,12 +11,14 @@ parser is kept under tests/fuzz/corpus, which the test suite replays, and makes 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +29,7 @@ _SLOW, _LARGE = 10, 2048
 #: How an input that broke something is named.
 BROKE = ("crash-", "timeout-", "oom-")
 _COVERAGE = re.compile(r"cov: (\d+)")
+_KNOWN = re.compile(r"INITED cov: (\d+)")
 _EXECUTIONS = re.compile(r"stat::number_of_executed_units: +(\d+)")
 
 
@@ -49,16 +52,22 @@ def fuzz(name: str, seconds: int, *, keep: bool) -> Outcome:
         seeds, found, merged = (Path(directory) / part for part in ("seeds", "found", "merged"))
         for made in (seeds, found, merged):
             made.mkdir()
-        known, _ = _child(name, saved, "-runs=0", _with_seeds(name, seeds), saved)
-        log, held = _child(name, saved, f"-max_total_time={seconds}", found, seeds, saved)
+        log, held = _child(name, saved, f"-max_total_time={seconds}", found, _with_seeds(name, seeds), saved)
         if keep:
             _child(name, Path(directory), "-merge=1", "-set_cover_merge=1", merged, saved, found)
             _replace(saved, merged)
         inputs = sum(1 for _ in saved.iterdir())
     if not inputs:
         saved.rmdir()
-    executions = _EXECUTIONS.search(log)
-    return Outcome(int(executions[1]) if executions else 0, _reached(known), _reached(log), inputs, held, log)
+    executions, known = _EXECUTIONS.search(log), _KNOWN.search(log)
+    return Outcome(
+        int(executions[1]) if executions else 0,
+        int(known[1]) if known else 0,
+        max(map(int, _COVERAGE.findall(log)), default=0),
+        inputs,
+        held,
+        log,
+    )
 
 
 def _with_seeds(name: str, directory: Path) -> Path:
@@ -75,10 +84,6 @@ def _child(name: str, artifacts: Path, *arguments: str | Path) -> tuple[str, boo
     command = [sys.executable, __file__, "--inside", name, *options, *map(str, arguments)]
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return done.stdout.decode("utf-8", "backslashreplace"), done.returncode == 0
-
-
-def _reached(log: str) -> int:
-    return max(map(int, _COVERAGE.findall(log)), default=0)
 
 
 def _replace(saved: Path, merged: Path) -> None:
@@ -112,6 +117,9 @@ def main(arguments: list[str]) -> int:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=60, help="for all of them together (default: 60)")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count(), help="how many at a time (default: one a processor)"
+    )
     parser.add_argument("--keep", action="store_true", help="keep a minimised set of inputs")
     parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *HARNESSES], help=", ".join(HARNESSES))
     parsed = parser.parse_args(arguments)
@@ -119,14 +127,15 @@ def main(arguments: list[str]) -> int:
     each = max(1, parsed.seconds // len(names))
     print(f"{'parser':<22} {'executions':>12} {'branches':>9} {'new':>5} {'kept':>5}")
     executions, broken = 0, False
-    for name in names:
-        found = fuzz(name, each, keep=parsed.keep)
-        executions += found.executions
-        row = (found.executions, found.reached, found.reached - found.known, found.inputs)
-        print(f"{name:<22} {row[0]:>12,} {row[1]:>9,} {row[2]:>5,} {row[3]:>5,}", flush=True)
-        if not (found.held and found.executions):
-            broken = True
-            print(f"    broken by a file in {CORPUS / name}:", found.log[-4000:], sep="\n", flush=True)
+    with ThreadPoolExecutor(parsed.jobs) as pool:
+        outcomes = pool.map(lambda name: fuzz(name, each, keep=parsed.keep), names)
+        for name, found in zip(names, outcomes, strict=True):
+            executions += found.executions
+            row = (found.executions, found.reached, found.reached - found.known, found.inputs)
+            print(f"{name:<22} {row[0]:>12,} {row[1]:>9,} {row[2]:>5,} {row[3]:>5,}", flush=True)
+            if not (found.held and found.executions):
+                broken = True
+                print(f"    broken by a file in {CORPUS / name}:", found.log[-4000:], sep="\n", flush=True)
     print(f"{len(names)} parsers, {each} s each: {executions:,} executions; {'broken' if broken else 'nothing broke'}")
     return 1 if broken else 0
 
