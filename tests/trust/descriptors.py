@@ -16,14 +16,11 @@ import sys
 import time
 from collections.abc import Callable
 
-if __name__ == "__main__":
-    sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "benchmarks"))
-
-from busy_host import BusyHost
-from host_plan import Shape
-from own_network import enter_own_network
-
 import portrange
+
+if __name__ == "__main__":
+    # Where the busy host comes from.
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "benchmarks"))
 
 DESCRIPTORS = (10_000, 50_000, 200_000)
 EXTRAPOLATED = 1_000_000
@@ -33,6 +30,9 @@ _REPEATS = 7
 
 def measure(descriptors: int) -> tuple[float, float, float]:
     """Seconds for the owner by its group, for all owners, and for nobody."""
+    from busy_host import BusyHost
+    from host_plan import Shape
+
     shape = Shape(
         processes=_PROCESSES, descriptors=descriptors // _PROCESSES, cgroups=200, listeners=20, connections=2_000
     )
@@ -69,6 +69,8 @@ def line(points: list[tuple[float, float]]) -> tuple[float, float]:
 
 
 def main() -> int:
+    from own_network import enter_own_network
+
     argparse.ArgumentParser(description="Measure a search by the number of open descriptors.").parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536), hard))

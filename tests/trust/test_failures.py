@@ -150,12 +150,11 @@ def test_settings_are_what_they_are_or_unknown(number: int):
         assert told == pool or told.assumed, failed
 
 
-@pytest.mark.parametrize("number", NUMBERS)
-def test_all_namespaces_are_told_or_the_gap_is(port: int, number: int):
+def test_all_namespaces_are_told_or_the_gap_is(port: int):
     def ask(host: Host) -> portrange.Listeners:
         return portrange.listeners(namespaces="all", protocol="tcp", host=host).on(port)
 
-    for failed, told in every_failure(ask, number):
+    for failed, told in every_failure(ask, NUMBERS[0]):
         if isinstance(told, Exception):
             assert isinstance(told, portrange.SourceError), failed
         else:
