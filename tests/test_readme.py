@@ -34,7 +34,8 @@ def test_the_snippet_gives_what_it_shows():
 
 
 @pytest.mark.skipif(
-    sys.platform != "linux" or not has_default_pool(), reason="the page is that of a Linux machine with the default pool"
+    sys.platform != "linux" or not has_default_pool(),
+    reason="the page is that of a Linux machine with the default pool",
 )
 def test_the_first_command_prints_what_it_shows():
     shown = next(content for kind, content in BLOCKS if kind == "text")

@@ -146,7 +146,7 @@ def test_a_taken_port_without_any_list_of_sockets_is_not_called_free(world: Worl
     try:
         obstacles = portrange.why_busy(child.hear(), host=NothingAtAll())
     except portrange.SourceError as error:
-        assert "NETLINK_SOCK_DIAG" in error.source  # noqa: PT017 - one of two honest answers
+        assert "NETLINK_SOCK_DIAG" in error.source  # one of two honest answers
     else:
         assert any(one.blocks for one in obstacles)
 
