@@ -160,3 +160,21 @@ def test_the_worst_comes_first_and_every_risk_says_what_to_do(port, ephemeral, e
         assert "\n" not in risk.detail
         assert not risk.detail.endswith(".")
         assert str(risk) == f"{risk.severity}: {risk.detail}"
+
+
+def test_what_to_do_depends_on_the_system():
+    pools = (EphemeralRange(100, 199, source="a setting"),)
+    told = {
+        platform: host_risks(
+            PortSettings(platform=platform, pools=pools), ephemeral=True, excluded=True, privileged=False
+        ).high
+        for platform in ("linux", "windows")
+    }
+    assert told["windows"][0].detail == "this host refuses to bind it: choose a port outside its exclusions"
+    assert told["windows"][1].detail == (
+        "this host may give it to any outgoing connection at any time: choose a port outside its pool (100-199)"
+    )
+    assert told["linux"][1].detail == (
+        "this host may give it to any outgoing connection at any time: choose a port outside its pool (100-199), "
+        "or set it aside in net.ipv4.ip_local_reserved_ports"
+    )

@@ -138,3 +138,12 @@ print(portrange.classify(443).name)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "https\n"), done.stderr
+
+
+def test_an_unknown_system_is_told_which_are_known():
+    with pytest.raises(UnsupportedPlatformError) as caught:
+        backend_for(Elsewhere("plan9"))
+    assert str(caught.value) == (
+        "no way is known to ask the platform 'plan9' about its ports: known are linux, android, darwin, ios, win32, "
+        "cygwin, msys, freebsd, dragonfly, openbsd, netbsd, sunos, aix"
+    )

@@ -8,8 +8,8 @@ import sys
 import pytest
 from stand_in import StandIn
 
-from portrange import ParseError, SourceError, Span
-from portrange._backends import aix, bsd, settings, sunos, sysctl, windows
+from portrange import ParseError, SourceError, Span, UnsupportedPlatformError
+from portrange._backends import aix, bsd, darwin, settings, sunos, sysctl, windows
 from portrange._backends.linux import settings as linux
 
 MISSING = FileNotFoundError(errno.ENOENT, "No such file or directory")
@@ -178,6 +178,12 @@ def test_a_setting_without_a_name_is_called_by_its_numbers():
         sysctl.ports(Sysctls({"net.a": b""}), "net.a")
 
 
+def test_a_pool_that_cannot_be_names_both_of_its_settings():
+    host = Sysctls({darwin.FIRST: number(0), darwin.LAST: number(5)})
+    with pytest.raises(ParseError, match=f"^sysctl {darwin.FIRST}, {darwin.LAST}: expected ports from 1"):
+        darwin.SETTINGS.bounds(host, "tcp", "ipv4")
+
+
 @pytest.mark.parametrize(
     ("low", "high", "ports"),
     [(0, 1023, (Span(1, 1023),)), (0, 1, (Span(1, 1),)), (5, 4, ()), (0, 0, ()), (80, 80, (Span(80, 80),))],
@@ -197,6 +203,12 @@ def test_the_privileged_ports_of_openbsd_name_both_sources():
 
 
 # --- what all of them share ---
+
+
+def test_a_transport_without_a_pool_is_told_with_those_that_have_one():
+    with pytest.raises(UnsupportedPlatformError) as caught:
+        sunos.SETTINGS.pool(StandIn(), "dccp", "ipv4")
+    assert str(caught.value) == "solaris keeps no ephemeral range of dccp; ask for one of tcp, udp, sctp"
 
 
 def test_a_pool_may_begin_with_the_first_port_and_end_with_the_last():

@@ -16,6 +16,7 @@ EPS = "ENDPT LPORT\n"
 #: A parser of text, what it is given, what it expected, and what of the input it repeats.
 TEXTS = [
     (linux.parse_range, "60999 32768", "two ascending port numbers", "60999 32768"),
+    (linux.parse_range, "1 065535", "two ascending port numbers", "1 065535"),
     (linux.parse_range, "1 100000", "two ascending port numbers", "1 100000"),
     (linux.parse_reserved, "1;2", "port numbers and ranges separated by commas", "1;2"),
     (linux.parse_unprivileged_start, "65537", "one number from 0 to 65536", "65537"),
@@ -89,6 +90,8 @@ SOCKET = bytes.fromhex("58000000 1400 0200 07000000 00000000")
         (HEADER[:15], "a message header of 16 bytes", HEADER[:15]),
         (b"\x0f" + HEADER[1:], "a message of 15 bytes", b"\x0f" + HEADER[1:]),
         (b"\x11" + HEADER[1:], "a message of 17 bytes", b"\x11" + HEADER[1:]),
+        (b"\xff" * 4 + HEADER[4:], "a message of 4294967295 bytes", b"\xff" * 4 + HEADER[4:]),
+        (SOCKET + b"\2" + bytes(71) + HEADER[:15], "a message header of 16 bytes", HEADER[:15]),
         (HEADER[:8] + b"\x08" + HEADER[9:], "a message with sequence number 7", HEADER[4:8] + b"\x08\0\0\0"),
         (b"\x12" + HEADER[1:] + b"ab", "an error number of 4 bytes", b"ab"),
         (b"\x10\0\0\0\2" + HEADER[5:], "an error number of 4 bytes", b""),

@@ -176,11 +176,13 @@ def test_threads_that_outlive_their_program():
     assert processes.surviving_threads(StandIn(SEVEN, folders=tasks), 7) == []
     assert processes.surviving_threads(StandIn(zombie), 7) == []
     assert processes.surviving_threads(StandIn({}, folders=tasks), 7) == []
+    with pytest.raises(ParseError, match="/proc/7/stat"):
+        processes.surviving_threads(StandIn({"/proc/7/stat": b"?"}), 7)
 
 
 def test_the_processes_of_a_group():
     group = Cgroup("/sys/fs/cgroup/a", "/a")
-    listed = StandIn({"/sys/fs/cgroup/a/cgroup.procs": b"12\n0\n9\n"})
+    listed = StandIn({"/sys/fs/cgroup/a/cgroup.procs": b"12\n0\n9\n\xff\n4294967296\n"})
     assert cgroup.processes(listed, group) == [12, 9]
     assert cgroup.processes(StandIn({"/sys/fs/cgroup/a/cgroup.procs": DENIED}), group) == []
 

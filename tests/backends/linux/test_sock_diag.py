@@ -234,7 +234,13 @@ def test_the_number_of_a_group_has_64_bits():
 
 @pytest.mark.parametrize(
     ("attributes", "expected"),
-    [((), False), ((attribute(11, b"\1"),), True), ((attribute(11, b"\0"),), False), ((attribute(8, b"\1"),), False)],
+    [
+        ((), False),
+        ((attribute(11, b"\1"),), True),
+        ((attribute(11, b"\1\0"),), True),
+        ((attribute(11, b"\0"),), False),
+        ((attribute(8, b"\1"),), False),
+    ],
 )
 def test_whether_a_socket_takes_ipv6_alone(attributes, expected):
     assert sock_diag.is_v6only(sockets(*attributes), "<") is expected
@@ -258,3 +264,10 @@ def test_a_request_for_a_span_carries_a_program(order, ask):
     program = struct.pack(order + "BBHBBHBBHBBH", 2, 8, 20, 0, 0, 1000, 3, 8, 12, 0, 0, 2000)
     assert made[4:] == plain[4:] + struct.pack(order + "HH", 20, 1) + program
     assert struct.unpack_from(order + "I", made) == (len(made),)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("sequence", [1, (1 << 31), (1 << 32) - 1])
+def test_sequence_numbers_have_32_bits(order, sequence):
+    end = struct.pack(order + "IHHII", 16, 3, 2, sequence, 0)
+    assert list(sock_diag.records([end], "tcp", sequence, order)) == []
