@@ -24,6 +24,7 @@ NO_PROGRAM = {"text"}
 #: Pages whose commands take minutes or other machines, and the tests that run them.
 RUN_BY_OTHERS = {
     "benchmarks.md": "tests/benchmarks",
+    "fuzzing.md": "tests/fuzz",
     "platforms.md": "tests/platforms",
     "security.md": "tests/trust",
     "trust.md": "tests/trust",
