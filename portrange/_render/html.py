@@ -10,6 +10,9 @@ from .text import visible
 
 #: Notebooks align cells to the right, which suits numbers only; what they have no opinion on is left to them.
 _LEFT = ' style="text-align:left;vertical-align:top"'
+#: Strangers' names may be long and without a space: they must not push the other columns out of sight.
+_LONG = ' style="text-align:left;vertical-align:top;overflow-wrap:anywhere"'
+_SHORT = 40
 _NAME = ' style="text-align:left;vertical-align:top;white-space:nowrap"'
 
 #: A cell lists no more values than this; settings may have thousands of spans.
@@ -45,16 +48,21 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable
     used = [index for index in range(len(headers)) if any(line[index] for line in lines)]
     head = "".join(f'<th scope="col"{_LEFT}>{escape(headers[index])}</th>' for index in used)
     body = "".join(
-        "<tr>" + "".join(f"<td{_LEFT}>{cell(line[index])}</td>" for index in used) + "</tr>" for line in lines
+        "<tr>" + "".join(f"<td{_style(line[index])}>{cell(line[index])}</td>" for index in used) + "</tr>"
+        for line in lines
     )
     below = "".join(f"<p>not looked at: {cell(note)}</p>" for note in notes)
     return (f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if used else "") + below
 
 
+def _style(text: str) -> str:
+    return _LEFT if len(text) <= _SHORT else _LONG
+
+
 def record(title: str, values: Iterable[tuple[str, object]]) -> str:
     """One answer as a table of names and values."""
     body = "".join(
-        f'<tr><th scope="row"{_NAME}>{escape(name)}</th><td{_LEFT}>{cell(value)}</td></tr>' for name, value in values
+        f'<tr><th scope="row"{_NAME}>{escape(name)}</th><td{_LONG}>{cell(value)}</td></tr>' for name, value in values
     )
     return (
         f'<table><caption style="text-align:left"><strong>{cell(title)}</strong></caption><tbody>{body}</tbody></table>'

@@ -57,6 +57,13 @@ def test_no_script_runs_and_no_element_is_smuggled_in(browser, page, answers):
         assert visible(lines.comm) in found["text"]
 
 
+def test_no_name_pushes_the_other_columns_out_of_sight(browser, neighbourhood):
+    """The list of all, one of which has a name of 255 signs without a space, fits the window."""
+    listed = f"<!DOCTYPE html><meta charset=utf-8><body>{portrange.listeners()._repr_html_()}"
+    width, room = browser.ask(listed, "return [document.documentElement.scrollWidth, window.innerWidth]")
+    assert width <= room
+
+
 def test_nothing_that_is_not_printable_is_on_the_page(browser, page):
     found = browser.ask(page, "return document.body.textContent")
     assert found.replace("\n", "").isprintable()
