@@ -66,6 +66,8 @@ def main(check: Callable[[Path], None]) -> int:
         except Exception:  # noqa: BLE001 - a defect of the check itself must be as loud
             say("FAIL", f"{name}: {traceback.format_exc()}")
             return 1
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # clearing up ends soon, and must not be interrupted
     say("TIME", f"{name}: {time.monotonic() - started:.0f} s")
     return 0
 
@@ -216,6 +218,8 @@ def copy_project(into: Path, *, tests: bool = True) -> Path:
 #: The tests of the package itself. The others are about the repository: its documents, its tools, its vendoring.
 _PORTABLE_TESTS = ("portrange", "tests/answers", "tests/backends", "tests/contract", "tests/render", "tests/test_*.py")
 _LINUX_TESTS = ("tests/live",)
+#: Enough to see that a Python runs every module: all examples in docstrings, the answers, and the backend of Linux.
+FAST_TESTS = ("portrange", "tests/answers", "tests/render", "tests/backends/linux", "tests/test_public_surface.py")
 _NOT_OF_THE_PACKAGE = ("tests/test_readme.py",)
 #: Libraries that some tests cannot do without, and of which not every system has a build.
 _OPTIONAL = ("numpy", "psutil")
