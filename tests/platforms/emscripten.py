@@ -33,7 +33,7 @@ def check(workspace: Path) -> None:
 def install(directory: Path, version: str) -> Path:
     directory.mkdir()
     command = ("npm", "install", "--no-save", "--no-audit", "--no-fund", "--prefix", directory, f"pyodide@{version}")
-    machine.run(*command, 240, cwd=directory)
+    machine.run(*command, seconds=240, cwd=directory)
     return directory / "node_modules/pyodide"
 
 
@@ -41,13 +41,13 @@ def run(version: str, pyodide: Path, project: Path, needs: Path) -> None:
     what = f"Pyodide {version} in Node.js"
     python = ("node", project / "probes/pyodide.mjs", pyodide, f"{project}:{project}/probes:{needs}")
     for probe in ("answers.py", "emscripten.py"):
-        machine.report_probe(what, machine.run(*python, project / "probes" / probe, 200))
-    page = machine.run(*python, "-m", "portrange", "60860", 200, ok=False)
+        machine.report_probe(what, machine.run(*python, project / "probes" / probe, seconds=200))
+    page = machine.run(*python, "-m", "portrange", "60860", seconds=200, ok=False)
     if "emscripten" not in page or "Traceback" in page:
         raise machine.FailedError(f"python -m portrange 60860 does not say what cannot be known here:\n{page}")
     machine.say("PASS", f"{what}: python -m portrange 60860 says what cannot be known here")
     if version == _WITH_SUITE:
-        output = machine.run(*python, *machine.suite(*_TESTS, deselected=_DESELECTED), 500, cwd=project)
+        output = machine.run(*python, *machine.suite(*_TESTS, deselected=_DESELECTED), seconds=500, cwd=project)
         machine.report_suite(what, output, "tests of what needs no machine")
 
 

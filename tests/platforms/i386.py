@@ -27,13 +27,13 @@ def run_in(root: Path, what: str) -> None:
     environment = {"PYTHONPATH": "/project:/project/probes:/needs", "LC_ALL": "C.UTF-8"}
     for probe in ("answers.py", "linux_sockets.py"):
         command = debian.inside(root, "/usr/bin/python3", f"/project/probes/{probe}")
-        output = machine.run(*command, 200, env=environment)
+        output = machine.run(*command, seconds=200, env=environment)
         if "32-bit" not in output:
             raise machine.FailedError(f"{what} is not 32-bit:\n{output}")
         machine.report_probe(what, output)
     arguments = machine.suite(portable=True, has=("psutil",), deselected=_NOT_HERE)
     command = debian.inside(root, "/usr/bin/python3", *arguments, directory="/project")
-    machine.report_suite(what, machine.run(*command, 500, env=environment), "portable tests")
+    machine.report_suite(what, machine.run(*command, seconds=500, env=environment), "portable tests")
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def hold_floor(workspace: Path) -> None:
     machine.run(
         *(sys.executable, needs / "bin/vermin", "--quiet", "--violations", f"--target={floor}-"),
         *("--no-parse-comments", *excluded, machine.ROOT / "portrange"),
-        240,
+        seconds=240,
         env={"PYTHONPATH": str(needs)},
     )
     machine.say("PASS", f"vermin: no line of portrange needs more than Python {floor}")
@@ -82,13 +82,13 @@ def find_here(version: tuple[int, int]) -> str | None:
 def run_here(python: str, version: tuple[int, int], project: Path, needs: Path) -> None:
     environment = {"PYTHONPATH": os.pathsep.join([str(project), str(project / "probes"), str(needs)])}
     for probe in PROBES:
-        output = machine.run(python, project / "probes" / probe, 200, env=environment)
+        output = machine.run(python, project / "probes" / probe, seconds=200, env=environment)
         machine.report_probe(python, output)
     if version == sys.version_info[:2]:
         return  # whoever runs this with it runs the test suite with it as well
     whole = version == FLOOR
     tests = machine.suite(portable=not whole, has=("psutil",))
-    output = machine.run(python, *tests, 500, cwd=project, env=environment)
+    output = machine.run(python, *tests, seconds=500, cwd=project, env=environment)
     machine.report_suite(python, output, "whole suite" if whole else "portable tests")
 
 
@@ -105,10 +105,10 @@ def run_from_debian(workspace: Path, versions: list[tuple[int, int]]) -> None:
         what, program = f"{name} of Debian {DEBIAN_SUITE}", f"/usr/bin/{name}"
         for probe in PROBES:
             command = debian.inside(root, program, f"/project/probes/{probe}")
-            machine.report_probe(what, machine.run(*command, 240, env=environment))
+            machine.report_probe(what, machine.run(*command, seconds=240, env=environment))
         if name != PYPY:  # whose compiler is still warming up when the tests are over
             command = debian.inside(root, program, *machine.suite(portable=True, has=("psutil",)), directory="/project")
-            machine.report_suite(what, machine.run(*command, 500, env=environment), "portable tests")
+            machine.report_suite(what, machine.run(*command, seconds=500, env=environment), "portable tests")
 
 
 if __name__ == "__main__":

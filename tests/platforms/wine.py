@@ -75,9 +75,9 @@ def wine(prefix: Path) -> Iterator[dict[str, str]]:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     try:
-        machine.run("wineboot", "--init", 240, env=environment)
+        machine.run("wineboot", "--init", seconds=240, env=environment)
         # Python 3.12 and later end at once on Windows 7, which Wine stands for by default.
-        machine.run("wine", "winecfg", "-v", "win10", 200, env=environment)
+        machine.run("wine", "winecfg", "-v", "win10", seconds=200, env=environment)
         yield environment
     finally:
         machine.run("wineserver", "--kill", seconds=30, env=environment, ok=False)
@@ -92,7 +92,7 @@ def install(workspace: Path, requirement: str, module_path: list[Path]) -> Path:
     machine.run(
         *(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"),
         *("--require-hashes", "--target", directory, "-r", pinned),
-        240,
+        seconds=240,
         env={"PIP_ROOT_USER_ACTION": "ignore"},
     )
     (directory / "_wmi.pyd").unlink(missing_ok=True)  # Wine 8 lacks what it calls, and the process would end
@@ -106,12 +106,12 @@ def run(python: Path, project: Path, environment: dict[str, str]) -> None:
     version = python.parent.name.removeprefix("python-")
     what = "Windows CPython under Wine"
     probes = project / "probes"
-    machine.report_probe(what, machine.run("wine", python, probes / "answers.py", 200, env=environment))
+    machine.report_probe(what, machine.run("wine", python, probes / "answers.py", seconds=200, env=environment))
     with socket.create_server(("127.0.0.1", 0)) as server:  # a Linux process, which Wine has no pid for
         port = server.getsockname()[1]
-        output = machine.run("wine", python, probes / "windows.py", port, 200, env=environment)
+        output = machine.run("wine", python, probes / "windows.py", port, seconds=200, env=environment)
     machine.report_probe(what, output)
-    page = machine.run("wine", python, "-m", "portrange", "60860", 200, env=environment)
+    page = machine.run("wine", python, "-m", "portrange", "60860", seconds=200, env=environment)
     if not page.startswith("Port 60860\n") or "nobody" not in page:
         raise machine.FailedError(f"python -m portrange 60860 does not print the page of a free port:\n{page}")
     machine.say("PASS", f"{what} {version}: python -m portrange 60860 prints the page of the port")
