@@ -38,7 +38,8 @@ def copy(target: Path, more: str = "") -> None:
 
 def mutate(directory: Path, names: list[str]) -> dict[str, str]:
     """Try the mutants of these names (all, if there are none); what became of each, by name."""
-    environment = {**os.environ, "PYTHONPATH": ""}
+    # The mutants, and not the package that may be installed.
+    environment = {**os.environ, "PYTHONPATH": str(directory / "mutants")}
     subprocess.run([*MUTMUT, "run", *names], cwd=directory, env=environment, check=False)
     done = subprocess.run(
         [*MUTMUT, "results", "--all", "true"],
