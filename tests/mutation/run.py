@@ -13,6 +13,7 @@ importing, or kept since another test. Whoever survives is tried once more in an
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,45 +23,46 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-#: Each mutant in a process that has imported nothing.
-AFRESH = 'process_isolation = "forkserver"\nforkserver_warmup = "none"\n'
 MUTMUT = [sys.executable, "-m", "mutmut"]
 
 
-def copy(target: Path, more: str = "") -> None:
-    """The package and its tests, with what mutmut is to do."""
-    for part in ("portrange", "tests"):
+def copy(target: Path, *parts: str) -> None:
+    """Parts of the repository, as they are."""
+    for part in parts:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / part, target / part, ignore=ignored, dirs_exist_ok=True)
-    settings = (ROOT / "pyproject.toml").read_text() + "\n" + (HERE / "settings.toml").read_text() + more
-    (target / "pyproject.toml").write_text(settings)
 
 
 def mutate(directory: Path, names: list[str]) -> dict[str, str]:
     """Try the mutants of these names (all, if there are none); what became of each, by name."""
-    # The mutants, and not the package that may be installed.
-    environment = {**os.environ, "PYTHONPATH": str(directory / "mutants")}
-    subprocess.run([*MUTMUT, "run", *names], cwd=directory, env=environment, check=False)
-    done = subprocess.run(
-        [*MUTMUT, "results", "--all", "true"],
-        cwd=directory,
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    subprocess.run([*MUTMUT, "run", *names], cwd=directory, check=False)
+    listed = [*MUTMUT, "results", "--all", "true"]
+    done = subprocess.run(listed, cwd=directory, check=True, capture_output=True, text=True)
     lines = (line.strip().rpartition(": ") for line in done.stdout.splitlines() if ": " in line)
     return {name: result for name, _, result in lines}
 
 
+def try_afresh(directory: Path, name: str, tests: list[str]) -> str:
+    """Write one mutant into the copy, and run the tests in an interpreter that has imported nothing yet."""
+    copy(directory, "portrange")
+    subprocess.run([*MUTMUT, "apply", name], cwd=directory, check=True, stdout=subprocess.DEVNULL)
+    environment = {**os.environ, "PYTHONPATH": str(directory)}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", *tests], cwd=directory, env=environment, check=False, capture_output=True
+    )
+    return "killed" if done.returncode == 1 else "survived"
+
+
 def main(names: list[str]) -> int:
     directory = Path(tempfile.mkdtemp(prefix="mutation-"))
-    copy(directory)
+    copy(directory, "portrange", "tests")
+    settings = (HERE / "settings.toml").read_text()
+    (directory / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text() + "\n" + settings)
     found = mutate(directory, names)
-    unnoticed = [name for name, result in found.items() if result in ("survived", "no tests")]
-    if unnoticed:
-        copy(directory, AFRESH)
-        found |= {name: result for name, result in mutate(directory, unnoticed).items() if name in unnoticed}
+    tests = re.findall(r'^  "(tests/[^"]+)"', settings, re.MULTILINE)
+    for name in [name for name, result in found.items() if result in ("survived", "no tests")]:
+        found[name] = try_afresh(directory, name, tests)
+        print(f"afresh: {name}: {found[name]}", flush=True)
     print(*(f"{result}: {name}" for name, result in found.items() if result != "killed"), sep="\n")
     print(f"{directory}: {dict(Counter(found.values()))}")
     return 0
