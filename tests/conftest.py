@@ -11,12 +11,18 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from live.cgroups import Cgroups, find_mount
 from live.world import World
 
 #: How long a machine takes says nothing about what is tested.
-settings.register_profile("untimed", settings(), deadline=None)
+settings.register_profile(
+    "untimed",
+    settings(),
+    deadline=None,
+    # Some inputs are as large as a bitmap of all ports, on purpose.
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 settings.load_profile("untimed")
 
 

@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 
@@ -31,7 +32,7 @@ def run(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def server():
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
         yield listening.getsockname()[1]
 
 
@@ -246,7 +247,10 @@ def test_a_bad_question_about_the_pool_is_one_line_and_exit_2(arguments):
 
 
 def test_the_usage_of_the_pool(server):
-    with socket.create_connection(("127.0.0.1", server)):
+    # Only the busiest destinations are named, and other tests leave connections in TIME-WAIT.
+    with ExitStack() as connections:
+        for _ in range(100):
+            connections.enter_context(socket.create_connection(("127.0.0.1", server)))
         done = run("usage")
         answer = json.loads(run("usage", "--json").stdout)
     assert done.returncode == 0
