@@ -1,18 +1,17 @@
-"""A picture of a recorded run: how long each contender takes for each question, on a logarithmic axis.
+"""A picture of the recorded table: how long each contender takes for each question, on a logarithmic axis.
 
     pip install -e '.[plots]'
-    python tests/benchmarks/bench_listen.py --json docs/benchmarks.json
-    python tests/benchmarks/plot.py docs/benchmarks.json docs/benchmarks.svg
+    python tests/benchmarks/bench_listen.py --update docs/benchmarks.md
+    python tests/benchmarks/plot.py docs/benchmarks.md docs/benchmarks.svg
 
-The colours stand out from white and from black, and the file is the same for the same recording.
+The colours stand out from white and from black, and the file is the same for the same table.
 """
 
 from __future__ import annotations
 
-import json
+import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -30,21 +29,45 @@ _GREY = "#7a7f87"
 _BAR = 0.15
 
 
-def draw(recorded: dict[str, Any]) -> Figure:
-    """Groups of bars, a group for each question that several contenders answer."""
-    rows = [row for row in recorded["rows"] if set(row["medians"]) & {"ss", "psutil"}]
+_BEGIN, _END = "<!-- bench_listen: begin -->", "<!-- bench_listen: end -->"
+_TIME = re.compile(r"([\d.,]+) (µs|ms|s)\b")
+_MILLISECONDS = {"µs": 0.001, "ms": 1.0, "s": 1000.0}
+
+
+def read(page: str) -> dict[str, dict[str, float]]:
+    """The times of the table in milliseconds, by question and contender; only questions that rivals answer as well."""
+    table = page.partition(_BEGIN)[2].partition(_END)[0]
+    lines = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("|")]
+    headers = [header.strip() for header in lines[0]]
+    rows: dict[str, dict[str, float]] = {}
+    for line in lines[2:]:
+        cells = dict(zip(headers, line, strict=True))
+        times = {name: _TIME.search(cells.get(name, "")) for name in _COLOURS}
+        known = {name: float(time[1].replace(",", "")) * _MILLISECONDS[time[2]] for name, time in times.items() if time}
+        if "ss" in known:
+            rows[cells["question"].strip()] = known
+    return rows
+
+
+def draw(rows: dict[str, dict[str, float]]) -> Figure:
+    """Groups of bars, a group for each question."""
     figure = Figure(figsize=(9, 1 + 0.95 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    for place, row in enumerate(rows):
-        present = [name for name in _COLOURS if name in row["medians"]]
-        for index, name in enumerate(present):
-            height = place + (index - (len(present) - 1) / 2) * _BAR
-            milliseconds = row["medians"][name] * 1000
-            axes.barh(height, milliseconds, _BAR, color=_COLOURS[name], label=name if place == 0 else None)
-            axes.text(milliseconds * 1.1, height, f"{milliseconds:.3g}", va="center", fontsize=7, color=_GREY)
+    for place, times in enumerate(rows.values()):
+        for index, (name, milliseconds) in enumerate(times.items()):
+            height = place + (index - (len(times) - 1) / 2) * _BAR
+            axes.barh(height, milliseconds, _BAR, color=_COLOURS[name])
+            axes.text(
+                milliseconds * 1.1,
+                height,
+                f"{milliseconds:,.0f}" if milliseconds >= 100 else f"{milliseconds:.3g}",
+                va="center",
+                fontsize=7,
+                color=_GREY,
+            )
     axes.set_xscale("log")
-    axes.set_xlim(left=min(row["medians"]["portrange"] for row in rows) * 500)  # half of the shortest bar
-    axes.set_yticks(range(len(rows)), [row["question"] for row in rows])
+    axes.set_xlim(left=min(times["portrange"] for times in rows.values()) / 2)
+    axes.set_yticks(range(len(rows)), list(rows))
     axes.invert_yaxis()
     axes.set_xlabel("median of one answer, in milliseconds (logarithmic)")
     axes.tick_params(colors=_GREY)
@@ -52,7 +75,7 @@ def draw(recorded: dict[str, Any]) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(_GREY)
     handles = {name: mpl.patches.Patch(color=colour) for name, colour in _COLOURS.items()}
-    shown = [name for name in handles if any(name in row["medians"] for row in rows)]
+    shown = [name for name in handles if any(name in times for times in rows.values())]
     figure.legend(
         [handles[name] for name in shown],
         shown,
@@ -66,10 +89,10 @@ def draw(recorded: dict[str, Any]) -> Figure:
 
 
 def main(source: str, target: str) -> int:
-    recorded = json.loads(Path(source).read_text(encoding="utf-8"))
+    rows = read(Path(source).read_text(encoding="utf-8"))
     # Without these the file would have the time and random names in it.
     with mpl.rc_context({"svg.hashsalt": "portrange", "svg.fonttype": "none"}):
-        draw(recorded).savefig(target, transparent=True, metadata={"Date": None})
+        draw(rows).savefig(target, transparent=True, metadata={"Date": None})
     return 0
 
 
