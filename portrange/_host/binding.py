@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import threading
+from collections.abc import Callable
+from functools import cache
 
 _FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 # The numbers of IANA's protocol registry; the socket module lacks some of them on some systems.
@@ -21,7 +25,7 @@ def try_bind(protocol: str, family: str, address: str, port: int) -> None:
     exclusive use: without it, binding succeeds beside a listener that shares (SO_EXCLUSIVEADDRUSE, Winsock).
     """
     kind, number = _KINDS[protocol]
-    with socket.socket(_FAMILIES[family], kind, number) as probe:
+    with _turn(), socket.socket(_FAMILIES[family], kind, number) as probe:
         if family == "ipv6":
             probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
@@ -30,6 +34,19 @@ def try_bind(protocol: str, family: str, address: str, port: int) -> None:
         # bind() itself takes the zone of a link-local address (fe80::1%eth0) as a number of its own only.
         endpoint = socket.getaddrinfo(address, port, probe.family, kind, flags=socket.AI_NUMERICHOST)[0][4]
         probe.bind(endpoint)
+
+
+@cache
+def _turn() -> threading.RLock:
+    """What a thread holds while it has a port, so that no other one takes its attempt for an obstacle.
+
+    Nor is a process forked meanwhile: the child would have the socket too, and keep the port.
+    """
+    turn = threading.RLock()
+    register: Callable[..., None] | None = getattr(os, "register_at_fork", None)
+    if register is not None:
+        register(before=turn.acquire, after_in_parent=turn.release, after_in_child=turn.release)
+    return turn
 
 
 def v6only_by_default() -> bool:

@@ -23,8 +23,8 @@ _ABSENT = [getattr(errno, name, None) for name in ("EAFNOSUPPORT", "EPROTONOSUPP
 _REFUSED = (errno.EACCES, errno.EPERM, 10013)
 _IN_USE = (errno.EADDRINUSE, 10048)
 _NOT_LOCAL = (errno.EADDRNOTAVAIL, 10049)
-#: Seconds between attempts at a port that nobody seems to need for long. Another thread may have to wait for its turn
-#: before it closes what it has bound.
+#: Seconds between attempts at a port that nobody seems to need for long. Another process that asks the same may have to
+#: wait for its turn on the machine before it closes what it has bound.
 _PAUSES = (0.001, 0.002, 0.004, 0.008)
 
 
@@ -58,15 +58,15 @@ def why_busy(
     settings = backend.settings(asked)
     known = obstacles.worth_knowing(number, settings)
     failures = _try(asked, wanted)
-    blocking = _blocking(failures, settings, backend.bound(asked, protocol, number)) if failures else ()
-    if failures and all(one.kind == "bound" for one in blocking):
-        # What was in the way may have gone while we looked for it, or may have been this very question of somebody
-        # else's, who binds the port for a moment as well.
-        failures = _try_again(asked, wanted)
-        if not failures:
-            blocking = ()
-        elif not blocking:
-            blocking = tuple(obstacles.hidden(endpoint, error) for endpoint, error in failures.items())
+    sockets = backend.bound(asked, protocol, number) if failures else ()
+    # What was in the way may have gone while we looked for it, or may have been this very question of somebody else's,
+    # who binds the port for a moment as well.
+    doubtful = [endpoint for endpoint, error in failures.items() if _may_pass(endpoint, error, sockets)]
+    for endpoint in _try_again(asked, doubtful):
+        del failures[endpoint]
+    blocking = _blocking(failures, settings, sockets) if failures else ()
+    if failures and not blocking:
+        blocking = tuple(obstacles.hidden(endpoint, error) for endpoint, error in failures.items())
     return (*blocking, *known)
 
 
@@ -104,17 +104,22 @@ def _try(host: Host, wanted: list[Endpoint]) -> dict[Endpoint, OSError]:
     return failures
 
 
-def _try_again(host: Host, wanted: list[Endpoint]) -> dict[Endpoint, OSError]:
-    """The same, as soon as it works, or after some milliseconds: what could not be bound in all that time."""
+def _may_pass(endpoint: Endpoint, error: OSError, sockets: tuple[BoundSocket, ...]) -> bool:
+    """Whether nothing is in the way that is there to stay: nothing at all, or what is only bound."""
+    return error.errno in _IN_USE and all(one.state == "bound" for one in sockets if conflict(one, endpoint))
+
+
+def _try_again(host: Host, wanted: list[Endpoint]) -> list[Endpoint]:
+    """What can be bound after all, now or within some milliseconds."""
     import time
 
-    failures = _try(host, wanted)
+    done = [endpoint for endpoint in wanted if endpoint not in _try(host, [endpoint])]
     for pause in _PAUSES:
-        if not failures:
+        if len(done) == len(wanted):
             break
         time.sleep(pause)
-        failures = _try(host, wanted)
-    return failures
+        done += [endpoint for endpoint in wanted if endpoint not in done and endpoint not in _try(host, [endpoint])]
+    return done
 
 
 def _blocking(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import machine
 
 #: Which Python runs the portable tests too; Wine takes its time for them.
 _WITH_SUITE = "3.13"
+_ATTEMPTS = 3
 
 #: Tests that hold elsewhere, by the reason why they do not hold here. A name stands for all that begin with it.
 _NOT_HERE = {
@@ -75,12 +77,36 @@ def wine(prefix: Path) -> Iterator[dict[str, str]]:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     try:
-        machine.run("wineboot", "--init", seconds=240, env=environment)
+        make_prefix(prefix, environment)
         # Python 3.12 and later end at once on Windows 7, which Wine stands for by default.
         machine.run("wine", "winecfg", "-v", "win10", seconds=200, env=environment)
         yield environment
     finally:
-        machine.run("wineserver", "--kill", seconds=30, env=environment, ok=False)
+        end_server(environment)
+
+
+def make_prefix(prefix: Path, environment: dict[str, str]) -> None:
+    """Wine's own installation. On a busy machine it sometimes leaves files out, and says so; then it is made anew."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            machine.run("wineboot", "--init", seconds=240, env=environment)
+        except machine.FailedError as error:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            machine.say("AGAIN", str(error))
+            end_server(environment)
+            shutil.rmtree(prefix)
+        else:
+            return
+
+
+def end_server(environment: dict[str, str]) -> None:
+    """End Wine's server and all that runs in it, and wait for it.
+
+    It knows its prefix by an inode number, which the file system gives to another one as soon as this one is removed.
+    """
+    machine.run("wineserver", "--kill", seconds=30, env=environment, ok=False)
+    machine.run("wineserver", "--wait", seconds=60, env=environment, ok=False)
 
 
 def install(workspace: Path, requirement: str, module_path: list[Path]) -> Path:
