@@ -25,7 +25,7 @@ _IN_USE = (errno.EADDRINUSE, 10048)
 _NOT_LOCAL = (errno.EADDRNOTAVAIL, 10049)
 #: Seconds between attempts at a port that nobody seems to need for long. Another process that asks the same may have to
 #: wait for its turn on the machine before it closes what it has bound.
-_PAUSES = (0.001, 0.002, 0.004, 0.008)
+_PAUSES = (0.001, 0.002, 0.004, 0.008, 0.016)
 
 
 def why_busy(
