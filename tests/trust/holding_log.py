@@ -109,8 +109,8 @@ class Log:
     def read(self, lines: Iterable[str]) -> None:
         """What `churn_worker` wrote: kind, before, after, the holder in three numbers, and the endpoint or a name."""
         entries = [line.split() for line in lines]
-        # Several processes write, each in its own order: of one holding the end never comes before its beginning.
-        for kind, before, after, pid, started, life, *rest in sorted(entries, key=lambda entry: int(entry[1])):
+        # Several processes write, each in its own order.
+        for kind, before, after, pid, started, life, *rest in sorted(entries, key=_order):
             holder = Holder(Identity(int(pid), int(started)), int(life))
             moment = Moment(int(before), int(after))
             if kind == "name":
@@ -192,3 +192,8 @@ class Log:
             and holder.identity not in told
             and any(one.certain(answer.began, answer.ended) for one in held)
         ]
+
+
+def _order(entry: list[str]) -> tuple[int, bool]:
+    """By time. What was sent and received at one moment, as far as was noted, was sent first."""
+    return int(entry[1]), entry[0] == "release"

@@ -102,6 +102,12 @@ def test_notes_of_several_writers_are_put_in_order():
     assert found == [f"{WEB} did not hold {PORT}"]
 
 
+def test_what_was_received_when_it_was_sent_is_not_on_its_way_for_ever():
+    log = Log()
+    log.read(["release 10 30 0 0 10 tcp 80", "take 10 20 0 0 10 tcp 80"])
+    assert [found for _, found in log.judge([Answer(50, 60, None, {}, set())])] == [[]]
+
+
 def test_lives_of_one_number_within_one_tick_are_kept_apart():
     log = Log()
     log.read(["take 10 20 7 100 1 tcp 80", "take 15 25 7 100 2 tcp 80", "release 30 40 7 100 2 tcp 80"])
