@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -27,6 +29,21 @@ def run(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
         encoding="utf-8",
         env=environment,
         **options,
+    )
+
+
+NEEDS_UNIX_SHELL = pytest.mark.skipif(
+    os.name == "nt", reason="Windows has no sh, which redirects as these tests need it"
+)
+
+
+def run_redirected(*arguments: str, to: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {to}', "sh", sys.executable, "-m", portrange.__name__, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, PYTHONPATH=SOURCES),
     )
 
 
@@ -151,6 +168,41 @@ def test_a_reader_who_goes_away_is_no_failure():
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", [["80"], ["check", "80"], ["--help"], ["--version"]], ids=" ".join)
+@pytest.mark.parametrize(("output", "reason"), [(">/dev/full", os.strerror(errno.ENOSPC)), (">&-", "is closed")])
+@NEEDS_UNIX_SHELL
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_an_answer_that_cannot_be_written_is_one_line_and_a_failure(arguments, output, reason):
+    done = run_redirected(*arguments, to=output)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("portrange")
+    assert done.stderr.count("\n") == 1
+    assert reason in done.stderr
+
+
+@NEEDS_UNIX_SHELL
+def test_a_complaint_never_goes_where_the_answer_belongs():
+    done = run_redirected("65536", to="2>&-")
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes to wait on")
+def test_ending_it_from_the_keyboard_is_no_traceback(tmp_path):
+    setting = tmp_path / "sys/kernel/osrelease"
+    setting.parent.mkdir(parents=True)
+    os.mkfifo(setting)
+    started = subprocess.Popen(
+        [sys.executable, "-m", portrange.__name__, "range", "--procfs", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(os.environ, PYTHONPATH=SOURCES),
+    )
+    with started, setting.open("wb"):  # opened once the command is reading
+        started.send_signal(signal.SIGINT)
+        assert started.communicate(timeout=60) == (b"", b"")
+    assert started.returncode == 130
 
 
 def test_a_terminal_without_unicode_shows_escapes():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from .._errors import InvalidPortError, PortrangeError
 from .._host import Host
 from . import terminal
 from .choose import choose
-from .output import BAD_INPUT, NO_ANSWER
+from .output import BAD_INPUT, INTERRUPTED, NO_ANSWER
 from .parser import parser_for
 
 
@@ -26,4 +27,6 @@ def main(arguments: Sequence[str], version: str) -> int:
         return terminal.complain(name, error, NO_ANSWER)
     except (TypeError, ValueError) as error:
         return terminal.complain(name, error, BAD_INPUT)
-    return terminal.show(output, as_json=parsed.json)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return terminal.show(name, json.dumps(output.data, indent=2) if parsed.json else output.text, output.status)

@@ -10,6 +10,8 @@ from .._answers.record import Record
 
 #: Exit statuses; 1 is an answer ("not safe", "busy"), the others are failures.
 OK, NO, BAD_INPUT, NO_ANSWER = range(4)
+#: What a shell reports of a program that was ended from the keyboard: 128 and the number of SIGINT.
+INTERRUPTED = 130
 
 
 class Output(NamedTuple):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from .._compat import override
 from .._render import text
 from . import terminal
 from .commands import COMMANDS, LIST, PAGE
-from .output import BAD_INPUT, Command
+from .output import BAD_INPUT, OK, Command
 
 #: A manual page is not wider than this: longer lines are hard to read.
 _WIDEST = 100
@@ -20,7 +20,7 @@ _STATUS = (
     ("0", "yes, or shown"),
     ("1", "no: a port is not safe to hard-code, or busy"),
     ("2", "bad input"),
-    ("3", "the operating system could not be asked"),
+    ("3", "the operating system could not be asked, or the answer not be written"),
 )
 _ENVIRONMENT = (
     ("NO_COLOR", "where it is set to anything, a terminal gets no colours; nothing else ever gets any"),
@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
 
     @override
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"{self.prog}: {text.visible(message)}\n")
+        self.exit(terminal.complain(self.prog, message, BAD_INPUT))
 
     @override
     def format_help(self) -> str:
@@ -100,12 +100,24 @@ def _usage(action: argparse.Action) -> str:
     return ", ".join(action.option_strings) + value
 
 
+class _Show(argparse.Action):
+    """An option that prints something and ends; argparse's own do not say so where it could not be written."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, words: Callable[[], str], **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **options)
+        self.words = words
+
+    @override
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        parser.exit(terminal.show(parser.prog, self.words().rstrip("\n"), OK))
+
+
 def parser_for(name: str, command: Command, version: str) -> argparse.ArgumentParser:
     """The parser of one command, with the arguments that all of them take."""
     parser = Parser(name, command)
     command.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="JSON for programs")
     parser.add_argument("--procfs", metavar="PATH", default="/proc", help="where the machine's procfs is mounted")
-    parser.add_argument("--version", action="version", version=f"portrange {version}", help="print the version")
-    parser.add_argument("--help", "-h", action="help", help="print this page")
+    parser.add_argument("--version", action=_Show, words=lambda: f"portrange {version}", help="print the version")
+    parser.add_argument("--help", "-h", action=_Show, words=parser.format_help, help="print this page")
     return parser

@@ -47,9 +47,6 @@ _NOT_HERE = {
     "the embeddable Python has its library in a zip file": (
         "tests/test_import.py::test_importing_reads_nothing_but_modules",
     ),
-    "on Windows, writing to a closed pipe is EINVAL, which the terminal front does not expect yet": (
-        "tests/test_cli.py::test_a_reader_who_goes_away_is_no_failure",
-    ),
 }
 
 
