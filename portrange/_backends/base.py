@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 #: Transports whose sockets can be asked for, in the order of answers.
 PROTOCOLS = ("tcp", "udp", "sctp", "dccp")
 FAMILIES = ("ipv4", "ipv6")
+#: The address that stands for all of a family.
+WILDCARDS = {"ipv4": "0.0.0.0", "ipv6": "::"}  # noqa: S104 - nothing of ours ever listens there
 
 
 @dataclass(frozen=True, slots=True)

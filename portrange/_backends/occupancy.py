@@ -7,14 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from .._answers.usage import Destination, EphemeralUsage, LocalAddress
+from .base import WILDCARDS
 
 if TYPE_CHECKING:
     from .._answers.pool import EphemeralRange
 
 #: How many destinations and addresses an answer names.
 NAMED = 10
-#: The address that stands for all of a family.
-WILDCARDS = {"ipv4": "0.0.0.0", "ipv6": "::"}  # noqa: S104 - read, not bound
 #: `flags[port] = 1` marks a port. A dictionary is smaller than 64 KiB only where few ports are marked.
 Flags: TypeAlias = "bytearray | dict[int, int]"
 

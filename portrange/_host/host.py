@@ -14,17 +14,13 @@ from typing import Any, TypeVar
 
 from .._compat import Self
 from .._errors import PortrangeError
+from .files import find_directory, read_at_once
 
 T = TypeVar("T")
 
 #: Files of procfs do not tell their size; most are far shorter than this.
 _BLOCK = 1 << 16
-#: Enough for nearly every setting, and for a list of all other ports: 32,768 numbers with their commas.
-_SYSCTL_SIZES = (1 << 12, 1 << 18)
-#: The longest thing that may not have fitted: a range with its comma.
-_SYSCTL_ITEM = 12
 _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
-_COMMAND_SECONDS = 10
 
 
 class Host:
@@ -124,7 +120,7 @@ class Host:
         (proc_do_large_bitmap, kernel/sysctl.c).
         """
         path = f"{self.procfs}/sys/net/{name}"
-        return _read_once(path) if self.network is None else self.within_network(lambda: _read_once(path))
+        return read_at_once(path) if self.network is None else self.within_network(lambda: read_at_once(path))
 
     def list(self, path: str) -> list[str]:
         """The names in a directory."""
@@ -158,33 +154,11 @@ class Host:
         return found
 
     def find_directory(self, top: str, inode: int) -> str | None:
-        """The directory below `top` (or `top` itself) with this inode number, nearest first; None where there is none.
+        """The directory below `top` with this inode number, nearest first; None where there is none.
 
         Raises the first `OSError` met where it was not found and a directory could not be searched.
         """
-        failure: OSError | None = None
-        level = [top]
-        while level:
-            below: list[str] = []
-            for directory in level:
-                try:
-                    # Two links, from above and from itself: nothing is below. (Some file systems do not count.)
-                    if os.stat(directory).st_nlink == 2:
-                        continue
-                    with os.scandir(directory) as entries:
-                        for entry in entries:
-                            if entry.is_dir(follow_symlinks=False):
-                                if entry.inode() == inode:
-                                    return entry.path
-                                below.append(entry.path)
-                except FileNotFoundError:
-                    continue  # removed since it was listed
-                except OSError as error:
-                    failure = failure or error
-            level = below
-        if failure is not None:
-            raise failure
-        return None
+        return find_directory(top, inode)
 
     # --- names and numbers -------------------------------------------------------------------------------------
 
@@ -274,49 +248,17 @@ class Host:
     @property
     def console_encoding(self) -> str:
         """In what encoding programs of the system print, by Python's name; "ascii" where that cannot be asked."""
-        if sys.platform == "win32":
-            import ctypes
+        from .programs import console_encoding
 
-            # The code page of consoles (OEM), not the one of windows (ANSI); 65001 is Microsoft's number of UTF-8.
-            page = ctypes.windll.kernel32.GetOEMCP()
-            return "utf-8" if page == 65001 else f"cp{page}"
-        return "ascii"
+        return console_encoding()
 
     # --- programs ----------------------------------------------------------------------------------------------
 
     def run(self, *command: str) -> bytes:
         """The standard output of a program, in its untranslated form where the program knows one."""
-        import subprocess
+        from .programs import run
 
-        environment = dict(os.environ, LC_ALL="C", LANG="C")
-        try:
-            done = subprocess.run(  # noqa: S603 - every caller passes a constant
-                command,
-                check=False,
-                capture_output=True,
-                env=environment,
-                timeout=_COMMAND_SECONDS,
-                stdin=subprocess.DEVNULL,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise TimeoutError(f"no answer within {_COMMAND_SECONDS} seconds") from error
-        if done.returncode != 0:
-            complaint = (done.stderr or done.stdout).decode("utf-8", "replace").strip().partition("\n")[0]
-            raise OSError(f"exit status {done.returncode}: {complaint}")
-        return done.stdout
-
-
-def _read_once(path: str) -> bytes:
-    content = b""
-    for size in _SYSCTL_SIZES:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            content = os.read(descriptor, size)
-        finally:
-            os.close(descriptor)
-        if len(content) + _SYSCTL_ITEM <= size:
-            break
-    return content
+        return run(command)
 
 
 def _attempt(read: Callable[[], object]) -> tuple[object, PortrangeError | OSError | None]:

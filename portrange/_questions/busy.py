@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, SupportsIndex
 
+from .._backends.base import WILDCARDS
 from .._backends.select import backend_for
 from .._errors import UnsupportedPlatformError
+from .._host.bind_errors import ABSENT, IN_USE, NOT_LOCAL, REFUSED
 from . import obstacles
 from .arguments import THIS_HOST, port_number, protocol_name
-from .endpoints import WILDCARDS, Endpoint, conflict, may_conflict
+from .endpoints import Endpoint, conflict, may_conflict
 
 if TYPE_CHECKING:
     from .._answers.listener import BoundSocket
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
     from .._answers.pool import PortSettings
     from .._host import Host
 
-#: Families and transports that this machine does not have; not every system knows every number.
-_ABSENT = [getattr(errno, name, None) for name in ("EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT")]
-#: Winsock says WSAEACCES where Unix says EACCES, and WSAEADDRINUSE for EADDRINUSE; Python maps the first only.
-_REFUSED = (errno.EACCES, errno.EPERM, 10013)
-_IN_USE = (errno.EADDRINUSE, 10048)
-_NOT_LOCAL = (errno.EADDRNOTAVAIL, 10049)
 #: Seconds between attempts at a port that nobody seems to need for long. Another process that asks the same may have to
 #: wait for its turn on the machine before it closes what it has bound.
 _PAUSES = (0.001, 0.002, 0.004, 0.008, 0.016)
@@ -95,7 +90,7 @@ def _try(host: Host, wanted: list[Endpoint]) -> dict[Endpoint, OSError]:
             host.bind(*endpoint)
         except OSError as error:
             # A machine without IPv6 has no IPv6 wildcard either.
-            if error.errno in _ABSENT or (error.errno in _NOT_LOCAL and endpoint.address in WILDCARDS.values()):
+            if error.errno in ABSENT or (error.errno in NOT_LOCAL and endpoint.address in WILDCARDS.values()):
                 absent.append(error)
             else:
                 failures[endpoint] = error
@@ -106,7 +101,7 @@ def _try(host: Host, wanted: list[Endpoint]) -> dict[Endpoint, OSError]:
 
 def _may_pass(endpoint: Endpoint, error: OSError, sockets: tuple[BoundSocket, ...]) -> bool:
     """Whether nothing is in the way that is there to stay: nothing at all, or what is only bound."""
-    return error.errno in _IN_USE and all(one.state == "bound" for one in sockets if conflict(one, endpoint))
+    return error.errno in IN_USE and all(one.state == "bound" for one in sockets if conflict(one, endpoint))
 
 
 def _try_again(host: Host, wanted: list[Endpoint]) -> list[Endpoint]:
@@ -128,10 +123,10 @@ def _blocking(
     """The obstacles behind failed attempts, each once."""
     found: list[Obstacle] = []
     for endpoint, error in failures.items():
-        if error.errno in _REFUSED:
+        if error.errno in REFUSED:
             found.append(obstacles.refusal(endpoint, settings))
-        elif error.errno not in _IN_USE:
-            found.append(obstacles.unusable(endpoint, error, is_local=error.errno not in _NOT_LOCAL))
+        elif error.errno not in IN_USE:
+            found.append(obstacles.unusable(endpoint, error, is_local=error.errno not in NOT_LOCAL))
         elif endpoint.port == 0:
             found.append(obstacles.exhausted(endpoint))
     named = [endpoint for endpoint in failures if endpoint.port]

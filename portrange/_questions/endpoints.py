@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._backends.base import WILDCARDS
+
 if TYPE_CHECKING:
     from .._answers.listener import BoundSocket
-
-WILDCARDS = {"ipv4": "0.0.0.0", "ipv6": "::"}  # noqa: S104 - what a server would bind
 
 
 class Endpoint(NamedTuple):

@@ -12,7 +12,7 @@ from .._registry.refused import BAD_PORTS, MACOS_RESTRICTED
 
 if TYPE_CHECKING:
     from .._answers.pool import PortSettings
-    from .._registry.lookup import Record
+    from .._registry.lookup import PortRecord
 
 _ADVICE = "choose a port from 1024 to 32767"
 
@@ -61,7 +61,7 @@ def stretch(port: int) -> Stretch:
     return _STRETCHES[bisect_right(_FIRSTS, port) - 1]
 
 
-def risks(port: int, record: Record, around: Stretch, host: HostRisks) -> tuple[Risk, ...]:
+def risks(port: int, record: PortRecord, around: Stretch, host: HostRisks) -> tuple[Risk, ...]:
     """All reasons against relying on a port, worst first: this host, then IANA, then other systems."""
     high = host.high
     low: tuple[Risk, ...] = ()
@@ -117,7 +117,7 @@ def host_risks(
     return HostRisks(tuple(high), tuple(low))
 
 
-def _registered(record: Record) -> Risk:
+def _registered(record: PortRecord) -> Risk:
     names = [service.name for service in record.services]
     if not names:
         holder = next(entry.description for entry in record.unnamed if entry.assignment is Assignment.ASSIGNED)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from .._answers.port import Assignment, Band, RegistryEntry, Service
 
 
-class Record(NamedTuple):
+class PortRecord(NamedTuple):
     """What the registry says of a port."""
 
     assignment: Assignment
@@ -30,17 +30,17 @@ class Registry:
     def __init__(self, table: str) -> None:
         self._lines = table.splitlines()
         self._starts: list[int] = []
-        self._records: list[Record | tuple[str, ...]] = []
+        self._records: list[PortRecord | tuple[str, ...]] = []
         for first, lines in runs(self._lines):
             self._starts.append(first)
             self._records.append(lines)
         self._ports: dict[str, list[int]] | None = None
 
-    def at(self, port: int) -> Record:
+    def at(self, port: int) -> PortRecord:
         """What is registered for a port."""
         place = bisect_right(self._starts, port) - 1
         found = self._records[place]
-        if isinstance(found, Record):
+        if isinstance(found, PortRecord):
             return found
         self._records[place] = read = record(self._starts[place], found)
         return read
@@ -101,7 +101,7 @@ def transports_of(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def record(first: int, lines: Iterable[str]) -> Record:
+def record(first: int, lines: Iterable[str]) -> PortRecord:
     r"""What the lines say together of the ports from `first` on.
 
     >>> record(49150, ["49150\ttcp\tinspider\tInSpider System", "49150\tudp\t(reserved)\tReserved"]).assignment
@@ -116,7 +116,7 @@ def record(first: int, lines: Iterable[str]) -> Record:
             unnamed.append(RegistryEntry(Assignment(name[1:-1]), transports, description, *span(line), note))
         else:
             services.append(Service(name, transports, description, *span(line), note))
-    return Record(assignment(first, services, unnamed), tuple(services), tuple(unnamed))
+    return PortRecord(assignment(first, services, unnamed), tuple(services), tuple(unnamed))
 
 
 def assignment(first: int, services: Sequence[Service], unnamed: Iterable[RegistryEntry]) -> Assignment:

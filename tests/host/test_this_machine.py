@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from portrange import Host
-from portrange._host import host as module
+from portrange._host import files, programs
 from portrange._host.binding import try_bind
 
 PYTHON = sys.executable
@@ -62,7 +62,7 @@ def test_a_setting_is_read_whole_at_once(tmp_path, size):
     """It gives everything to the first read and nothing to a second one: a longer one is read anew with more room."""
     path = tmp_path / "setting"
     path.write_bytes(b"8" * size)
-    assert module._read_once(str(path)) == b"8" * size
+    assert files.read_at_once(str(path)) == b"8" * size
 
 
 def test_a_directory_is_found_by_its_number(tmp_path):
@@ -121,7 +121,7 @@ def test_a_program_that_is_not_there():
 
 
 def test_a_program_that_does_not_answer_is_given_up(monkeypatch):
-    monkeypatch.setattr(module, "_COMMAND_SECONDS", 0.2)
+    monkeypatch.setattr(programs, "_SECONDS", 0.2)
     with pytest.raises(TimeoutError, match=r"no answer within 0\.2 seconds"):
         Host().run(PYTHON, "-c", "import time; time.sleep(60)")
 

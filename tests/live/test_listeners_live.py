@@ -308,16 +308,8 @@ def test_a_name_longer_than_the_kernel_keeps_is_completed_from_the_command_line(
 def test_a_thread_that_outlived_its_main_thread_is_an_owner(world: World):
     # The leader is a zombie without descriptors of its own; they are to be found in its threads only.
     child = world.start("""
-        import threading
         made = tcp()
-        leader = f"/proc/{os.getpid()}/stat"
-        def outlive():
-            while ") Z " not in open(leader).read():
-                pass
-            say(port(made))
-            wait()
-        threading.Thread(target=outlive).start()
-        ctypes.CDLL(None).syscall(60 if os.uname().machine == "x86_64" else 93, 0)
+        outlive_main_thread(lambda: say(port(made)))
     """)
     [one] = portrange.who_listens(child.hear())
     assert pids(one) == [child.pid]

@@ -118,17 +118,9 @@ def test_a_zombie_has_no_namespace_to_ask_for(world: World):
 
 def test_a_namespace_that_only_a_thread_is_left_in_is_asked(world: World):
     child = world.start("""
-        import threading
         new_network()
         made = tcp()
-        leader = f"/proc/{os.getpid()}/stat"
-        def outlive():
-            while ") Z " not in open(leader).read():
-                pass
-            say(port(made))
-            wait()
-        threading.Thread(target=outlive).start()
-        ctypes.CDLL(None).syscall(60 if os.uname().machine == "x86_64" else 93, 0)
+        outlive_main_thread(lambda: say(port(made)))
     """)
     port = child.hear()
     assert child.pid in {one.pid for one in portrange.listeners(namespaces="all").on(port)}

@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..._answers.span import Span
-from ..occupancy import NAMED, WILDCARDS, Occupancy, Peers, Sighting
+from ..base import WILDCARDS
+from ..occupancy import NAMED, Occupancy, Peers, Sighting
 from . import counting, sock_diag, sockets
 from .counting import AF_INET, AF_INET6, Table, Tables
 from .settings import SETTINGS

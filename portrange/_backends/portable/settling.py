@@ -7,24 +7,18 @@ taken, if not by whom: it may also be a socket that does not listen, or the rest
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..._answers.listener import Listener
 from ..._answers.span import contains
+from ..._host import bind_errors
+from ..base import WILDCARDS
 
 if TYPE_CHECKING:
     from ..._answers.pool import PortSettings
     from ..._host import Host
-
-#: IPv6 first: a socket for both families refuses both, and is shown once, under IPv6.
-_WILDCARDS = (("ipv6", "::"), ("ipv4", "0.0.0.0"))  # noqa: S104 - bound for a moment, never listening
-#: The machine has no such family, or no address of it: nobody can listen there.
-_ABSENT = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL)
-#: Winsock's number beside the one of Unix; Python's errno module has the second name on Windows only.
-_TAKEN = (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", errno.EADDRINUSE))
 
 
 class Verdict(NamedTuple):
@@ -74,12 +68,13 @@ def _try(host: Host, protocol: str, port: int) -> tuple[list[str], list[str]]:
     """The families in which the port is taken, and the reasons why binding it was refused otherwise."""
     taken: list[str] = []
     refusals: list[str] = []
-    for family, address in _WILDCARDS:
+    # IPv6 first: a socket for both families refuses both, and is shown once, under IPv6.
+    for family, address in reversed(WILDCARDS.items()):
         try:
             host.bind(protocol, family, address, port)
         except OSError as error:
-            if error.errno in _TAKEN:
+            if error.errno in bind_errors.IN_USE:
                 taken.append(family)
-            elif error.errno not in _ABSENT:
+            elif error.errno not in bind_errors.ABSENT | bind_errors.NOT_LOCAL:
                 refusals.append(error.strerror or str(error))
     return taken, refusals
