@@ -153,6 +153,19 @@ def test_a_machine_that_cannot_be_asked_is_one_line_and_exit_3(tmp_path):
     assert str(tmp_path) in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "known"), [(["443"], "https"), (["suggest", "my-service"], str(portrange.suggest_port("my-service")))]
+)
+def test_what_is_known_is_shown_where_nobody_can_tell_who_listens(arguments, known, tmp_path):
+    done = run(*arguments, "--procfs", str(tmp_path))
+    assert done.returncode == 3
+    assert known in done.stdout
+    assert re.search("Listening +unknown", done.stdout)
+    assert len(done.stderr.splitlines()) == 1
+    assert str(tmp_path) in done.stderr
+    assert json.loads(run(*arguments, "--procfs", str(tmp_path), "--json").stdout)["listening"] is None
+
+
 def test_a_reader_who_goes_away_is_no_failure():
     reading, writing = os.pipe()
     os.close(reading)

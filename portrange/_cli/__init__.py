@@ -29,4 +29,5 @@ def main(arguments: Sequence[str], version: str) -> int:
         return terminal.complain(name, error, BAD_INPUT)
     except KeyboardInterrupt:
         return INTERRUPTED
-    return terminal.show(name, json.dumps(output.data, indent=2) if parsed.json else output.text, output.status)
+    status = terminal.show(name, json.dumps(output.data, indent=2) if parsed.json else output.text, output.status)
+    return status if output.failure is None else terminal.complain(name, output.failure, NO_ANSWER)

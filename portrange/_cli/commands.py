@@ -9,12 +9,12 @@ from .._answers.obstacle import Obstacle
 from .._answers.port import PortInfo
 from .._questions.busy import why_busy
 from .._questions.classify import classify
-from .._questions.listen import listeners, who_listens
+from .._questions.listen import listeners
 from .._render import text
 from .._render.look import Look
 from .arguments import add_port, add_protocol, port
 from .output import NO, OK, Command, Output, described
-from .pages import full_page
+from .pages import full_page, listening
 from .pool import RANGE, SUGGEST, USAGE
 
 # --- every listener ------------------------------------------------------------------------------------------------
@@ -50,8 +50,9 @@ def _headed(found: Listeners, look: Look) -> str:
 
 def _page(arguments: Namespace) -> Output:
     info = classify(arguments.port, host=arguments.host)
-    found = who_listens(arguments.port, host=arguments.host)
-    return Output(full_page(info, found, arguments.look), {"port": info.to_dict(), "listening": found.to_dict()})
+    lines, found, failure = listening(arguments.port, arguments.host)
+    shown = full_page(info, lines, arguments.look)
+    return Output(shown, {"port": info.to_dict(), "listening": found}, failure=failure)
 
 
 def _busy_arguments(parser: ArgumentParser) -> None:

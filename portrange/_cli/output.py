@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .._answers.record import Record
+from .._errors import PortrangeError
 
 #: Exit statuses; 1 is an answer ("not safe", "busy"), the others are failures.
 OK, NO, BAD_INPUT, NO_ANSWER = range(4)
@@ -15,11 +16,15 @@ INTERRUPTED = 130
 
 
 class Output(NamedTuple):
-    """What a command has to say: for people, for programs (`--json`), and as an exit status."""
+    """What a command has to say: for people, for programs (`--json`), and as an exit status.
+
+    `failure` is why a part of it is unknown: that is said on the error stream, and in the exit status.
+    """
 
     text: str
     data: object
     status: int = OK
+    failure: PortrangeError | None = None
 
 
 class Command(NamedTuple):

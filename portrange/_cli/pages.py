@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from itertools import groupby
+from typing import Any, NamedTuple
 
 from .._answers.explain import port_page
 from .._answers.listener import Listener, Listeners, Process
 from .._answers.port import PortInfo
+from .._errors import PortrangeError
+from .._host import Host
+from .._questions.listen import who_listens
 from .._render import text
 from .._render.look import Look
 
@@ -15,15 +19,32 @@ _COMMAND_LINE = 200
 _LAST = "Fixed use"
 
 
-def full_page(info: PortInfo, found: Listeners, look: Look) -> str:
+class Listening(NamedTuple):
+    """Who listens on a port: for people, for programs, and why it is unknown where the system could not be asked."""
+
+    lines: list[str]
+    data: dict[str, Any] | None
+    failure: PortrangeError | None
+
+
+def listening(number: int, host: Host) -> Listening:
+    """Ask who listens. What a page says besides holds also where nobody can tell."""
+    try:
+        found = who_listens(number, host=host)
+    except PortrangeError as error:
+        return Listening(["unknown"], None, error)
+    return Listening(_holders(found), found.to_dict(), None)
+
+
+def full_page(info: PortInfo, listeners: list[str], look: Look) -> str:
     """The page; whether to rely on the port comes last."""
     entries = port_page(info)
     verdict = entries.pop(_LAST)
-    return text.page(f"Port {info.number}", {**entries, "Listening": listening(found), _LAST: verdict}, look)
+    return text.page(f"Port {info.number}", {**entries, "Listening": listeners, _LAST: verdict}, look)
 
 
-def listening(found: Listeners) -> list[str]:
-    """Who listens, a line a socket, with the command lines of its owners below it; once where sockets share them."""
+def _holders(found: Listeners) -> list[str]:
+    """A line a socket, with the command lines of its owners below it; once where sockets share them."""
     lines: list[str] = []
     for owners, sockets in groupby(found, key=lambda one: one.owners):
         lines += [*map(_socket, sockets), *_commands(owners)]

@@ -20,7 +20,7 @@ _STATUS = (
     ("0", "yes, or shown"),
     ("1", "no: a port is not safe to hard-code, or busy"),
     ("2", "bad input"),
-    ("3", "the operating system could not be asked, or the answer not be written"),
+    ("3", "the operating system could not be asked (the answer may have a part), or the answer not be written"),
 )
 _ENVIRONMENT = (
     ("NO_COLOR", "where it is set to anything, a terminal gets no colours; nothing else ever gets any"),

@@ -9,7 +9,6 @@ from .._answers.pool import EphemeralRange
 from .._answers.usage import EphemeralUsage
 from .._backends.base import FAMILIES
 from .._questions.ephemeral import ephemeral_range
-from .._questions.listen import who_listens
 from .._questions.suggest import suggest_port
 from .._questions.usage import ephemeral_usage
 from .._registry.pools import DEFAULT_POOLS
@@ -67,10 +66,9 @@ def _suggest_arguments(parser: ArgumentParser) -> None:
 
 def _suggest(arguments: Namespace) -> Output:
     number = suggest_port(arguments.name, avoid=arguments.avoid, host=arguments.host)
-    found = who_listens(number, host=arguments.host)
-    page = text.page(f"{number}", {"Listening": listening(found)}, arguments.look)
-    data = {"name": arguments.name, "port": number, "listening": found.to_dict()}
-    return Output(page, data)
+    lines, found, failure = listening(number, arguments.host)
+    page = text.page(f"{number}", {"Listening": lines}, arguments.look)
+    return Output(page, {"name": arguments.name, "port": number, "listening": found}, failure=failure)
 
 
 RANGE = Command(
