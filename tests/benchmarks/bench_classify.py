@@ -1,4 +1,7 @@
-"""What classify costs, beside socket.getservbyport, in one run: `python tests/benchmarks/bench_classify.py`.
+"""What classify costs, beside socket.getservbyport, in one run.
+
+    python tests/benchmarks/bench_classify.py
+    python tests/benchmarks/bench_classify.py --update docs/benchmarks.md     # the table into the documentation
 
 `getservbyport` answers one of the facts, the name, from /etc/services. Both are asked for the same mixed ports in
 alternating rounds, so that whatever else the machine does falls on both. Times are medians; each figure stands beside
@@ -7,6 +10,7 @@ the most that it may be. The exit status is 1 where a figure is over it.
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 import socket
@@ -15,8 +19,11 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable
+from math import isinf
 from statistics import median
 from typing import NamedTuple
+
+from report import machine, update
 
 from portrange import Host, classify
 from portrange._registry import lookup, table
@@ -121,12 +128,27 @@ def sizes() -> list[Figure]:
     ]
 
 
+def markdown(figures: list[Figure]) -> str:
+    """The table for the documentation."""
+    lines = [f"| {one.what} | {one.value:.3g} {one.unit} | {_limit(one)} |" for one in figures]
+    return "\n".join(["| what | measured | at most |", "|---|---|---|", *lines, "", f"- Machine: {machine()}."])
+
+
+def _limit(figure: Figure) -> str:
+    return "" if isinf(figure.limit) else f"{figure.limit:.3g} {figure.unit}"
+
+
 def main() -> int:
+    parser = argparse.ArgumentParser(description="What does classify cost?")
+    parser.add_argument("--update", metavar="FILE", help="replace the table in a Markdown document")
+    arguments = parser.parse_args()
     figures = [*call_times(), all_ports(), first_call(), *sizes()]
     print(f"{'':<58}{'measured':>10}{'at most':>10}")
     print(*figures, sep="\n")
     base, frozen = figures[0].value, figures[1].value
     print(f"\nclassify with a frozen host is {base / frozen:.1f} times as fast as socket.getservbyport")
+    if arguments.update:
+        update(arguments.update, "bench_classify", markdown(figures))
     return int(any(figure.value > figure.limit for figure in figures))
 
 
