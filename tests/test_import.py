@@ -45,6 +45,7 @@ import dataclasses, typing, unicodedata, enum, re, operator, copy, functools, it
 sys.addaudithook(watch)
 import {portrange.__name__}
 others = [entry for entry in seen if not entry[1].endswith((".py", ".pyc", ".so")) and "__pycache__" not in entry[1]]
+others = [entry for entry in others if entry[1] not in sys.path]  # where modules lie, which may be in a zip file
 print([entry for entry in others if entry[0] == "open" or entry[0] != "os.listdir"])
 """
     assert run(program).strip() == "[]"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import pkgutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from portrange._backends.select import backend_for, settings_of
 
 
 class Elsewhere(Host):
-    """This machine, on a system of another name."""
+    """This machine, on a system of another name; its own C library is no help there."""
 
     def __init__(self, platform: str, backend: str | None = None) -> None:
         super().__init__(backend=backend)
@@ -22,6 +23,9 @@ class Elsewhere(Host):
     @property
     def platform(self) -> str:
         return self._platform
+
+    def sysctl(self, name):
+        raise OSError(errno.ENOSYS, "the C library has no sysctl", str(name))
 
 
 @pytest.mark.parametrize("name", names())
@@ -134,7 +138,10 @@ for name in {modules!r}:
     if not name.endswith(".__main__"):
         importlib.import_module(name)
 import portrange
-print(portrange.classify(443).name)
+class Renamed(portrange.Host):
+    def sysctl(self, name):
+        raise OSError("the C library of this process is another system's")
+print(portrange.classify(443, host=Renamed()).name)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "https\n"), done.stderr

@@ -15,6 +15,8 @@ from portrange import Host, ParseError
 from portrange._backends.linux import processes
 from portrange._backends.linux.processes import ProcessReader, parse_boot_time, parse_cmdline, parse_stat, parse_uid
 
+#: Under Wine there is a /proc as well, of other processes.
+NEEDS_PROC = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the procfs that is read here")
 REST = "S 1 7 7 0 -1 4194560 100 0 0 0 5 3 0 0 20 0 1 0 4711 1000 200 18446744073709551615"
 
 
@@ -72,6 +74,7 @@ def test_any_command_line_goes_into_json_and_utf_8(content):
         argument.encode("utf-8")
 
 
+@NEEDS_PROC
 def test_this_process():
     description = ProcessReader(Host()).describe(os.getpid())
     assert description is not None
@@ -82,6 +85,7 @@ def test_this_process():
     assert started == processes.start_ticks(Host(), os.getpid())
 
 
+@NEEDS_PROC
 def test_a_process_started_now_was_started_now():
     with subprocess.Popen(["sleep", "60"]) as child:
         try:
@@ -98,6 +102,7 @@ def test_a_process_started_now_was_started_now():
             child.kill()
 
 
+@NEEDS_PROC
 def test_a_process_that_has_gone_is_none():
     with subprocess.Popen(["true"]) as child:
         child.wait()
