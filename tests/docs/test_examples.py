@@ -18,7 +18,8 @@ from live.world import World
 import portrange
 
 HOWTO = Path(__file__).parents[2] / "docs" / "howto"
-ENVIRONMENT = dict(os.environ, PYTHONPATH=str(HOWTO.parents[1]))
+#: Without what this run of pytest may have been told: a reader's pytest is a plain one.
+ENVIRONMENT = dict(os.environ, PYTHONPATH=str(HOWTO.parents[1]), PYTEST_ADDOPTS="")
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

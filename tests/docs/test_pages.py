@@ -57,6 +57,7 @@ def test_the_blocks_of_a_page_do_what_they_show(page, namespaces, tmp_path):
     script.write_text(f'#!/bin/sh\nexec {sys.executable} -m portrange "$@"\n')
     script.chmod(0o755)
     environment = dict(os.environ, PATH=f"{commands}:{os.environ['PATH']}", PYTHONPATH=str(ROOT), COLUMNS="100")
+    environment["PYTEST_ADDOPTS"] = ""  # a reader's pytest is a plain one
     done = subprocess.run(
         [*IN_A_NEW_NETWORK, sys.executable, str(Path(__file__).with_name("pages.py")), str(page)],
         check=False,
