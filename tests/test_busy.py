@@ -7,7 +7,7 @@ import errno
 import pytest
 from recorded import RecordedHost
 
-from portrange import SourceError, why_busy
+from portrange import SourceError, UnsupportedPlatformError, why_busy
 
 # Binding fails as the system would fail it. Sockets are psutil's, and nothing here has these ports.
 REFUSED, IN_USE = errno.EACCES, errno.EADDRINUSE
@@ -58,6 +58,25 @@ def test_a_port_that_could_be_bound_is_free(name):
     host = RecordedHost(name)
     assert why_busy(8181, host=host) == ()
     assert {family for _, family, _, _ in host.bound} == {"ipv4", "ipv6"}
+
+
+def test_an_obstacle_that_is_gone_when_it_is_looked_for_is_none():
+    class Passing(RecordedHost):
+        """Whoever had the port lets go of it after the first attempt."""
+
+        def bind(self, *endpoint):
+            first = endpoint not in self.bound
+            super().bind(*endpoint)
+            if first:
+                raise OSError(IN_USE, "Address already in use")
+
+    assert why_busy(8181, host=Passing("darwin-24.4")) == ()
+
+
+@pytest.mark.parametrize("number", [errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, 10043, 10047])
+def test_a_machine_without_the_transport_says_so(number):
+    with pytest.raises(UnsupportedPlatformError, match="this machine has no sctp sockets"):
+        busy("linux-6.18", 8181, number, protocol="sctp")
 
 
 def test_an_exhausted_pool_on_any_system():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -11,6 +12,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded import RecordedHost
 
 from portrange import Assignment, Band, EphemeralRange, Host, InvalidPortError, PortInfo, classify
 from portrange._registry.lookup import registry
@@ -358,3 +360,13 @@ def test_safe_means_that_no_risk_is_high():
     assert classify(8080, host=LINUX).safe
     assert not classify(33333, host=LINUX).safe
     assert classify(11434, host=LINUX).safe
+
+
+def test_the_page_names_what_refuses_the_port():
+    told = classify(59600, host=RecordedHost("win32-10.0")).explain()
+    assert re.search(r"binding is refused \([\d-]+; netsh .*\)", told)
+
+
+def test_what_the_registry_says_without_a_name_is_shown_in_a_notebook():
+    (entry, *_) = classify(0).unnamed
+    assert "reserved" in entry._repr_html_()

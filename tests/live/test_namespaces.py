@@ -221,3 +221,8 @@ def test_the_privileged_ports_of_a_namespace_are_its_own(world: World):
             answers.append([portrange.classify(number).privileged for number in (1, 79, 80, 1023, 1024)])
         say(answers)
     """) == [[True, True, True, True, False], [True, True, False, False, False], [False] * 5]
+
+
+def test_a_procfs_without_processes_tells_no_namespaces(tmp_path):
+    with pytest.raises(portrange.SourceError, match="shows no processes"):
+        portrange.listeners(namespaces="all", host=portrange.Host(str(tmp_path / "nowhere")))

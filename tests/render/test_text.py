@@ -96,6 +96,7 @@ def test_tables_fit(rows, columns):
         ("some words that go on", ["some words", "  that go", "  on"]),
         ("  indented words go on", ["  indented", "    words", "    go on"]),
         ("unbreakably-long", ["unbreakabl", "  y-long"]),
+        ("   unbreakably-long", ["     unbre", "     akabl", "     y-lon", "     g"]),
         ("an unbreakably-long one", ["an", "  unbreaka", "  bly-long", "  one"]),
         ("端口端口端口", ["端口端口端", "  口"]),
         ("", [""]),
@@ -126,3 +127,8 @@ def test_colours_do_not_move_anything():
     assert coloured == "\x1b[31mbad:\x1b[0m a sentence that is\n       wrapped\n     more"
     assert Look(25).paint("bad", "words") == "words"
     assert Look(25, colour=True).paint("nothing special", "words") == "words"
+
+
+def test_combining_signs_take_no_column_of_their_own():
+    assert width("e\u0301") == 1
+    assert shorten("e\u0301" * 4, 4) == "e\u0301" * 4

@@ -34,11 +34,6 @@ class Address(NamedTuple):
             return socket.inet_ntop(socket.AF_INET, self.packed[-4:])
         return socket.inet_ntop(socket.AF_INET6, self.packed)
 
-    @property
-    def is_wildcard(self) -> bool:
-        """Whether it stands for every address."""
-        return not any(self.packed)
-
 
 class SocketRecord(NamedTuple):
     """One socket.
