@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath as Path
+
 import pytest
 
 import portrange
@@ -73,3 +75,16 @@ def test_unknown_namespaces(namespaces):
 def test_an_address_must_be_numeric(address):
     with pytest.raises(ValueError, match="numeric"):
         portrange.why_busy(80, address=address)
+
+
+@pytest.mark.parametrize("ask", QUESTIONS)
+@pytest.mark.parametrize("host", ["/proc", 0, portrange.Host])
+def test_what_is_no_host_is_a_type_error_that_says_what_is(ask, host):
+    with pytest.raises(TypeError, match=r"host is a portrange\.Host, such as Host\('/host/proc'\), not (str|int|type)"):
+        ask(8080, host=host)
+
+
+def test_where_procfs_is_may_be_a_path():
+    assert portrange.Host(Path("/host/proc/")).procfs == "/host/proc"
+    with pytest.raises(TypeError, match="NoneType"):
+        portrange.Host(None)

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 def pool_page(pool: EphemeralRange) -> dict[str, list[str]]:
     """The page as labels, each with its lines."""
     assumed = " (assumed: a setting could not be read)" if pool.assumed else ""
+    nothing = "unknown: a setting could not be read" if pool.assumed else "nothing"
     return {
         "Ports": [f"{pool.first}-{pool.last}, {len(pool):,} of them handed out by the system"],
-        "Set aside": [listed(pool.reserved) or "nothing"],
+        "Set aside": [listed(pool.reserved) or nothing],
         "Read from": [pool.source + assumed],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, overload
 
 from .record import Record
@@ -50,12 +51,15 @@ class Socket(Record):
       on faster than one can look. Without owners and not hidden, every visible process was looked into and none had
       it then: the kernel holds it, or a process in another PID namespace.
     - `candidates`: processes of the socket's cgroup that could not be looked into; any of them may hold it.
-    - `scope`: "service" where the processes of the socket's own cgroup were searched, "host" where all were.
-    - `uid`, `user`: of whoever made the socket. `cgroup`, `unit` (systemd), `container` (its id): of the socket.
+    - `scope`: "service" where the processes of the socket's own cgroup were searched, "host" where all were that the
+      caller may look into.
+    - `uid`, `user`: of whoever made the socket. `cgroup`, `unit` (systemd), `container` (its id): of the socket; a
+      unit or container that is None is none, or the cgroup is None, too.
     - `namespace`: the network namespace (as in ``net:[4026531840]``), filled when several were asked.
     """
 
     _derived = ("pid", "process")
+    _none = MappingProxyType({"interface": "none", "unit": "none", "container": "none", "namespace": "not asked for"})
 
     protocol: str
     family: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, ClassVar, cast
 
 from .span import Span
@@ -18,6 +19,8 @@ class Record:
     _derived: ClassVar[tuple[str, ...]] = ()
     #: Fields that do not: they repeat what other answers say.
     _inner: ClassVar[frozenset[str]] = frozenset()
+    #: What None means where it does not mean "unknown", by field.
+    _none: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     @classmethod
     def columns(cls) -> list[str]:
@@ -35,7 +38,11 @@ class Record:
 
     def _shown(self) -> Iterable[tuple[str, object]]:
         """What a notebook shows of the answer, as names and values; those of another record are its `str`."""
-        return [(name, _words(getattr(self, name))) for name in self.columns()]
+        return [(name, self._value(name)) for name in self.columns()]
+
+    def _value(self, name: str) -> object:
+        value = getattr(self, name)
+        return self._none.get(name) if value is None else _words(value)
 
     def _picture(self) -> str:
         """What a notebook draws above it, as SVG; most answers need no picture."""

@@ -28,7 +28,8 @@ _ENVIRONMENT = (
 )
 _STABLE = (
     "One JSON value in UTF-8, its keys always in this order. Later versions may add keys; none is renamed, removed or "
-    "given another meaning while the first number of the version stays the same. null means: could not be read."
+    "given another meaning while the first number of the version stays the same. null means: could not be "
+    "read, or that there is none (of a name, a unit, a container)."
 )
 
 

@@ -34,8 +34,8 @@ class Host:
     Provisional: the two parameters and `frozen` stay, the other methods may still change.
     """
 
-    def __init__(self, procfs: str = "/proc", *, backend: str | None = None) -> None:
-        procfs = procfs.rstrip("/") or "/"
+    def __init__(self, procfs: str | os.PathLike[str] = "/proc", *, backend: str | None = None) -> None:
+        procfs = os.fspath(procfs).rstrip("/") or "/"
         self.procfs: str = procfs
         self.backend = backend
         #: A process directory whose network namespace the answers are about; None for the caller's own.

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .._errors import SourceError
+
 T = TypeVar("T")
 
 # linux/sched.h; `os` has it from Python 3.12 on.
@@ -26,16 +28,17 @@ def call_within(process: str, function: Callable[[], T]) -> T:
     """`function()` in the network namespace of a process, given as a directory such as ``/proc/4242``.
 
     A namespace belongs to a thread, so another thread enters it and ends there: the caller's is never touched. A
-    socket that the function opens stays in that namespace. Raises `PermissionError` without CAP_SYS_ADMIN.
+    socket that the function opens stays in that namespace. Raises `SourceError` where it cannot be entered, which must
+    not be taken for a failure of the function.
     """
-    if identity(process) == identity("/proc/thread-self"):
+    if _is_current(process):
         return function()
     outcome: list[T] = []
     failure: list[BaseException] = []
 
     def enter() -> None:
         try:
-            _set_network(f"{process}/ns/net")
+            _enter(f"{process}/ns/net")
             outcome.append(function())
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
             failure.append(error)
@@ -46,6 +49,23 @@ def call_within(process: str, function: Callable[[], T]) -> T:
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+def _is_current(process: str) -> bool:
+    try:
+        return identity(process) == identity("/proc/thread-self")
+    except OSError as error:
+        raise SourceError.from_os_error(str(error.filename), error) from error
+
+
+def _enter(path: str) -> None:
+    try:
+        _set_network(path)
+    except OSError as error:
+        reason = f"this network namespace cannot be entered ({error.strerror or error})"
+        if isinstance(error, PermissionError):
+            reason += "; it takes CAP_SYS_ADMIN, and CAP_SYS_PTRACE for the processes of others"
+        raise SourceError(path, reason, error.errno) from error
 
 
 def _set_network(path: str) -> None:

@@ -15,6 +15,15 @@ HIGHEST_PORT = 65535
 THIS_HOST = Host()
 
 
+def host_asked(host: object) -> Host:
+    """The host to ask: this machine where none is given."""
+    if host is None:
+        return THIS_HOST
+    if not isinstance(host, Host):
+        raise TypeError(f"host is a portrange.Host, such as Host('/host/proc'), not {type(host).__name__}: {host!r}")
+    return host
+
+
 def port_number(port: object) -> int:
     """A port as a plain int: anything with `__index__` but a bool, from 0 to 65535."""
     number = port if type(port) is int else _index(port)  # the fast way is nearly always taken

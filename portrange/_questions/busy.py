@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, SupportsIndex
 
 from .._backends.base import WILDCARDS
 from .._backends.select import backend_for
-from .._errors import UnsupportedPlatformError
+from .._errors import SourceError, UnsupportedPlatformError
 from .._host.bind_errors import ABSENT, IN_USE, NOT_LOCAL, REFUSED
 from . import obstacles
-from .arguments import THIS_HOST, port_number, protocol_name
+from .arguments import host_asked, port_number, protocol_name
 from .endpoints import Endpoint, conflict, may_conflict
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def why_busy(
     >>> server.close()
     """
     number, protocol = port_number(port), protocol_name(protocol)
-    asked = host or THIS_HOST
+    asked = host_asked(host)
     backend = backend_for(asked)
     wanted = [Endpoint(protocol, family, place, number) for family, place in _places(asked, address)]
     settings = backend.settings(asked)
@@ -88,6 +88,8 @@ def _try(host: Host, wanted: list[Endpoint]) -> dict[Endpoint, OSError]:
     for endpoint in wanted:
         try:
             host.bind(*endpoint)
+        except SourceError:
+            raise  # the network that was asked about could not be reached: nothing was bound there
         except OSError as error:
             # A machine without IPv6 has no IPv6 wildcard either.
             if error.errno in ABSENT or (error.errno in NOT_LOCAL and endpoint.address in WILDCARDS.values()):
@@ -136,4 +138,4 @@ def _blocking(
         found += [obstacles.refusal(one, settings) for one in named if obstacles.is_excluded(one.port, settings)]
     if not found and not in_the_way:
         in_the_way = [one for one in sockets if any(may_conflict(one, endpoint) for endpoint in named)]
-    return tuple(dict.fromkeys([*found, *obstacles.of_sockets(in_the_way)]))
+    return tuple(dict.fromkeys([*found, *obstacles.of_sockets(in_the_way, settings)]))

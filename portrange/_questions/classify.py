@@ -8,7 +8,7 @@ from .._answers.port import Band, PortInfo
 from .._answers.span import contains
 from .._backends.select import settings_of
 from .._registry.lookup import registry
-from .arguments import THIS_HOST, port_number
+from .arguments import host_asked, port_number
 from .risks import host_risks, risks, stretch
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def classify(port: SupportsIndex, *, host: Host | None = None) -> PortInfo:
     ['dynamic-band']
     """
     number = port_number(port)
-    asked = host or THIS_HOST
+    asked = host_asked(host)
     settings = asked.once("classify: settings", lambda: settings_of(asked))
     record = registry().at(number)
     around = stretch(number)

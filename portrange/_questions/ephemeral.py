@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._backends.select import backend_for
-from .arguments import THIS_HOST, family_name, protocol_name
+from .arguments import family_name, host_asked, protocol_name
 
 if TYPE_CHECKING:
     from .._answers.pool import EphemeralRange
@@ -31,5 +31,5 @@ def ephemeral_range(*, protocol: str = "tcp", family: str = "ipv4", host: Host |
     True
     """
     protocol, family = protocol_name(protocol), family_name(family)
-    asked = host or THIS_HOST
+    asked = host_asked(host)
     return backend_for(asked).pool(asked, protocol, family)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 from .._answers.listener import Listeners
 from .._backends.base import SocketQuery
 from .._backends.select import backend_for
-from .arguments import THIS_HOST, port_number, protocols_asked
+from .arguments import host_asked, port_number, protocols_asked
 
 if TYPE_CHECKING:
     from .._host import Host
@@ -41,7 +41,7 @@ def who_listens(
     """
     number = port_number(port)
     protocols = protocols_asked(protocol)
-    asked = host or THIS_HOST
+    asked = host_asked(host)
     if number == 0:
         return Listeners()
     if asked.is_frozen:
@@ -64,7 +64,7 @@ def listeners(
     """
     if namespaces not in _NAMESPACES:
         raise ValueError(f"unknown namespaces {namespaces!r}: use 'own' or 'all'")
-    asked = host or THIS_HOST
+    asked = host_asked(host)
     return _listeners(asked, SocketQuery(None, protocols_asked(protocol), exhaustive, namespaces == "all"))
 
 

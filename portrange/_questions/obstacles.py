@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .._answers.obstacle import Obstacle
 from .._answers.span import contains
+from .._backends.base import WILDCARDS
 from . import stand_ins
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _SENTENCES = {
     "bound": ("bound", "{endpoint} is bound but not listened on ({holder}); end that program or take another port"),
     "connection": (
         "connection",
-        "{endpoint} is the local end of {count}{remote} ({holder}); end that program or take a port below the pool",
+        "{endpoint} is the local end of {count}{remote} ({holder}); {advice}",
     ),
     "time-wait": (
         "time-wait",
@@ -30,8 +31,9 @@ _SENTENCES = {
 }
 
 
-def of_sockets(sockets: Iterable[BoundSocket]) -> Iterator[Obstacle]:
+def of_sockets(sockets: Sequence[BoundSocket], settings: PortSettings) -> Iterator[Obstacle]:
     """One obstacle for all sockets of a kind with the same address and holders: a server may have thousands."""
+    listeners = [one for one in sockets if one.state == "listen"]
     groups: dict[object, list[BoundSocket]] = {}
     for one in sockets:
         key = (one.state, one.family, one.address, one.owners, one.uid, one.unit)
@@ -39,10 +41,13 @@ def of_sockets(sockets: Iterable[BoundSocket]) -> Iterator[Obstacle]:
     order = list(_SENTENCES)
     for group in sorted(groups.values(), key=lambda group: order.index(group[0].state)):
         kind, sentence = _SENTENCES[group[0].state]
-        yield Obstacle(kind, _fill(sentence, group), socket=group[0], count=len(group))
+        advise = _about_connections if kind == "connection" else _about_listener
+        yield Obstacle(
+            kind, _fill(sentence, group, advise(group[0], listeners, settings)), socket=group[0], count=len(group)
+        )
 
 
-def _fill(sentence: str, group: list[BoundSocket]) -> str:
+def _fill(sentence: str, group: list[BoundSocket], advice: str) -> str:
     from .._render.text import visible
 
     first = group[0]
@@ -52,13 +57,22 @@ def _fill(sentence: str, group: list[BoundSocket]) -> str:
             endpoint=f"{first.protocol} {first.endpoint}",
             holder=first.holder + (f", {first.unit}" if first.unit else ""),
             count="a connection" if len(group) == 1 else f"{len(group):,} connections",
-            advice=_advice(first),
+            advice=advice,
             remote=f" with {host}:{first.remote_port}" + (" and others" if len(group) > 1 else ""),
         )
     )
 
 
-def _advice(listener: BoundSocket) -> str:
+def _about_connections(connection: BoundSocket, listeners: Iterable[BoundSocket], settings: PortSettings) -> str:
+    """Connections that were made to a listener have its port; all others were given one of the pool, or bound it."""
+    if any(one.address in (connection.address, *WILDCARDS.values()) for one in listeners):
+        return "made to the program that listens: stop that, or take another port"
+    if settings.ephemeral(connection.port) is False:
+        return "end that program or take another port"
+    return "end that program or take a port outside the pool"
+
+
+def _about_listener(listener: BoundSocket, _listeners: object, _settings: object) -> str:
     """Of several holders one that is no stand-in is a program that can be stopped."""
     known = [stand_ins.advice(owner) for owner in listener.owners]
     told = [sentence for sentence in known if sentence is not None]
@@ -80,7 +94,10 @@ def refusal(endpoint: Endpoint, settings: PortSettings) -> Obstacle:
         return Obstacle("excluded", detail)
     if settings.privileged is not None and contains(settings.privileged, endpoint.port):
         source = settings.source("privileged")
-        detail = f"binding port {endpoint.port} needs a privilege ({source}); run with it, or take a higher port"
+        detail = (
+            f"binding port {endpoint.port} needs a privilege ({source}); run as the superuser, on Linux with "
+            "CAP_NET_BIND_SERVICE, or take a higher port"
+        )
         return Obstacle("privileged", detail)
     detail = f"the system refuses port {endpoint.port} to this program; ask whoever set its security policy"
     return Obstacle("refused", detail)

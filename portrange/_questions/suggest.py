@@ -12,7 +12,7 @@ from .._backends.select import backend_for
 from .._errors import PortrangeError, UnsupportedPlatformError
 from .._registry.pools import COMMON_SYSTEMS, DEFAULT_POOLS
 from .._registry.refused import BAD_PORTS, MACOS_RESTRICTED
-from .arguments import THIS_HOST, port_number
+from .arguments import host_asked, port_number
 
 if TYPE_CHECKING:
     from .._host import Host
@@ -72,7 +72,7 @@ def suggest_port(name: str, *, avoid: Iterable[Avoided] = (), host: Host | None 
 
     candidates = _candidates(_utf8(name))
     avoided = merge(_avoided(avoid))
-    settings = _settings(host or THIS_HOST)
+    settings = _settings(host_asked(host))
     known = registry()
     for port in candidates:
         if (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._backends.select import backend_for
-from .arguments import THIS_HOST
+from .arguments import host_asked
 
 if TYPE_CHECKING:
     from .._answers.usage import EphemeralUsage
@@ -38,5 +38,5 @@ def ephemeral_usage(*, protocol: str = "tcp", host: Host | None = None) -> Ephem
     """
     if protocol not in _PROTOCOLS:
         raise ValueError(f"unknown protocol {protocol!r}: the pool's usage is known for {' and '.join(_PROTOCOLS)}")
-    asked = host or THIS_HOST
+    asked = host_asked(host)
     return asked.once(("usage", protocol), lambda: backend_for(asked).usage(asked, protocol))

@@ -67,6 +67,58 @@ def test_accepted_connections_keep_the_port_after_their_listener_is_closed(world
     assert (one.kind, one.count, holders(one)) == ("connection", 3, [child.pid])
 
 
+def test_connections_to_a_listener_are_told_to_be_made_to_it(world: World):
+    child = world.start("""
+        server = tcp()
+        clients = [socket.create_connection(server.getsockname()) for _ in range(3)]
+        say(port(server))
+        wait()
+    """)
+    listener, connections = portrange.why_busy(child.hear(), address="127.0.0.1")
+    assert (listener.kind, connections.kind, connections.count) == ("listener", "connection", 3)
+    assert connections.detail.endswith("made to the program that listens: stop that, or take another port")
+
+
+def test_a_connection_outside_of_the_pool_does_not_speak_of_the_pool(world: World):
+    pool = portrange.ephemeral_range()
+    child = world.start(
+        """
+        server = tcp()
+        client = bound(number=int(sys.argv[1]))
+        client.connect(server.getsockname())
+        say(port(client))
+        wait()
+        """,
+        portrange.suggest_port("a client with a port of its own"),
+    )
+    port = child.hear()
+    assert port not in pool
+    [one] = portrange.why_busy(port, address="127.0.0.1")
+    assert (one.kind, one.detail.rpartition("; ")[2]) == ("connection", "end that program or take another port")
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_a_network_that_may_not_be_entered_is_not_a_refused_port(world: World):
+    child = world.start("""
+        new_network()
+        say(os.getpid())
+        wait()
+    """)
+    told = world.ask(
+        """
+        import portrange
+        become_nobody()
+        try:
+            portrange.why_busy(8181, host=portrange.Host().in_network(f"/proc/{sys.argv[1]}"))
+        except portrange.SourceError as error:
+            say(str(error))
+        """,
+        child.hear(),
+    )
+    assert f"/proc/{child.pid}/ns/net: this network namespace cannot be entered" in told
+    assert "CAP_SYS_ADMIN" in told
+
+
 @pytest.mark.parametrize("reuse_address", ["no", "yes"])
 def test_what_the_kernel_keeps_after_a_connection_is_told_apart(world: World, reuse_address: str):
     child = world.start(

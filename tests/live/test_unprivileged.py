@@ -210,3 +210,27 @@ def test_without_procfs_a_listener_is_hidden(world: World, tmp_path: object, dir
     assert one["hidden"] is True
     assert one["owners"] == []
     assert one["uid"] == 0
+
+
+@pytest.mark.parametrize("exhaustive", [False, True])
+def test_whoever_asks_for_all_holders_is_told_that_some_may_not_be_looked_at(world: World, exhaustive: bool):
+    child = world.start("""
+        made = tcp()
+        kept_by_root = fork(wait)
+        become_nobody()
+        say(port(made))
+        wait()
+    """)
+    port = child.hear()
+    answer = world.ask(
+        f"""
+        import portrange
+        become_nobody()
+        found = portrange.who_listens(int(sys.argv[1]), exhaustive={exhaustive})
+        say([found.to_dicts(), found.gaps])
+        """,
+        port,
+    )
+    [one], gaps = answer
+    assert [owner["pid"] for owner in one["owners"]] == [child.pid]
+    assert any("may hold these sockets too" in gap for gap in gaps) is exhaustive

@@ -685,7 +685,7 @@ def test_trap_31_a_process_that_holds_a_port_for_others_is_named_with_what_to_do
     socket_there = portrange.BoundSocket(
         "tcp", "ipv4", "0.0.0.0", 80, owners=(portrange.Process(pid, name),), state="listen"
     )
-    [one] = obstacles.of_sockets([socket_there])
+    [one] = obstacles.of_sockets([socket_there], portrange.PortSettings("linux"))
     assert f"{name} ({pid})" in one.detail
     assert advice in one.detail
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 #: How often a socket is looked for again that was passed on while its holders were looked for.
 _SEARCHES = 3
+_FURTHER_HOLDERS = "processes that may not be looked into: any of them may hold these sockets too; ask as the superuser"
 #: How many processes without a readable namespace are named one by one.
 _NAMED = 5
 
@@ -38,6 +39,8 @@ def listeners(host: Host, query: SocketQuery) -> Listeners:
     reader = ProcessReader(host)
     found, holdings = _hold(reader, found, lambda: _find(host, query)[0], exhaustive=query.exhaustive)
     answers = (Listener(**_facts(one, reader, holdings)) for one in found)
+    if query.exhaustive and any(one.owners and one.partial for one in holdings.values()):
+        gaps.append(_FURTHER_HOLDERS)
     return Listeners(tuple(sorted(answers, key=_order)), tuple(gaps))
 
 

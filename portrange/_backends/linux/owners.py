@@ -30,6 +30,7 @@ _PASSES = 3
 class Holding(NamedTuple):
     """What a search found out about one socket; see `Socket` for the meaning of each.
 
+    `partial`: some processes could not be looked into, so `owners` may not be all.
     `slipped`: somebody was seen holding it who had closed it, or ended, before that could be confirmed. Whoever it was
     passed on to may have been looked into before that.
     """
@@ -39,6 +40,7 @@ class Holding(NamedTuple):
     hidden: bool = False
     scope: str = "host"
     group: Cgroup | None = None
+    partial: bool = False
     slipped: bool = False
 
 
@@ -153,6 +155,7 @@ def find(reader: ProcessReader, records: Iterable[SocketRecord], *, exhaustive: 
     if any(target not in search.holders for target in wide):
         search.look_into_threads()
 
+    partial = search.blind or bool(search.refused)
     holdings: dict[int, Holding] = {}
     for inode, record in by_inode.items():
         target = targets[inode]
@@ -161,9 +164,10 @@ def find(reader: ProcessReader, records: Iterable[SocketRecord], *, exhaustive: 
         holdings[inode] = Holding(
             owners=owners,
             candidates=_candidates(search, group, members.get(record.cgroup_id, [])),
-            hidden=not owners and (search.blind or bool(search.refused)),
+            hidden=not owners and partial,
             scope="host" if target in wide else "service",
             group=group,
+            partial=partial,
             slipped=not owners and target in search.holders,
         )
     return holdings

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..._answers.listener import Listener
 from ..._answers.span import contains
+from ..._errors import SourceError
 from ..._host import bind_errors
 from ..base import WILDCARDS
 
@@ -72,6 +73,8 @@ def _try(host: Host, protocol: str, port: int) -> tuple[list[str], list[str]]:
     for family, address in reversed(WILDCARDS.items()):
         try:
             host.bind(protocol, family, address, port)
+        except SourceError:
+            raise
         except OSError as error:
             if error.errno in bind_errors.IN_USE:
                 taken.append(family)
