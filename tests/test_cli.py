@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,20 +22,22 @@ SOURCES = os.path.dirname(os.path.dirname(portrange.__file__))
 
 
 def run(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
-    environment = dict(os.environ, PYTHONPATH=SOURCES, **options.pop("environment", {}))
+    # On Windows, a pipe would get the encoding of the system's language.
+    own = {"PYTHONPATH": SOURCES, "PYTHONIOENCODING": "utf-8", **options.pop("environment", {})}
     return subprocess.run(
         [sys.executable, "-m", portrange.__name__, *arguments],
         check=False,
         capture_output=True,
         text=True,
         encoding="utf-8",
-        env=environment,
+        env={**os.environ, **own},
         **options,
     )
 
 
 NEEDS_UNIX_SHELL = pytest.mark.skipif(
-    os.name == "nt", reason="Windows has no sh, which redirects as these tests need it"
+    os.name == "nt" or shutil.which("sh") is None,
+    reason="there is no sh of Unix, which redirects as these tests need it",
 )
 
 
@@ -214,8 +217,9 @@ def test_ending_it_from_the_keyboard_is_no_traceback(tmp_path):
         stderr=subprocess.PIPE,
         env=dict(os.environ, PYTHONPATH=SOURCES),
     )
-    with started, setting.open("wb"):  # opened once the command is reading
-        started.send_signal(signal.SIGINT)
+    with started:
+        with setting.open("wb"):  # opened once the command is reading, which ends with the file where it began too late
+            started.send_signal(signal.SIGINT)
         assert started.communicate(timeout=60) == (b"", b"")
     assert started.returncode == 130
 

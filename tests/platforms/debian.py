@@ -7,6 +7,7 @@ empty list of installed packages, and dpkg-deb unpacks it. No script of a packag
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -109,15 +110,12 @@ def _first_in_sources(pattern: str) -> str:
     raise machine.SkippedError(f"none of {', '.join(_OWN_SOURCES)} names a mirror of Debian")
 
 
-#: What `inside` needs: mounts and processes of its own, so that nothing stays mounted whatever happens.
-NAMESPACES = ("--mount", "--pid", "--fork", "--kill-child")
+#: What `inside` needs: mounts and processes of its own, so that nothing stays mounted whatever happens, and a network.
+NAMESPACES = ("--mount", "--pid", "--net", "--fork", "--kill-child")
 
 
-def inside(root: Path, *command: str, directory: str = "/", before: str = "") -> list[str]:
-    """The arguments that run a program in an unpacked directory as its root, with /proc, /sys and /dev in place.
-
-    `before` are shell commands of this machine that run first, within the same namespaces.
-    """
+def inside(root: Path, *command: str, directory: str = "/") -> list[str]:
+    """The arguments that run a program in an unpacked directory as its root, with /proc, /sys, /dev and loopback."""
     mounts = "; ".join(
         (
             "set -e",
@@ -125,7 +123,7 @@ def inside(root: Path, *command: str, directory: str = "/", before: str = "") ->
             'mount --rbind /sys "$0/sys"',
             'mount --rbind /dev "$0/dev"',
             'mount -t tmpfs tmpfs "$0/tmp"',
-            *filter(None, (before,)),
+            f"{shlex.quote(sys.executable)} -I -c {shlex.quote(machine.LOOPBACK_UP)}",
         )
     )
     # chroot(1) has no way to say where to start, and the directory may hold no shell.

@@ -8,9 +8,6 @@ from pathlib import Path
 import debian
 import machine
 
-#: It dresses up a newer psutil as an old one, and here is an old one.
-_NOT_HERE = ("tests/backends/test_portable.py::test_a_psutil_before_version_6_serves_as_well",)
-
 
 def check(workspace: Path) -> None:
     machine.need_linux("x86_64")
@@ -31,8 +28,7 @@ def run_in(root: Path, what: str) -> None:
         if "32-bit" not in output:
             raise machine.FailedError(f"{what} is not 32-bit:\n{output}")
         machine.report_probe(what, output)
-    arguments = machine.suite(portable=True, has=("psutil",), deselected=_NOT_HERE)
-    command = debian.inside(root, "/usr/bin/python3", *arguments, directory="/project")
+    command = debian.inside(root, "/usr/bin/python3", *machine.suite(portable=True), directory="/project")
     machine.report_suite(what, machine.run(*command, seconds=500, env=environment), "portable tests")
 
 

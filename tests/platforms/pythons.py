@@ -87,8 +87,8 @@ def run_here(python: str, version: tuple[int, int], project: Path, needs: Path) 
     if version == sys.version_info[:2]:
         return  # whoever runs this with it runs the test suite with it as well
     whole = version == FLOOR
-    tests = machine.suite(portable=not whole, has=("psutil",))
-    output = machine.run(python, *tests, seconds=500, cwd=project, env=environment)
+    command = machine.in_own_network(python, *machine.suite(portable=not whole))
+    output = machine.run(*command, seconds=500, cwd=project, env=environment)
     machine.report_suite(python, output, "whole suite" if whole else "portable tests")
 
 
@@ -107,7 +107,7 @@ def run_from_debian(workspace: Path, versions: list[tuple[int, int]]) -> None:
             command = debian.inside(root, program, f"/project/probes/{probe}")
             machine.report_probe(what, machine.run(*command, seconds=240, env=environment))
         if name != PYPY:  # whose compiler is still warming up when the tests are over
-            command = debian.inside(root, program, *machine.suite(portable=True, has=("psutil",)), directory="/project")
+            command = debian.inside(root, program, *machine.suite(portable=True), directory="/project")
             machine.report_suite(what, machine.run(*command, seconds=500, env=environment), "portable tests")
 
 

@@ -21,12 +21,6 @@ SANDBOXES = {
     "neither": (_OWN_PROC, "mount -t tmpfs tmpfs /proc"),
     "changed-range": ((*_OWN_PROC, "--net"), 'mount -t proc proc /proc; "$0" -c "$LOOPBACK_UP"'),
 }
-#: Programs of the probe that set up what no shell command does everywhere.
-_LOOPBACK_UP = """
-import fcntl, socket, struct
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-    fcntl.ioctl(control, 0x8914, struct.pack("16sh14x", b"lo", 1 | 64))  # SIOCSIFFLAGS: IFF_UP, IFF_RUNNING
-"""
 _SECCOMP = ("no-netlink", "neither")
 _SECCOMP_MACHINES = ("x86_64", "aarch64")
 
@@ -35,7 +29,7 @@ def check(workspace: Path) -> None:
     machine.need_linux()
     machine.need_namespaces(*_OWN_PROC, "--net")
     project = machine.copy_project(workspace / "project", tests=False)
-    environment = {"PYTHONPATH": f"{project}:{project}/probes", "LOOPBACK_UP": _LOOPBACK_UP}
+    environment = {"PYTHONPATH": f"{project}:{project}/probes", "LOOPBACK_UP": machine.LOOPBACK_UP}
     for name, (flags, before) in SANDBOXES.items():
         if name in _SECCOMP and os.uname().machine not in _SECCOMP_MACHINES:
             machine.say("SKIP", f"{name}: no system call numbers are known here for {os.uname().machine}")

@@ -12,7 +12,6 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
 import machine
@@ -21,33 +20,8 @@ import machine
 _WITH_SUITE = "3.13"
 _ATTEMPTS = 3
 
-#: Tests that hold elsewhere, by the reason why they do not hold here. A name stands for all that begin with it.
-_NOT_HERE = {
-    "Wine does not tell who holds a socket that was never used": (
-        "tests/backends/test_portable.py::test_a_psutil_before_version_6_serves_as_well",
-        "tests/test_cli.py::test_a_suggestion_is_the_same_as_from_python_and_says_who_listens_there_now",
-        "tests/test_cli.py::test_sockets_with_the_same_owners_show_their_command_lines_once",
-        "tests/test_cli.py::test_the_page_in_json",
-        "tests/test_cli.py::test_the_page_of_a_port_names_who_listens_with_pid_and_command_line",
-        "tests/test_cli.py::test_without_arguments_all_listeners",
-    ),
-    "under Wine, bind(0) gives ports from the pool of Linux": ("tests/test_cli.py::test_the_usage_of_the_pool",),
-    "they read the /proc of Linux, or ask for it": (
-        "tests/backends/linux/test_processes.py::test_a_process_",
-        "tests/backends/linux/test_processes.py::test_this_process",
-        "tests/backends/linux/test_settings.py::test_a_list_that_is_longer_than_a_buffer_is_read_whole",
-    ),
-    "they look into the C library of a Unix": (
-        "tests/test_select.py::test_every_module_imports_on_every_system",
-        "tests/test_select.py::test_systems_are_told_by_the_beginning_of_their_name",
-    ),
-    "Windows has another text for the error": (
-        "tests/test_recorded.py::test_binding_is_recorded_and_fails_where_the_test_says_so",
-    ),
-    "the embeddable Python has its library in a zip file": (
-        "tests/test_import.py::test_importing_reads_nothing_but_modules",
-    ),
-}
+#: Sometimes Wine cannot start a process, and says so in these words (ERROR_INTERNAL_ERROR of CreateProcess).
+_ERROR_OF_WINE = "OSError: [WinError 1359] Internal error."
 
 
 def check(workspace: Path) -> None:
@@ -139,13 +113,35 @@ def run(python: Path, project: Path, environment: dict[str, str]) -> None:
         raise machine.FailedError(f"python -m portrange 60860 does not print the page of a free port:\n{page}")
     machine.say("PASS", f"{what} {version}: python -m portrange 60860 prints the page of the port")
     if version == _WITH_SUITE:
-        output = machine.run(
-            *("wine", python, *machine.suite(portable=True, has=("psutil",), deselected=chain(*_NOT_HERE.values()))),
-            seconds=500,
-            cwd=project,
-            env=environment,
-        )
-        machine.report_suite(f"{what} {version}", output, "portable tests")
+        run_suite(f"{what} {version}", python, project, environment)
+
+
+def run_suite(what: str, python: Path, project: Path, environment: dict[str, str]) -> None:
+    """The portable tests; if nothing but Wine itself has failed, then what it has failed in once more."""
+
+    def run_tests(*tests: str) -> str:
+        arguments = machine.suite(*tests, portable=True)
+        return machine.run("wine", python, *arguments, seconds=500, cwd=project, env=environment)
+
+    try:
+        machine.report_suite(what, run_tests(), "portable tests")
+    except machine.FailedError as error:
+        failed = failed_by_wine(str(error))
+        if not failed:
+            raise
+        machine.say("AGAIN", f"{what}: {_closing(str(error))}; {_ERROR_OF_WINE} in {', '.join(failed)}")
+        machine.report_suite(what, run_tests(*failed), "portable tests that Wine could not run at first")
+
+
+def failed_by_wine(output: str) -> list[str]:
+    """The tests that failed in a run of pytest, if what it shows of each is this one error of Wine's; else none."""
+    errors = re.findall(r"^E +(.*)$", output, re.MULTILINE)
+    failed = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", output, re.MULTILINE)
+    return failed if errors == [_ERROR_OF_WINE] * len(failed) else []
+
+
+def _closing(output: str) -> str:
+    return output.rstrip().rpartition("\n")[2].strip("= ")
 
 
 if __name__ == "__main__":
