@@ -13,6 +13,8 @@ _NEAR = 0.8
 #: From this share on, a bar can be seen.
 _BAR = 0.01
 _HEADERS = ("DESTINATION", "FROM", "PORTS", "OF", "TIME-WAIT", "SHARE")
+#: What the table is about, and its figures, are never shortened.
+_WHOLE = (0, 2, 3, 4, 5)
 
 
 def sentences(usage: EphemeralUsage) -> str:
@@ -28,7 +30,9 @@ def page(usage: EphemeralUsage, columns: int) -> str:
 
     parts = [textwrap.fill(sentences(usage), columns, break_long_words=False, break_on_hyphens=False)]
     if usage.destinations:
-        parts.append(text.table(_HEADERS, map(_row, usage.destinations), columns) + "\n".join(["", *_more(usage)]))
+        parts.append(
+            text.table(_HEADERS, map(_row, usage.destinations), columns, whole=_WHOLE) + "\n".join(["", *_more(usage)])
+        )
     return "\n\n".join(parts)
 
 
@@ -227,7 +231,7 @@ def _percent(share: float) -> str:
     """A share in percent; what is neither nothing nor everything is not rounded to it."""
     percent = 100 * share
     if 0 < percent < 0.1:
-        return "under 0.1 %"
+        return "<0.1 %"
     if 99.9 < percent < 100:
-        return "over 99.9 %"
+        return ">99.9 %"
     return f"{percent:.0f} %" if percent >= 10 else f"{percent:.1f} %"

@@ -174,7 +174,7 @@ class Listeners(Record, Sequence[Listener]):
         from .._render import text
 
         # Transport and address are what one came for: they are never shortened.
-        table = text.table(_HEADERS, map(_row, self.listeners), columns, whole=2) if self.listeners else ""
+        table = text.table(_HEADERS, map(_row, self.listeners), columns, whole=(0, 1)) if self.listeners else ""
         notes = (line for gap in self.gaps for line in text.wrap(text.visible(f"not looked at: {gap}"), columns))
         return "\n".join(filter(None, (table, self._nobody(), *notes)))
 

@@ -80,6 +80,13 @@ class RegistryEntry(Record):
         return f"{self.description} ({', '.join(self.protocols)})" if self.protocols else self.description
 
 
+#: The kinds of `Risk` by severity, each in the order of its docstring.
+RISK_KINDS = {
+    "high": ("excluded", "host-pool", "privileged", "reserved", "dynamic-band", "default-pool"),
+    "low": ("registered", "browser", "restricted", "other-pool", "unread"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Risk(Record):
     """One reason why a program should not rely on a fixed port number.

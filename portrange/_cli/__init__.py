@@ -30,4 +30,6 @@ def main(arguments: Sequence[str], version: str) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     status = terminal.show(name, json.dumps(output.data, indent=2) if parsed.json else output.text, output.status)
+    for remark in () if parsed.json else output.remarks:
+        terminal.complain(name, remark, status)
     return status if output.failure is None else terminal.complain(name, output.failure, NO_ANSWER)

@@ -22,6 +22,12 @@ def add_port(parser: ArgumentParser) -> None:
     parser.add_argument("port", type=port, metavar="PORT", help="a port number, 0 to 65535")
 
 
+def add_listening(parser: ArgumentParser) -> None:
+    """How to look for listeners."""
+    add_protocol(parser)
+    parser.add_argument("--exhaustive", action="store_true", help="look into every process for further holders")
+
+
 def add_protocol(parser: ArgumentParser, default: str | None = None) -> None:
     """One transport."""
     told = f"the transport (default: {default})" if default else "one transport only"

@@ -8,7 +8,7 @@ from .commands import COMMANDS, LIST, PAGE
 from .output import Command
 
 #: Options that are followed by a value, which is then no port.
-_WITH_VALUE = ("--protocol", "--procfs", "--avoid")
+_WITH_VALUE = ("--protocol", "--procfs", "--avoid", "--accept", "--address", "--family")
 
 
 def choose(arguments: Sequence[str]) -> tuple[str, Command, list[str]]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
 from .._answers.listener import Listener, Listeners
 from .._answers.obstacle import Obstacle
-from .._answers.port import PortInfo
+from .._answers.port import RISK_KINDS, PortInfo, Risk
 from .._questions.busy import why_busy
 from .._questions.classify import classify
 from .._questions.listen import listeners
+from .._questions.services import services
 from .._render import text
 from .._render.look import Look
-from .arguments import add_port, add_protocol, port
+from .arguments import add_listening, add_port, add_protocol, port
 from .output import NO, OK, Command, Output, described
 from .pages import full_page, listening
 from .pool import RANGE, SUGGEST, USAGE
@@ -21,8 +22,7 @@ from .pool import RANGE, SUGGEST, USAGE
 
 
 def _list_arguments(parser: ArgumentParser) -> None:
-    add_protocol(parser)
-    parser.add_argument("--exhaustive", action="store_true", help="look into every process for further holders")
+    add_listening(parser)
     parser.add_argument("--all-namespaces", action="store_true", help="every network namespace (Linux, as root)")
 
 
@@ -48,11 +48,30 @@ def _headed(found: Listeners, look: Look) -> str:
 # --- one port ------------------------------------------------------------------------------------------------------
 
 
+def _page_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("port", type=_port_or_hint, metavar="PORT", help="a port number, 0 to 65535")
+    add_listening(parser)
+
+
+def _port_or_hint(argument: str) -> int:
+    """The port; of a word, which may be meant as a command or as a service, what to type instead."""
+    try:
+        return port(argument)
+    except ArgumentTypeError:
+        if not argument[:1].isalpha():
+            raise
+    registered = [f"{service.first} ({', '.join(service.protocols)})" for service in services(argument)]
+    hint = f"; {argument} is registered for {', '.join(registered)}" if registered else ""
+    raise ArgumentTypeError(f"{argument!r} is neither a port number nor a command ({', '.join(COMMANDS)}){hint}")
+
+
 def _page(arguments: Namespace) -> Output:
     info = classify(arguments.port, host=arguments.host)
-    lines, found, failure = listening(arguments.port, arguments.host)
-    shown = full_page(info, lines, arguments.look)
-    return Output(shown, {"port": info.to_dict(), "listening": found}, failure=failure)
+    found, failure = listening(
+        arguments.port, arguments.host, protocol=arguments.protocol, exhaustive=arguments.exhaustive
+    )
+    data = {"port": info.to_dict(), "listening": None if found is None else found.to_dict()}
+    return Output(full_page(info, found, arguments.look), data, failure=failure)
 
 
 def _busy_arguments(parser: ArgumentParser) -> None:
@@ -68,7 +87,8 @@ def _busy(arguments: Namespace) -> Output:
     blocked = any(obstacle.blocks for obstacle in obstacles)
     lines = [text.Line(f"{one.kind}:", one.detail, "bad" if one.blocks else "notice") for one in obstacles]
     if not blocked:
-        free = f"{arguments.protocol} port {arguments.port} was bound for a moment, and worked"
+        what = f"port {arguments.port}" if arguments.port else "port 0, which stands for any,"
+        free = f"{arguments.protocol} {what} was bound for a moment, and worked"
         lines.insert(0, text.Line("free:", free, "good"))
     data = [obstacle.to_dict() for obstacle in obstacles]
     return Output(text.labelled(lines, arguments.look), data, NO if blocked else OK)
@@ -77,25 +97,47 @@ def _busy(arguments: Namespace) -> Output:
 # --- several ports -------------------------------------------------------------------------------------------------
 
 
+_KINDS = [kind for kinds in RISK_KINDS.values() for kind in kinds]
+
+
 def _check_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("ports", type=port, nargs="+", metavar="PORT", help="port numbers to judge")
     parser.add_argument("--strict", action="store_true", help="let any risk fail, also a low one")
+    parser.add_argument(
+        "--accept",
+        action="append",
+        choices=_KINDS,
+        default=[],
+        metavar="KIND",
+        help=f"let this kind of risk pass; may be repeated: {', '.join(_KINDS)}",
+    )
 
 
 def _check(arguments: Namespace) -> Output:
     asked = arguments.host.frozen()
     checked = [classify(number, host=asked) for number in arguments.ports]
-    lines = [line for info in checked for line in _verdicts(info)]
-    failed = any(info.risks if arguments.strict else not info.safe for info in checked)
+    failing = [
+        [risk for risk in info.risks if risk.kind not in arguments.accept and (arguments.strict or _is_high(risk))]
+        for info in checked
+    ]
+    lines = [line for info, reasons in zip(checked, failing, strict=True) for line in _verdict(info, reasons)]
     shown = text.labelled(lines, arguments.look)
-    return Output(shown, [info.to_dict() for info in checked], NO if failed else OK)
+    return Output(shown, [info.to_dict() for info in checked], NO if any(failing) else OK)
 
 
-def _verdicts(info: PortInfo) -> list[text.Line]:
+def _is_high(risk: Risk) -> bool:
+    return risk.severity == "high"
+
+
+def _verdict(info: PortInfo, failing: list[Risk]) -> list[text.Line]:
+    """Whether the port passes, then a line for each risk, with its kind as `--accept` takes it."""
     number = f"{info.number:<5}"
-    roles = {"high": "bad", "low": "notice"}
-    risks = [text.Line(f"{number}  {risk.severity}:", risk.detail, roles[risk.severity]) for risk in info.risks]
-    return risks or [text.Line(f"{number}  fine:", "nothing is known to speak against it", "good")]
+    verdict = ("fails:", "not safe to rely on", "bad") if failing else ("passes:", "safe to rely on", "good")
+    risks = [
+        (f"{risk.severity}:", f"{risk.detail} [{risk.kind}]", "bad" if risk in failing else "notice")
+        for risk in info.risks
+    ]
+    return [text.Line(f"{number}  {label}", words, role) for label, words, role in (verdict, *risks)]
 
 
 # --- all of them ---------------------------------------------------------------------------------------------------
@@ -115,7 +157,11 @@ COMMANDS: dict[str, Command] = {
         _check_arguments,
         _check,
         f"An array in the order of the arguments; each is {described(PortInfo)}.",
-        [("check 8080 5432", "may a project rely on these?"), ("check --strict 8080", "not even a small risk?")],
+        [
+            ("check 8080 5432", "may a project rely on these?"),
+            ("check 443 --accept privileged", "yes, by a service that has the right to"),
+            ("check 26756 --strict --accept other-pool", "not even a small risk but this one?"),
+        ],
     ),
     "usage": USAGE,
     "suggest": SUGGEST,
@@ -125,10 +171,10 @@ _LISTENERS = f"{described(Listeners)}; each of listeners is {described(Listener)
 
 PAGE = Command(
     "what a port is, how this machine treats it, and who listens on it",
-    add_port,
+    _page_arguments,
     _page,
     f"An object: port is {described(PortInfo)}; listening is {_LISTENERS}.",
-    [("443", "all about port 443")],
+    [("443", "all about port 443"), ("443 --exhaustive", "with every process that holds its sockets")],
 )
 LIST = Command(
     "every listening socket of this machine",

@@ -18,12 +18,14 @@ INTERRUPTED = 130
 class Output(NamedTuple):
     """What a command has to say: for people, for programs (`--json`), and as an exit status.
 
+    `remarks` are for people alone, and go to the error stream: what programs read is not to be mixed with them.
     `failure` is why a part of it is unknown: that is said on the error stream, and in the exit status.
     """
 
     text: str
     data: object
     status: int = OK
+    remarks: Sequence[str] = ()
     failure: PortrangeError | None = None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Any, NamedTuple
 
 from .._answers.explain import port_page
 from .._answers.listener import Listener, Listeners, Process
@@ -19,37 +18,31 @@ _COMMAND_LINE = 200
 _LAST = "Fixed use"
 
 
-class Listening(NamedTuple):
-    """Who listens on a port: for people, for programs, and why it is unknown where the system could not be asked."""
-
-    lines: list[str]
-    data: dict[str, Any] | None
-    failure: PortrangeError | None
-
-
-def listening(number: int, host: Host) -> Listening:
-    """Ask who listens. What a page says besides holds also where nobody can tell."""
+def listening(
+    number: int, host: Host, *, protocol: str | None = None, exhaustive: bool = False
+) -> tuple[Listeners | None, PortrangeError | None]:
+    """Who listens on a port, or why nobody can tell: what an answer says besides holds in any case."""
     try:
-        found = who_listens(number, host=host)
+        return who_listens(number, protocol=protocol, exhaustive=exhaustive, host=host), None
     except PortrangeError as error:
-        return Listening(["unknown"], None, error)
-    return Listening(_holders(found), found.to_dict(), None)
+        return None, error
 
 
-def full_page(info: PortInfo, listeners: list[str], look: Look) -> str:
+def full_page(info: PortInfo, found: Listeners | None, look: Look) -> str:
     """The page; whether to rely on the port comes last."""
     entries = port_page(info)
     verdict = entries.pop(_LAST)
+    listeners = ["unknown"] if found is None else described_listeners(found) or ["nobody"]
     return text.page(f"Port {info.number}", {**entries, "Listening": listeners, _LAST: verdict}, look)
 
 
-def _holders(found: Listeners) -> list[str]:
+def described_listeners(found: Listeners) -> list[str]:
     """A line a socket, with the command lines of its owners below it; once where sockets share them."""
     lines: list[str] = []
     for owners, sockets in groupby(found, key=lambda one: one.owners):
         lines += [*map(_socket, sockets), *_commands(owners)]
     lines += [f"not looked at: {gap}" for gap in found.gaps]
-    return lines or ["nobody"]
+    return lines
 
 
 def _socket(one: Listener) -> str:

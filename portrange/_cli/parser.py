@@ -23,7 +23,8 @@ _STATUS = (
     ("3", "the operating system could not be asked (the answer may have a part), or the answer not be written"),
 )
 _ENVIRONMENT = (
-    ("NO_COLOR", "where it is set to anything, a terminal gets no colours; nothing else ever gets any"),
+    ("NO_COLOR", "where it is set and not empty, a terminal gets no colours; nothing else ever gets any"),
+    ("TERM", '"dumb" is a terminal without colours'),
     ("COLUMNS", "how wide the terminal is, if not as wide as it says"),
 )
 _STABLE = (

@@ -15,7 +15,7 @@ from .._registry.pools import DEFAULT_POOLS
 from .._render import text
 from .arguments import add_protocol, port
 from .output import Command, Output, described
-from .pages import listening
+from .pages import described_listeners, listening
 
 _SYSTEMS = [pool.system for pool in DEFAULT_POOLS]
 
@@ -41,8 +41,8 @@ def _usage(arguments: Namespace) -> Output:
 
 def _avoided(argument: str) -> int | tuple[int, int] | str:
     """A port, a range or a system, as a person types it."""
-    if argument in _SYSTEMS:
-        return argument
+    if argument.lower() in _SYSTEMS:
+        return argument.lower()
     first, dash, last = argument.partition("-")
     try:
         return (port(first), port(last)) if dash and first else port(argument)
@@ -66,9 +66,11 @@ def _suggest_arguments(parser: ArgumentParser) -> None:
 
 def _suggest(arguments: Namespace) -> Output:
     number = suggest_port(arguments.name, avoid=arguments.avoid, host=arguments.host)
-    lines, found, failure = listening(number, arguments.host)
-    page = text.page(f"{number}", {"Listening": lines}, arguments.look)
-    return Output(page, {"name": arguments.name, "port": number, "listening": found}, failure=failure)
+    found, failure = listening(number, arguments.host)
+    # The number alone, for PORT=$(portrange suggest NAME).
+    remarks = [f"somebody listens there now: {line}" for line in described_listeners(found)] if found else []
+    data = {"name": arguments.name, "port": number, "listening": None if found is None else found.to_dict()}
+    return Output(f"{number}", data, remarks=remarks, failure=failure)
 
 
 RANGE = Command(

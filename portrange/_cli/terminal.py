@@ -16,7 +16,7 @@ from .output import NO_ANSWER
 def look() -> Look:
     """The terminal's width and colours; plain text of any width where a program or a file reads.
 
-    Colours are left out where NO_COLOR is set to anything (no-color.org), where TERM is "dumb", and in the console
+    Colours are left out where NO_COLOR is set and not empty (no-color.org), where TERM is "dumb", and in the console
     windows of old that show the codes themselves.
     """
     if sys.stdout is None or not sys.stdout.isatty():

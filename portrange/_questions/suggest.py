@@ -114,10 +114,11 @@ def _ruled_out(settings: PortSettings, port: int) -> bool:
 def _nothing_left(name: str, avoided: Spans, settings: PortSettings) -> str:
     kept = sum(_ruled_out(settings, port) for port in range(FIRST, LAST + 1))
     pools = ", ".join(dict.fromkeys(f"{pool.first}-{pool.last}" for pool in settings.pools or ())) or "unknown"
+    named = overlap(avoided, FIRST, LAST)
+    remedies = ["avoid fewer"] * bool(named) + ["give this host a smaller pool"] * bool(kept)
     return (
         f"no port is left for {name!r}: of the {LAST - FIRST + 1:,} ports from {FIRST} to {LAST}, avoid names "
-        f"{overlap(avoided, FIRST, LAST):,} and this host keeps {kept:,} for itself (its pool: {pools}); avoid fewer, "
-        "or give this host a smaller pool"
+        f"{named:,} and this host keeps {kept:,} for itself (its pool: {pools}); {', or '.join(remedies)}"
     )
 
 
@@ -151,9 +152,12 @@ def _avoided(avoid: object) -> Iterator[Span]:
 
 
 def _pool_of(system: str) -> Span:
-    if system not in _POOLS:
-        raise ValueError(f"unknown system {system!r} in avoid: use one of {', '.join(map(repr, _POOLS))}")
-    return _POOLS[system]
+    if system.lower() not in _POOLS:
+        raise ValueError(
+            f"unknown system {system!r} in avoid: use one of {', '.join(map(repr, _POOLS))}; ports are numbers, and "
+            "ranges pairs of numbers"
+        )
+    return _POOLS[system.lower()]
 
 
 def _each(ports: range) -> Iterator[Span]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 from unicodedata import combining, east_asian_width
 
@@ -126,12 +126,16 @@ class Names(NamedTuple):
 
 
 def table(
-    headers: Sequence[str], rows: Iterable[Sequence[str | Names]], columns: int | None = None, *, whole: int = 1
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str | Names]],
+    columns: int | None = None,
+    *,
+    whole: Collection[int] = (0,),
 ) -> str:
     """Aligned columns under their headers; empty columns are left out.
 
-    Where a line would be longer than `columns`, what it names is shortened, the widest column first. The first `whole`
-    columns are kept as they are; a line is cut off only where even that does not help.
+    Where a line would be longer than `columns`, what it names is shortened, the widest column first. The columns in
+    `whole`, by their place, are kept as they are; a line is cut off only where even that does not help.
     """
     lines: list[Sequence[str | Names]] = [headers, *rows]
     full = [[_cell(value) for value in line] for line in lines]
@@ -153,11 +157,11 @@ def _cell(value: str | Names, columns: int | None = None) -> str:
     return shorten(visible(value), columns) if isinstance(value, str) else value.fit(columns)
 
 
-def _narrow(widths: dict[int, int], columns: int, whole: int) -> None:
+def _narrow(widths: dict[int, int], columns: int, whole: Collection[int]) -> None:
     """Take from the widest columns what a line has too much."""
     excess = sum(widths.values()) + 2 * (len(widths) - 1) - columns
     while excess > 0:
-        widest = max((index for index in widths if index >= whole), key=lambda index: widths[index], default=None)
+        widest = max((index for index in widths if index not in whole), key=lambda index: widths[index], default=None)
         if widest is None or widths[widest] <= _LEAST_NAME:
             return
         widths[widest] -= 1

@@ -100,7 +100,7 @@ def test_addresses_without_a_port_left_are_named(full, named):
 
 @pytest.mark.parametrize(
     ("used", "percent"),
-    [(0, "0.0 %"), (1, "under 0.1 %"), (100, "1.0 %"), (999, "10.0 %"), (1000, "10 %"), (9999, "over 99.9 %")],
+    [(0, "0.0 %"), (1, "<0.1 %"), (100, "1.0 %"), (999, "10.0 %"), (1000, "10 %"), (9999, ">99.9 %")],
 )
 def test_shares_are_not_rounded_to_nothing_or_everything(used, percent):
     assert f"in use ({percent})." in said(usage(bounds=(10_001, 20_000), used=used)).replace("is in use", "in use")

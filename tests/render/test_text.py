@@ -79,7 +79,7 @@ def test_in_a_sentence_many_names_are_counted():
 
 def test_a_narrow_table_shortens_its_widest_column_and_keeps_what_it_is_about():
     rows = [("tcp", "127.0.0.1:80", "a-service-with-a-long-name.service", WORKERS)]
-    assert table(("P", "ADDRESS", "UNIT", "HELD BY"), rows, 60, whole=2) == (
+    assert table(("P", "ADDRESS", "UNIT", "HELD BY"), rows, 60, whole=(0, 1)) == (
         "P    ADDRESS       UNIT                 HELD BY\ntcp  127.0.0.1:80  a-service-with-a-l…  a-long-… (81), +2"
     )
 
