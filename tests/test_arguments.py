@@ -88,3 +88,9 @@ def test_where_procfs_is_may_be_a_path():
     assert portrange.Host(Path("/host/proc/")).procfs == "/host/proc"
     with pytest.raises(TypeError, match="NoneType"):
         portrange.Host(None)
+
+
+@pytest.mark.parametrize("address", [1, True, b"\x7f\0\0\1", None])
+def test_what_is_no_address_is_a_type_error(address):
+    with pytest.raises(TypeError, match=r"an address is a string such as '127\.0\.0\.1', not"):
+        portrange.why_busy(8080, address=address)

@@ -79,6 +79,13 @@ def test_a_machine_without_the_transport_says_so(number):
         busy("linux-6.18", 8181, number, protocol="sctp")
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOBUFS, errno.ENOMEM, errno.EIO])
+def test_a_machine_that_is_short_of_something_says_nothing_about_the_port(number):
+    with pytest.raises(SourceError, match=r"binding tcp 0\.0\.0\.0 port 8181: ") as failure:
+        busy("darwin-24.4", 8181, number)
+    assert failure.value.errno == number
+
+
 def test_an_exhausted_pool_on_any_system():
     assert {obstacle.kind for obstacle in busy("darwin-24.4", 0, IN_USE)} == {"exhausted"}
 

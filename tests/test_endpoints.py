@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from portrange import BoundSocket
@@ -40,6 +42,21 @@ def test_the_addresses_that_stand_for_all():
 )
 def test_addresses(there, asked, expected):
     assert conflict(socket(there), wanted(asked)) is expected
+
+
+@pytest.mark.parametrize(
+    ("there", "interface", "asked", "expected"),
+    [
+        ("fe80::1", "eth0", "fe80::1%eth0", True),
+        ("fe80::1", "eth1", "fe80::1%eth0", False),
+        ("::", "eth1", "fe80::1%eth0", False),
+        ("::", None, "fe80::1%eth0", True),
+        ("::", "eth1", "::1", True),  # who asks is bound to no interface, and so meets each
+        ("fe80::1", "eth1", "fe80::1%2", True),  # perhaps the number of eth1
+    ],
+)
+def test_sockets_on_different_interfaces_do_not_meet(there, interface, asked, expected):
+    assert conflict(replace(socket(there), interface=interface), wanted(asked)) is expected
 
 
 def test_an_address_that_the_system_does_not_tell_may_be_any():

@@ -53,8 +53,9 @@ class Socket(Record):
     - `candidates`: processes of the socket's cgroup that could not be looked into; any of them may hold it.
     - `scope`: "service" where the processes of the socket's own cgroup were searched, "host" where all were that the
       caller may look into.
-    - `uid`, `user`: of whoever made the socket. `cgroup`, `unit` (systemd), `container` (its id): of the socket; a
-      unit or container that is None is none, or the cgroup is None, too.
+    - `uid`, `user`: of whoever made the socket; None where the kernel does not know any more (TIME_WAIT).
+    - `cgroup`, `unit` (systemd), `container` (its id): of the socket. A unit or container that is None is none, or the
+      cgroup is None, too.
     - `namespace`: the network namespace (as in ``net:[4026531840]``), filled when several were asked.
     """
 

@@ -18,3 +18,5 @@ REFUSED = frozenset({errno.EACCES, errno.EPERM, 10013})
 IN_USE = frozenset({errno.EADDRINUSE, 10048})
 #: No address of this machine. Said of the address that stands for all of a family: the machine has no such family.
 NOT_LOCAL = frozenset({errno.EADDRNOTAVAIL, 10049})
+#: The address cannot be bound, whatever the port: it is not local, or lacks the network interface it needs.
+UNUSABLE = NOT_LOCAL | {errno.EINVAL, errno.ENODEV, 10022}

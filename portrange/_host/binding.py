@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -32,7 +33,10 @@ def try_bind(protocol: str, family: str, address: str, port: int) -> None:
         if exclusive is not None:
             probe.setsockopt(socket.SOL_SOCKET, exclusive, 1)
         # bind() itself takes the zone of a link-local address (fe80::1%eth0) as a number of its own only.
-        endpoint = socket.getaddrinfo(address, port, probe.family, kind, flags=socket.AI_NUMERICHOST)[0][4]
+        try:
+            endpoint = socket.getaddrinfo(address, port, probe.family, kind, flags=socket.AI_NUMERICHOST)[0][4]
+        except socket.gaierror as error:  # its numbers are not those of the system
+            raise OSError(errno.EINVAL, error.strerror) from error
         probe.bind(endpoint)
 
 

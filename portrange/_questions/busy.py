@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 from .._backends.base import WILDCARDS
 from .._backends.select import backend_for
 from .._errors import SourceError, UnsupportedPlatformError
-from .._host.bind_errors import ABSENT, IN_USE, NOT_LOCAL, REFUSED
+from .._host.bind_errors import ABSENT, IN_USE, NOT_LOCAL, REFUSED, UNUSABLE
 from . import obstacles
 from .arguments import host_asked, port_number, protocol_name
 from .endpoints import Endpoint, conflict, may_conflict
@@ -65,10 +65,12 @@ def why_busy(
     return (*blocking, *known)
 
 
-def _places(host: Host, address: str) -> list[tuple[str, str]]:
+def _places(host: Host, address: object) -> list[tuple[str, str]]:
     """The families to try, each with the address to bind there in its usual notation."""
     import ipaddress
 
+    if not isinstance(address, str):
+        raise TypeError(f"an address is a string such as '127.0.0.1', not {type(address).__name__}: {address!r}")
     if not address:
         return list(WILDCARDS.items())
     try:
@@ -127,8 +129,12 @@ def _blocking(
     for endpoint, error in failures.items():
         if error.errno in REFUSED:
             found.append(obstacles.refusal(endpoint, settings))
-        elif error.errno not in IN_USE:
+        elif error.errno in UNUSABLE:
             found.append(obstacles.unusable(endpoint, error, is_local=error.errno not in NOT_LOCAL))
+        elif error.errno not in IN_USE:
+            # A machine that is short of something, say: that is no word about the port.
+            what = f"binding {endpoint.protocol} {endpoint.address} port {endpoint.port}"
+            raise SourceError.from_os_error(what, error) from error
         elif endpoint.port == 0:
             found.append(obstacles.exhausted(endpoint))
     named = [endpoint for endpoint in failures if endpoint.port]

@@ -28,8 +28,11 @@ def conflict(socket: BoundSocket, wanted: Endpoint) -> bool:
         return False
     if socket.family != wanted.family:
         return wanted.family == "ipv4" and socket.dual_stack is not False
-    wildcard = WILDCARDS[wanted.family]
-    return wildcard in (socket.address, wanted.address) or socket.address in ("", wanted.address.partition("%")[0])
+    address, _, zone = wanted.address.partition("%")
+    # Two sockets that are bound to different interfaces never meet; a zone may also be given by its number.
+    if socket.interface and zone and not zone.isdigit() and zone != socket.interface:
+        return False
+    return WILDCARDS[wanted.family] in (socket.address, address) or socket.address in ("", address)
 
 
 def may_conflict(socket: BoundSocket, wanted: Endpoint) -> bool:

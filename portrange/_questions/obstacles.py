@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: The kind of obstacle that each state of a socket makes, and what to say of it.
 _SENTENCES = {
     "listen": ("listener", "{endpoint} is listened on ({holder}); {advice}"),
-    "bound": ("bound", "{endpoint} is bound but not listened on ({holder}); end that program or take another port"),
+    "bound": ("bound", "{endpoint} is bound but not listened on ({holder}); {advice}"),
     "connection": (
         "connection",
         "{endpoint} is the local end of {count}{remote} ({holder}); {advice}",
@@ -31,20 +31,21 @@ _SENTENCES = {
 }
 
 
+_END = "stop that program or "
+
+
 def of_sockets(sockets: Sequence[BoundSocket], settings: PortSettings) -> Iterator[Obstacle]:
     """One obstacle for all sockets of a kind with the same address and holders: a server may have thousands."""
     listeners = [one for one in sockets if one.state == "listen"]
     groups: dict[object, list[BoundSocket]] = {}
     for one in sockets:
-        key = (one.state, one.family, one.address, one.owners, one.uid, one.unit)
+        key = (one.state, one.family, one.address, one.interface, one.owners, one.uid, one.unit)
         groups.setdefault(key if one.state != "listen" else object(), []).append(one)
     order = list(_SENTENCES)
     for group in sorted(groups.values(), key=lambda group: order.index(group[0].state)):
         kind, sentence = _SENTENCES[group[0].state]
-        advise = _about_connections if kind == "connection" else _about_listener
-        yield Obstacle(
-            kind, _fill(sentence, group, advise(group[0], listeners, settings)), socket=group[0], count=len(group)
-        )
+        advice = _about_connections(group[0], listeners, settings) if kind == "connection" else _about(group[0])
+        yield Obstacle(kind, _fill(sentence, group, advice), socket=group[0], count=len(group))
 
 
 def _fill(sentence: str, group: list[BoundSocket], advice: str) -> str:
@@ -58,7 +59,8 @@ def _fill(sentence: str, group: list[BoundSocket], advice: str) -> str:
             holder=first.holder + (f", {first.unit}" if first.unit else ""),
             count="a connection" if len(group) == 1 else f"{len(group):,} connections",
             advice=advice,
-            remote=f" with {host}:{first.remote_port}" + (" and others" if len(group) > 1 else ""),
+            remote=(f" with {host}:{first.remote_port}" if first.remote_port else "")
+            + (" and others" if len(group) > 1 else ""),
         )
     )
 
@@ -67,16 +69,22 @@ def _about_connections(connection: BoundSocket, listeners: Iterable[BoundSocket]
     """Connections that were made to a listener have its port; all others were given one of the pool, or bound it."""
     if any(one.address in (connection.address, *WILDCARDS.values()) for one in listeners):
         return "made to the program that listens: stop that, or take another port"
-    if settings.ephemeral(connection.port) is False:
-        return "end that program or take another port"
-    return "end that program or take a port outside the pool"
+    another = "another port" if settings.ephemeral(connection.port) is False else "a port outside the pool"
+    return f"{_END if _has_holder(connection) else ''}take {another}"
 
 
-def _about_listener(listener: BoundSocket, _listeners: object, _settings: object) -> str:
+def _about(socket: BoundSocket) -> str:
     """Of several holders one that is no stand-in is a program that can be stopped."""
-    known = [stand_ins.advice(owner) for owner in listener.owners]
+    known = [stand_ins.advice(owner) for owner in socket.owners]
     told = [sentence for sentence in known if sentence is not None]
-    return told[0] if told and len(told) == len(known) else "stop that program or take another port"
+    if told and len(told) == len(known):
+        return told[0]
+    return f"{_END if _has_holder(socket) else ''}take another port"
+
+
+def _has_holder(socket: BoundSocket) -> bool:
+    """Whether there is, or may be, a program that could be ended."""
+    return bool(socket.owners) or socket.hidden
 
 
 def is_excluded(port: int, settings: PortSettings) -> bool:
@@ -105,7 +113,7 @@ def refusal(endpoint: Endpoint, settings: PortSettings) -> Obstacle:
 
 def unusable(wanted: Endpoint, error: OSError, *, is_local: bool) -> Obstacle:
     """An address that cannot be bound whatever its port."""
-    detail = f"{wanted.address} is not an address of this machine; bind one that it has, or all of them"
+    detail = f"{wanted.address} is no address of this machine, or not yet; bind one that it has, or all of them"
     if is_local:
         detail = (
             f"{wanted.address} cannot be bound ({error.strerror or error}); a link-local address needs the name of a "

@@ -94,7 +94,7 @@ def test_a_connection_outside_of_the_pool_does_not_speak_of_the_pool(world: Worl
     port = child.hear()
     assert port not in pool
     [one] = portrange.why_busy(port, address="127.0.0.1")
-    assert (one.kind, one.detail.rpartition("; ")[2]) == ("connection", "end that program or take another port")
+    assert (one.kind, one.detail.rpartition("; ")[2]) == ("connection", "stop that program or take another port")
 
 
 @pytest.mark.usefixtures("namespaces")
@@ -146,6 +146,7 @@ def test_what_the_kernel_keeps_after_a_connection_is_told_apart(world: World, re
     assert (one.kind, one.blocks) == ("time-wait", True)
     assert one.socket is not None
     assert (one.socket.owners, one.socket.hidden) == ((), False)
+    assert (one.socket.uid, one.socket.user) == (None, None), "the kernel writes 0 there, which is not root"
     assert "set SO_REUSEADDR if the earlier socket had it" in one.detail
     child.tell("try it")
     assert child.hear() is (reuse_address == "yes")

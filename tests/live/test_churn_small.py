@@ -52,6 +52,38 @@ def started(pid: int) -> str | None:
 
 
 @pytest.mark.usefixtures("sock_diag")
+def test_of_many_workers_on_one_port_none_is_left_out_or_named_twice_while_others_come_and_go(world: World):
+    # More than the kernel tells in one datagram, each with its own socket; those that go lie among those that stay.
+    child = world.start("""
+        def worker():
+            for inherited in going:
+                inherited.close()
+            made = tcp(number=number, reuse_port=True)
+            os.write(report, b"+")
+            wait()
+        first = tcp(reuse_port=True)
+        number = port(first)
+        told, report = os.pipe()
+        going, staying = [first], []
+        for place in range(60):
+            if place % 3:
+                staying.append(fork(worker))
+                os.read(told, 1)
+            else:
+                going.append(tcp(number=number, reuse_port=True))
+        say([number, sorted(staying)])
+        while True:
+            going.pop(0).close()
+            going.append(tcp(number=number, reuse_port=True))
+    """)
+    number, staying = child.hear()
+    for _ in range(60):
+        found = portrange.who_listens(number)
+        named = [owner.pid for one in found for owner in one.owners if owner.pid in staying]
+        assert sorted(named) == staying
+
+
+@pytest.mark.usefixtures("sock_diag")
 def test_what_comes_and_goes_disturbs_no_answer(world: World):
     steady = world.start("made = tcp(); say(port(made)); fork(wait); say(0); wait()")
     port = steady.hear()

@@ -129,6 +129,8 @@ def _facts(found: _Found, reader: ProcessReader, holdings: dict[int, Holding]) -
     record, host = found.record, found.host
     holding = holdings.get(record.inode, Holding())
     path = holding.group.path if holding.group else None
+    # What has no inode is nobody's any more, or nobody's yet: the kernel writes 0 there, and does not mean root.
+    uid = record.uid if record.inode else None
     return {
         "protocol": record.protocol,
         "family": record.local.family,
@@ -140,8 +142,8 @@ def _facts(found: _Found, reader: ProcessReader, holdings: dict[int, Holding]) -
         "candidates": holding.candidates,
         "hidden": holding.hidden or holding.slipped,
         "scope": holding.scope,
-        "uid": record.uid,
-        "user": reader.user(record.uid),
+        "uid": uid,
+        "user": None if uid is None else reader.user(uid),
         "cgroup": path,
         "unit": cgroup.unit(path) if path else None,
         "container": cgroup.container(path) if path else None,

@@ -139,6 +139,11 @@ def records(datagrams: Iterable[bytes], protocol: str, sequence: int, order: str
         yield _record(body, protocol, order)
 
 
+def has_sockets(datagram: bytes, order: str = NATIVE) -> bool:
+    """Whether a datagram begins with a message about a socket; the one that ends the reply mostly comes by itself."""
+    return len(datagram) >= _HEADER_SIZE and struct.unpack_from(order + _HEADER, datagram)[1] in _SOCKET_MESSAGES
+
+
 def messages(datagrams: Iterable[bytes], sequence: int, order: str = NATIVE) -> Iterator[bytes]:
     """The bodies of a reply's socket messages, each at least as long as an inet_diag_msg."""
     header = struct.Struct(order + "I8s").unpack_from

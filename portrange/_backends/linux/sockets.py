@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from contextlib import closing
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,6 +31,12 @@ _REMEDIES = {
     errno.ENOMEM: "the kernel has no memory for it; ask again",
 }
 _sequence = count(1)
+
+#: How often a list that came in several parts is asked for; and how long a part of a table in procfs may be.
+_LISTS = 6
+_PART = 4096
+#: The states of sockets that wait: those at one port lie in one bucket of the kernel's hash tables.
+_WAITING = (LISTEN, CLOSE)
 
 #: Files of each transport below /proc/net; an IPv6 table is missing where IPv6 is switched off.
 _TABLES = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6"), "sctp": ("sctp/eps",), "dccp": ()}
@@ -86,11 +93,40 @@ def sockets(host: Host, wanted: SocketFilter) -> list[SocketRecord]:
 
 
 def _ask(host: Host, wanted: SocketFilter, family: str) -> list[SocketRecord]:
-    return dump(
-        host,
-        lambda number: sock_diag.request(wanted, family, number),
-        lambda reply, number: list(sock_diag.records(reply, wanted.protocol, number)),
-    )
+    def read(reply: Iterator[bytes], number: int) -> tuple[list[SocketRecord], bool]:
+        parts = 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal parts
+            for datagram in reply:
+                parts += sock_diag.has_sockets(datagram)
+                yield datagram
+
+        return list(sock_diag.records(counted(), wanted.protocol, number)), parts > 1
+
+    return _united(lambda: dump(host, lambda number: sock_diag.request(wanted, family, number), read))
+
+
+def _united(ask: Callable[[], tuple[list[SocketRecord], bool]]) -> list[SocketRecord]:
+    """What `ask` lists; where that came in several parts, all that it lists when it is asked again and again.
+
+    The kernel goes on with the next part by the place in a bucket. If a socket of that bucket was closed meanwhile,
+    another one is left out, or named twice, without a sign (inet_diag_dump_icsk, udp_dump, the tables of procfs).
+    """
+    found: dict[object, SocketRecord] = {}
+    for repeated in range(_LISTS):
+        records, in_parts = ask()
+        known = len(found)
+        found |= {_identity(record): record for record in records}
+        is_settled = repeated > 0 and len(found) == known
+        if is_settled or not in_parts or sum(record.state in _WAITING for record in records) < 2:
+            break
+    return list(found.values())
+
+
+def _identity(record: SocketRecord) -> object:
+    """What stays the same of a socket; without an inode it is a connection, which its two ends tell from others."""
+    return record.inode or (record.local, record.remote, record.interface)
 
 
 def dump(host: Host, request: Callable[[int], bytes], read: Callable[[Iterator[bytes], int], T]) -> T:
@@ -119,14 +155,20 @@ def _from_tables(host: Host, wanted: SocketFilter) -> Iterator[SocketRecord]:
     for index, table in enumerate(_TABLES[wanted.protocol]):
         source = f"{_net(host)}/{table}"
         try:
-            text = host.read(source).decode("ascii", "backslashreplace")
+            yield from _united(partial(_read_table, host, source, wanted))
         except FileNotFoundError:
             if index == 0:
-                raise
-            continue  # no IPv6
-        for record in proc_net.PARSERS[wanted.protocol](text, source):
-            if record.state in wanted.states and wanted.port in (0, record.local.port):
-                yield record
+                raise  # the second one is that of IPv6, which may be switched off
+
+
+def _read_table(host: Host, source: str, wanted: SocketFilter) -> tuple[list[SocketRecord], bool]:
+    text = host.read(source).decode("ascii", "backslashreplace")
+    found = [
+        record
+        for record in proc_net.PARSERS[wanted.protocol](text, source)
+        if record.state in wanted.states and wanted.port in (0, record.local.port)
+    ]
+    return found, len(text) > _PART
 
 
 def _net(host: Host) -> str:
