@@ -12,6 +12,7 @@ from portrange import InvalidPortError
 numpy = pytest.importorskip("numpy")
 
 QUESTIONS = [portrange.classify, portrange.who_listens, portrange.why_busy]
+TAKES_A_PORT = [*QUESTIONS, portrange.Listeners().on]
 
 
 class Index:
@@ -19,14 +20,14 @@ class Index:
         return 8080
 
 
-@pytest.mark.parametrize("ask", QUESTIONS)
+@pytest.mark.parametrize("ask", TAKES_A_PORT)
 @pytest.mark.parametrize("port", [True, False, 80.0, "80", None, b"80", (80,), numpy.True_, numpy.float64(80)])
 def test_what_is_not_a_whole_number_is_a_type_error_that_names_the_type(ask, port):
     with pytest.raises(TypeError, match=type(port).__name__.rstrip("_")):
         ask(port)
 
 
-@pytest.mark.parametrize("ask", QUESTIONS)
+@pytest.mark.parametrize("ask", TAKES_A_PORT)
 @pytest.mark.parametrize("port", [-1, 65536, 10**30, pytest.param(-(10**5000), id="huge"), numpy.int64(65536)])
 def test_numbers_outside_are_invalid_ports(ask, port):
     with pytest.raises(InvalidPortError, match="0 to 65535"):

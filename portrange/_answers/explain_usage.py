@@ -158,7 +158,7 @@ def _udp(usage: EphemeralUsage) -> Iterator[str]:
 
 def _binding(usage: EphemeralUsage) -> Iterator[str]:
     """Who cannot bind port 0 any more."""
-    full = [one.address for one in usage.addresses if not one.free]
+    full = [one.place for one in usage.addresses if not one.free]
     if full:
         named = " or ".join((", ".join(full[:-1]), full[-1])) if len(full) > 1 else full[0]
         yield f"Binding port 0 on {named} {_fails(usage, 'bind')}."

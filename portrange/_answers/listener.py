@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
+from .number import port_number
 from .record import Record
 
 if TYPE_CHECKING:
@@ -159,9 +160,10 @@ class Listeners(Record, Sequence[Listener]):
     def __getitem__(self, index: int | slice) -> Listener | tuple[Listener, ...]:
         return self.listeners[index]
 
-    def on(self, port: int) -> Listeners:
-        """The listeners on one port."""
-        return Listeners(tuple(one for one in self.listeners if one.port == port), self.gaps)
+    def on(self, port: SupportsIndex) -> Listeners:
+        """The listeners on one port. Raises `TypeError` and `InvalidPortError` for what is none."""
+        number = port_number(port)
+        return Listeners(tuple(one for one in self.listeners if one.port == number), self.gaps)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """One JSON-safe dictionary a listener, ready for ``pandas.DataFrame``."""

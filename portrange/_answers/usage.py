@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from .pool import EphemeralRange
 from .record import Record
@@ -22,6 +23,11 @@ def _share(taken: int, limit: int) -> float:
     return min(1.0, taken / limit) if limit else 1.0
 
 
+def _zoned(address: str, interface: str | None) -> str:
+    """An address with its interface, as RFC 4007, section 11, writes it."""
+    return f"{address}%{interface}" if interface else address
+
+
 @dataclass(frozen=True, slots=True)
 class Destination(Record):
     """The sockets of this machine between one of its addresses and one address and port elsewhere.
@@ -29,10 +35,13 @@ class Destination(Record):
     `sockets` counts them, `time_wait` those among them that are closed already and keep their port for a while
     (TIME-WAIT, RFC 9293, section 3.6.1), `reusable` those of the latter whose port the system gives to a new connection
     all the same. `limit` is how many there can be: each takes another port of the pool. Connections that others opened
-    to a listening port of this machine are not counted: they take no port.
+    to a listening port of this machine are not counted: they take no port. `interface` is the network interface that
+    they are tied to, by link-local addresses or because their programs asked for it (SO_BINDTODEVICE), else None: each
+    has a limit of its own.
     """
 
     _derived = ("free", "share")
+    _none = MappingProxyType({"interface": "none"})
 
     family: str
     source: str
@@ -42,6 +51,7 @@ class Destination(Record):
     time_wait: int
     reusable: int
     limit: int
+    interface: str | None = None
 
     @property
     def free(self) -> int:
@@ -55,8 +65,9 @@ class Destination(Record):
 
     @property
     def endpoint(self) -> str:
-        """Address and port in the usual notation, such as ``192.0.2.1:443`` or ``[2001:db8::1]:443``."""
-        return f"[{self.address}]:{self.port}" if self.family == "ipv6" else f"{self.address}:{self.port}"
+        """Address and port in the usual notation, such as ``192.0.2.1:443`` or ``[fe80::1%eth0]:443``."""
+        host = _zoned(self.address, self.interface)
+        return f"[{host}]:{self.port}" if self.family == "ipv6" else f"{host}:{self.port}"
 
     def __str__(self) -> str:
         return f"{self.source} to {self.endpoint}: {self.sockets:,} of {self.limit:,} ports"
@@ -67,15 +78,27 @@ class LocalAddress(Record):
     """How many ports of the pool a bind to one of this machine's addresses cannot get.
 
     `used` counts the ports that a socket has on this address or on all addresses; for the address that stands for all
-    (``0.0.0.0``, ``::``) the ports that a socket has anywhere. `limit` is the size of the pool.
+    (``0.0.0.0``, ``::``) the ports that a socket has anywhere. `limit` is the size of the pool. `interface` tells which
+    one a link-local address belongs to; it is None for other addresses, and where the system does not tell.
+
+    On Linux a connection over IPv6 keeps its port from ``0.0.0.0`` as well, unless its socket is for IPv6 alone
+    (IPV6_V6ONLY, or bound to an IPv6 address before it connected). The system does not tell which are, so all are
+    counted there: `free` of ``0.0.0.0`` is the least that can be hoped for.
     """
 
-    _derived = ("free", "share")
+    _derived = ("free", "share", "place")
+    _none = MappingProxyType({"interface": "none"})
 
     family: str
     address: str
     used: int
     limit: int
+    interface: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The address as it is given to bind(), such as ``127.0.0.1`` or ``fe80::1%eth0``."""
+        return _zoned(self.address, self.interface)
 
     @property
     def free(self) -> int:
@@ -88,7 +111,7 @@ class LocalAddress(Record):
         return _share(self.used, self.limit)
 
     def __str__(self) -> str:
-        return f"{self.address}: {self.used:,} of {self.limit:,} ports"
+        return f"{self.place}: {self.used:,} of {self.limit:,} ports"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
+from .._answers.number import HIGHEST_PORT
 from .._answers.pool import DOCUMENTED_DEFAULT, EphemeralRange, PortSettings
 from .._answers.span import Span, Spans, merge
 from .._errors import ParseError, SourceError, UnsupportedPlatformError
@@ -17,7 +18,6 @@ from .._host import Host
 
 T = TypeVar("T")
 
-HIGHEST_PORT = 65535
 #: What systems keep settings apart for, as protocol and family. Transports other than TCP and UDP are left out of what
 #: is collected: they share theirs, or are rarely there.
 TOGETHER = (("tcp", "ipv4"),)

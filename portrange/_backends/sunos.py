@@ -15,11 +15,12 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from .._answers.number import HIGHEST_PORT
 from .._answers.span import Span, Spans, merge
 from .._errors import ParseError, SourceError
 from .portable.backend import PortableBackend
 from .portable.view import WHOLE_TABLE
-from .settings import BY_PROTOCOL, HIGHEST_PORT, Bounds, Found, SettingsReader, always, below, bounds, found_in
+from .settings import BY_PROTOCOL, Bounds, Found, SettingsReader, always, below, bounds, found_in
 
 if TYPE_CHECKING:
     from .._host import Host

@@ -20,11 +20,12 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._answers.number import HIGHEST_PORT
 from .._answers.span import Span, Spans, merge
 from .._errors import ParseError, SourceError
 from .portable.backend import PortableBackend
 from .portable.view import WHOLE_TABLE
-from .settings import BY_PROTOCOL_AND_FAMILY, HIGHEST_PORT, Bounds, Found, SettingsReader, always, bounds, found_in
+from .settings import BY_PROTOCOL_AND_FAMILY, Bounds, Found, SettingsReader, always, bounds, found_in
 
 if TYPE_CHECKING:
     from .._host import Host

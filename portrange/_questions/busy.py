@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, SupportsIndex
 
+from .._answers.number import port_number
 from .._backends.base import WILDCARDS
 from .._backends.select import backend_for
 from .._errors import SourceError, UnsupportedPlatformError
 from .._host.bind_errors import ABSENT, IN_USE, NOT_LOCAL, REFUSED, UNUSABLE
 from . import obstacles
-from .arguments import host_asked, port_number, protocol_name
+from .arguments import host_asked, protocol_name
 from .endpoints import Endpoint, conflict, may_conflict
 
 if TYPE_CHECKING:

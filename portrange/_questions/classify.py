@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, SupportsIndex
 
+from .._answers.number import port_number
 from .._answers.port import Band, PortInfo
 from .._answers.span import contains
 from .._backends.select import settings_of
 from .._registry.lookup import registry
-from .arguments import host_asked, port_number
+from .arguments import host_asked
 from .risks import host_risks, risks, stretch
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, SupportsIndex
 
 from .._answers.listener import Listeners
+from .._answers.number import port_number
 from .._backends.base import SocketQuery
 from .._backends.select import backend_for
-from .arguments import host_asked, port_number, protocols_asked
+from .arguments import host_asked, protocols_asked
 
 if TYPE_CHECKING:
     from .._host import Host

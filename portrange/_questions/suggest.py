@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias, cast
 
+from .._answers.number import port_number
 from .._answers.pool import PortSettings
 from .._answers.port import Assignment
 from .._answers.span import Span, Spans, contains, merge, overlap
@@ -12,7 +13,7 @@ from .._backends.select import backend_for
 from .._errors import PortrangeError, UnsupportedPlatformError
 from .._registry.pools import COMMON_SYSTEMS, DEFAULT_POOLS
 from .._registry.refused import BAD_PORTS, MACOS_RESTRICTED
-from .arguments import host_asked, port_number
+from .arguments import host_asked
 
 if TYPE_CHECKING:
     from .._host import Host

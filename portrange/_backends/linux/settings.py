@@ -10,10 +10,11 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from ..._answers.number import HIGHEST_PORT
 from ..._answers.span import Span, Spans, merge
 from ..._errors import ParseError
 from ..base import PROTOCOLS
-from ..settings import HIGHEST_PORT, TOGETHER, Bounds, Found, SettingsReader, always, below, found_in
+from ..settings import TOGETHER, Bounds, Found, SettingsReader, always, below, found_in
 
 if TYPE_CHECKING:
     from ..._host import Host
