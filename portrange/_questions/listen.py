@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, SupportsIndex
 
 from .._answers.listener import Listeners
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from .._host import Host
 
 _NAMESPACES = ("own", "all")
+#: Transports that every system lists: who asks for another one by name is told where that is not possible.
+_COMMON = frozenset({"tcp", "udp"})
 
 
 def who_listens(
@@ -70,4 +73,12 @@ def listeners(
 
 
 def _listeners(host: Host, query: SocketQuery) -> Listeners:
-    return host.once(query, lambda: backend_for(host).listeners(host, query))
+    def ask(query: SocketQuery) -> Listeners:
+        return host.once(query, lambda: backend_for(host).listeners(host, query))
+
+    if host.is_frozen and query.protocols and _COMMON.issuperset(query.protocols):
+        # Whoever asks for TCP and whoever asks for everything are to see the same moment.
+        found = ask(replace(query, protocols=None))
+        if not found.gaps:  # which may be about the others
+            return Listeners(tuple(one for one in found if one.protocol in query.protocols))
+    return ask(query)

@@ -256,6 +256,18 @@ def test_all_ways_to_ask_give_the_same_answer(world: World):
     assert [pids(one) for one in exhaustive] == [pids(one) for one in found]
 
 
+def test_all_questions_about_listeners_see_the_same_moment_of_a_frozen_host(world: World):
+    frozen = portrange.Host().frozen()
+    before = portrange.listeners(host=frozen)
+    port = world.start("made = tcp(); say(port(made)); wait()").hear()
+    assert portrange.who_listens(port)
+    assert not portrange.who_listens(port, host=frozen)
+    assert not portrange.who_listens(port, protocol="tcp", host=frozen)
+    assert [*portrange.listeners(protocol="tcp", host=frozen), *portrange.listeners(protocol="udp", host=frozen)] == (
+        sorted(before, key=lambda one: one.protocol)
+    )
+
+
 def test_a_frozen_host_keeps_its_moment(world: World):
     child = world.start("made = tcp(); say(port(made)); hear(); made.close(); say(0); wait()")
     port = child.hear()
