@@ -1,7 +1,9 @@
 """The truth about a port number on this machine.
 
 What it is (`classify`), which ports the operating system hands out by itself (`ephemeral_range`), and who listens
-(`who_listens`, `listeners`). Importing this package reads nothing of the system.
+(`who_listens`, `listeners`). Then: why a port cannot be bound (`why_busy`), whether the pool is running out
+(`ephemeral_usage`), which port to write down (`suggest_port`), and what is registered under a name (`services`).
+Importing this package reads nothing of the system.
 """
 
 from ._answers.listener import BoundSocket, Listener, Listeners, Process, Socket

@@ -52,7 +52,7 @@ class EphemeralUsageCollector(Collector):
 def main() -> None:
     registry = CollectorRegistry()
     registry.register(EphemeralUsageCollector())
-    server, _ = start_http_server(int(sys.argv[1]), addr="127.0.0.1", registry=registry)
+    server, _ = start_http_server(int(sys.argv[1]) if len(sys.argv) > 1 else 9464, addr="127.0.0.1", registry=registry)
     print(f"http://127.0.0.1:{server.server_port}/metrics", flush=True)
     threading.Event().wait()
 

@@ -33,6 +33,8 @@ def check(port: int, program: str) -> tuple[int, str]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3 or not sys.argv[1].isdecimal():
+        sys.exit("usage: python health_check.py PORT PROGRAM")
     status, words = check(int(sys.argv[1]), sys.argv[2])
     print(words)
     sys.exit(status)

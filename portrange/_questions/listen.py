@@ -64,7 +64,7 @@ def listeners(
     Raises the same errors as `who_listens`.
 
     >>> import portrange
-    >>> rows = portrange.listeners().to_dicts()      # pandas.DataFrame(rows) is a clean table
+    >>> rows = portrange.listeners().to_dicts()      # pandas.DataFrame(rows, columns=portrange.Listener.columns())
     """
     if namespaces not in _NAMESPACES:
         raise ValueError(f"unknown namespaces {namespaces!r}: use 'own' or 'all'")
