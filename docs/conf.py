@@ -16,9 +16,13 @@ author = "the portrange contributors"
 copyright = f"{author}. MIT licence"  # noqa: A001 - Sphinx asks for this name
 release = version = portrange.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
-# Programs and the notebook are shown or linked by the pages around them.
-exclude_patterns = ["_build", "howto/vendoring", "notebooks"]
+extensions = ["myst_nb", "sphinx.ext.autodoc"]
+# The notebook is kept without outputs, and run for each build. A mistake in it fails the build.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+# Programs are shown or linked by the pages around them.
+exclude_patterns = ["_build", "howto/vendoring"]
 nitpicky = True
 myst_heading_anchors = 3
 
@@ -36,7 +40,7 @@ default_role = "py:obj"
 
 #: In annotations: the standard library, whose pages are not asked for, because builds need no network; and what
 #: `suggest_port` can avoid, which its docstring describes.
-WITHOUT_PAGE = ("collections.abc.", "Avoided")
+WITHOUT_PAGE = ("collections.abc.", "os.PathLike", "Avoided")
 
 
 def leave_plain(_app: Any, _env: Any, node: Any, shown: Any) -> Any:

@@ -9,11 +9,11 @@ from typing import cast
 from .text import visible
 
 #: Notebooks align cells to the right, which suits numbers only; what they have no opinion on is left to them.
-_LEFT = ' style="text-align:left;vertical-align:top"'
+_LEFT = ' style="text-align:left;vertical-align:top;padding-right:1em"'
 #: Strangers' names may be long and without a space: they must not push the other columns out of sight.
-_LONG = ' style="text-align:left;vertical-align:top;overflow-wrap:anywhere"'
+_LONG = ' style="text-align:left;vertical-align:top;padding-right:1em;overflow-wrap:anywhere"'
 _SHORT = 40
-_NAME = ' style="text-align:left;vertical-align:top;white-space:nowrap"'
+_NAME = ' style="text-align:left;vertical-align:top;padding-right:1em;white-space:nowrap"'
 
 #: A cell lists no more values than this; settings may have thousands of spans.
 _MOST = 50
