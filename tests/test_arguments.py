@@ -9,8 +9,6 @@ import pytest
 import portrange
 from portrange import InvalidPortError
 
-numpy = pytest.importorskip("numpy")
-
 QUESTIONS = [portrange.classify, portrange.who_listens, portrange.why_busy]
 TAKES_A_PORT = [*QUESTIONS, portrange.Listeners().on]
 
@@ -21,24 +19,36 @@ class Index:
 
 
 @pytest.mark.parametrize("ask", TAKES_A_PORT)
-@pytest.mark.parametrize("port", [True, False, 80.0, "80", None, b"80", (80,), numpy.True_, numpy.float64(80)])
+@pytest.mark.parametrize("port", [True, False, 80.0, "80", None, b"80", (80,)])
 def test_what_is_not_a_whole_number_is_a_type_error_that_names_the_type(ask, port):
     with pytest.raises(TypeError, match=type(port).__name__.rstrip("_")):
         ask(port)
 
 
 @pytest.mark.parametrize("ask", TAKES_A_PORT)
-@pytest.mark.parametrize("port", [-1, 65536, 10**30, pytest.param(-(10**5000), id="huge"), numpy.int64(65536)])
+@pytest.mark.parametrize("port", [-1, 65536, 10**30, pytest.param(-(10**5000), id="huge")])
 def test_numbers_outside_are_invalid_ports(ask, port):
     with pytest.raises(InvalidPortError, match="0 to 65535"):
         ask(port)
 
 
-@pytest.mark.parametrize("port", [8080, Index(), numpy.int32(8080), numpy.uint16(8080), numpy.int64(8080)])
+@pytest.mark.parametrize("port", [8080, Index()])
 def test_anything_with_an_index_is_a_port(port):
     info = portrange.classify(port)
     assert info.number == 8080
     assert type(info.number) is int
+
+
+@pytest.mark.parametrize("kind", ["int32", "uint16", "int64"])
+def test_integers_of_numpy_are_ports_and_its_other_numbers_are_none(kind):
+    numpy = pytest.importorskip("numpy")
+    assert type(portrange.classify(getattr(numpy, kind)(8080)).number) is int
+    for ask in TAKES_A_PORT:
+        for port in (numpy.True_, numpy.float64(80)):
+            with pytest.raises(TypeError, match=type(port).__name__.rstrip("_")):
+                ask(port)
+        with pytest.raises(InvalidPortError, match="0 to 65535"):
+            ask(numpy.int64(65536))
 
 
 def test_zero_is_a_port_that_nobody_can_have():
