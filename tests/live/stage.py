@@ -248,6 +248,10 @@ def bind_mount(source: str, target: str) -> None:
     mount(source, target, None, _MS_BIND | _MS_REC)
 
 
+def unmount(target: str) -> None:
+    _checked(_libc.umount2(target.encode(), 0))
+
+
 def mount_proc(target: str = "/proc", options: str | None = None) -> None:
     mount("proc", target, "proc", _MS_NOSUID, options)
 

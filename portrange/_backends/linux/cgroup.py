@@ -2,7 +2,7 @@
 
 The id is the inode number of the group's directory in cgroup2 (cgroup_id(), kernel/cgroup/cgroup.c). A group is
 found by looking through the tree once. Ids are never used again: what was found holds as long as the directory
-has that number, and an id that is not in the whole tree will never be.
+has that number, and an id that is not in the whole tree will never be, as long as the mounts show the same of it.
 """
 
 from __future__ import annotations
@@ -52,18 +52,35 @@ class Cgroup(NamedTuple):
 def find(host: Host, cgroup_id: int) -> Cgroup | None:
     """The group with this id; None where it is gone, or lies outside of what the caller's mount shows."""
     known: dict[int, Cgroup | None] = host.proven.setdefault("cgroups", {})
-    if cgroup_id in known:
-        group = known[cgroup_id]
-        if group is None or _inode(host, group.directory) == cgroup_id:
-            return group
+    group = known.get(cgroup_id)
+    if group is not None and _inode(host, group.directory) == cgroup_id:
+        return group
+    missing = _missing(host)
+    if cgroup_id in missing:
+        return None
     try:
         group = _search(host, cgroup_id)
     except OSError:
         return None  # not all of it could be searched: this proves nothing
-    if len(known) >= _REMEMBERED:
-        known.clear()
-    known[cgroup_id] = group
+    there = missing if group is None else known
+    if len(there) >= _REMEMBERED:
+        there.clear()
+    there[cgroup_id] = group
     return group
+
+
+def _missing(host: Host) -> dict[int, Cgroup | None]:
+    """The ids that are not in the tree: for as long as the same file systems are mounted, which show it or hide it."""
+    try:
+        mounted = host.read(f"{host.procfs}/self/mountinfo")
+    except OSError:
+        return {}
+    before: tuple[bytes, dict[int, Cgroup | None]] | None = host.proven.get("missing cgroups")
+    if before is not None and before[0] == mounted:
+        return before[1]
+    missing: dict[int, Cgroup | None] = {}
+    host.proven["missing cgroups"] = (mounted, missing)
+    return missing
 
 
 def _search(host: Host, cgroup_id: int) -> Cgroup | None:

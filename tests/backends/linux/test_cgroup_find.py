@@ -11,6 +11,7 @@ from portrange._backends.linux import cgroup
 from portrange._backends.linux.cgroup import Cgroup
 
 MOUNT = "/sys/fs/cgroup"
+MOUNTINFO = "/proc/self/mountinfo"
 
 
 class Tree(StandIn):
@@ -18,7 +19,8 @@ class Tree(StandIn):
 
     def __init__(self, numbers: dict[str, int], *, mounted: bool = True) -> None:
         folders = {MOUNT: ["cgroup.controllers"]} if mounted else {}
-        super().__init__({"/proc/self/mountinfo": b""}, folders=folders)
+        self.mountinfo: dict[str, bytes | OSError] = {MOUNTINFO: b""}
+        super().__init__(self.mountinfo, folders=folders)
         self.numbers = numbers
         self.searched = 0
         self.refuses = False
@@ -75,6 +77,28 @@ def test_what_is_gone_is_gone_for_good(tree):
     assert tree.searched == 2
 
 
+def test_what_was_out_of_sight_is_searched_again_when_something_else_is_mounted(tree):
+    whole, tree.numbers = tree.numbers, {MOUNT: 2}
+    assert cgroup.find(tree, 3) is None
+    tree.numbers = whole
+    tree.mountinfo[MOUNTINFO] = b"1 1 0:1 / /elsewhere rw - tmpfs x rw\n"
+    assert cgroup.find(tree, 3) == Cgroup(f"{MOUNT}/a/b", "/a/b")
+
+
+def test_where_it_is_not_told_what_is_mounted_nothing_is_out_of_sight_for_good(tree):
+    tree.mountinfo[MOUNTINFO] = PermissionError(errno.EACCES, "Permission denied")
+    whole, tree.numbers = tree.numbers, {MOUNT: 2}
+    assert cgroup.find(tree, 3) is None
+    tree.numbers = whole
+    assert cgroup.find(tree, 3) == Cgroup(f"{MOUNT}/a/b", "/a/b")
+
+
+def test_what_was_not_found_is_searched_once_and_not_for_every_socket(tree):
+    for _ in range(3):
+        assert cgroup.find(tree, 99) is None
+    assert tree.searched == 1
+
+
 def test_a_search_that_was_refused_proves_nothing(tree):
     tree.refuses = True
     assert cgroup.find(tree, 3) is None
@@ -90,8 +114,20 @@ def test_without_cgroup2_nothing_is_known_and_nothing_remembered():
 
 
 def test_only_so_many_are_remembered(tree):
+    tree.numbers |= {f"{MOUNT}/{number}": number for number in range(100, 100 + 4096)}
     for number in range(100, 100 + 4096):
-        assert cgroup.find(tree, number) is None
+        assert cgroup.find(tree, number) is not None
     assert len(tree.proven["cgroups"]) == 4096
     assert cgroup.find(tree, 3) is not None
     assert list(tree.proven["cgroups"]) == [3]
+
+
+def test_only_so_many_that_are_not_there_are_remembered(tree):
+    for number in range(100, 100 + 4096):
+        assert cgroup.find(tree, number) is None
+    assert tree.searched == 4096
+    cgroup.find(tree, 100)
+    assert tree.searched == 4096
+    cgroup.find(tree, 99)
+    cgroup.find(tree, 100)
+    assert tree.searched == 4098
