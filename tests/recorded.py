@@ -89,6 +89,9 @@ class RecordedHost(Host):
     def inode(self, path: str) -> int:
         return super().inode(self._path(path))
 
+    def link_count(self, path: str) -> int:
+        return super().link_count(self._path(path))
+
     def read_link(self, path: str) -> str:
         return super().read_link(self._path(path))
 

@@ -40,6 +40,8 @@ class Host:
         self.backend = backend
         #: A process directory whose network namespace the answers are about; None for the caller's own.
         self.network: str | None = None if procfs == "/proc" else f"{procfs}/1"
+        #: Which one that is (`network_identity`), where it was asked before; the process may have ended since.
+        self.network_expected: int | None = None
         #: What cannot change once it was seen, such as the directory of a cgroup id; filled by whoever proves it.
         self.proven: dict[str, Any] = {}
         self._memory: dict[object, tuple[Any, PortrangeError | OSError | None]] | None = None
@@ -59,9 +61,10 @@ class Host:
         return self._memory is not None
 
     def frozen(self) -> Self:
-        """This host at one moment: each source is read once, when it is first needed. For loops over many ports.
+        """This host as it is first seen: each source is read once, when it is first needed. For loops over many ports.
 
-        All answers from one frozen host fit together. The machine may have changed meanwhile: freeze anew to see it.
+        All answers from one frozen host about settings fit together, and all about listeners; `why_busy` binds for real
+        each time. The machine may have changed meanwhile: freeze anew to see it.
         """
         if self.is_frozen:
             return self
@@ -81,9 +84,13 @@ class Host:
             raise failure.with_traceback(None)
         return value  # type: ignore[no-any-return]  # stored under the same key by the same reader
 
-    def in_network(self, process: str) -> Self:
-        """This host as seen from the network namespace of a process, such as ``/proc/4242``."""
-        return self._changed(network=process, _memory=None if self._memory is None else {})
+    def in_network(self, process: str, expected: int | None = None) -> Self:
+        """This host as seen from the network namespace of a process, such as ``/proc/4242``.
+
+        `expected` is its `network_identity`, where it was asked before: no other namespace is entered then.
+        """
+        memory: dict[object, object] | None = None if self._memory is None else {}
+        return self._changed(network=process, network_expected=expected, _memory=memory)
 
     def _changed(self, **attributes: object) -> Self:
         other = copy(self)
@@ -129,6 +136,10 @@ class Host:
     def inode(self, path: str) -> int:
         """The inode number of a path, links followed."""
         return os.stat(path).st_ino
+
+    def link_count(self, path: str) -> int:
+        """How many names a path has; of a directory that is one more than it has directories in it, and its own."""
+        return os.stat(path).st_nlink
 
     def read_link(self, path: str) -> str:
         """Where a symbolic link points to."""
@@ -210,7 +221,7 @@ class Host:
             return function()
         from .netns import call_within
 
-        return call_within(self.network, function)
+        return call_within(self.network, function, self.network_expected)
 
     def sock_diag(self, request: bytes) -> Generator[bytes, None, None]:
         """Send one request to Linux's NETLINK_SOCK_DIAG and yield the datagrams of the reply.
@@ -225,7 +236,7 @@ class Host:
                 yield netlink.recv(_BLOCK)
 
     def bind(self, protocol: str, family: str, address: str, port: int) -> None:
-        """Bind a socket of its own for a moment, exactly as a server would, and close it again."""
+        """Bind a socket of its own for a moment, without SO_REUSEADDR and SO_REUSEPORT, and close it again."""
         from .binding import try_bind
 
         self.within_network(lambda: try_bind(protocol, family, address, port))

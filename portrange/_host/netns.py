@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import threading
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
 from .._errors import SourceError
@@ -24,48 +25,93 @@ def identity(process: str) -> int:
     return os.stat(f"{process}/net/tcp").st_ino
 
 
-def call_within(process: str, function: Callable[[], T]) -> T:
+def call_within(process: str, function: Callable[[], T], network: int | None = None) -> T:
     """`function()` in the network namespace of a process, given as a directory such as ``/proc/4242``.
 
+    `network` is its `identity`, where it was asked before: a process may end, and its number come to mean another one.
     A namespace belongs to a thread, so another thread enters it and ends there: the caller's is never touched. A
     socket that the function opens stays in that namespace. Raises `SourceError` where it cannot be entered, which must
     not be taken for a failure of the function.
     """
-    if _is_current(process):
+    wanted = _identity(process) if network is None else network
+    if wanted == _identity(_this_thread()):
         return function()
+    path = f"{process}/ns/net"
+    caller = _threads().get_native_id()
     outcome: list[T] = []
     failure: list[BaseException] = []
+    ended = _threads().allocate_lock()
 
     def enter() -> None:
         try:
-            _enter(f"{process}/ns/net")
+            _enter(path, wanted, caller)
             outcome.append(function())
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
             failure.append(error)
+        finally:
+            ended.release()
 
-    thread = threading.Thread(target=enter, name="network namespace")
-    thread.start()
-    thread.join()
+    ended.acquire()
+    try:
+        _threads().start_new_thread(enter, ())
+    except RuntimeError as error:  # the limit of threads is reached, or Python is about to end
+        raise _not_entered(path, f"it takes a thread of its own: {error}", errno.EAGAIN) from error
+    ended.acquire()
     if failure:
         raise failure[0]
     return outcome[0]
 
 
-def _is_current(process: str) -> bool:
+@cache
+def _threads() -> Any:
+    """The module `_thread` as Python itself has it, in a copy of its own.
+
+    gevent and eventlet put functions of theirs into the modules for threads, and what these start runs on the
+    caller's thread.
+    """
+    from importlib.machinery import BuiltinImporter
+    from importlib.util import module_from_spec
+
+    spec = BuiltinImporter.find_spec("_thread")
+    if spec is None:  # some other Python
+        import _thread
+
+        return _thread
+    module = module_from_spec(spec)
+    BuiltinImporter.exec_module(module)
+    return module
+
+
+def _this_thread() -> str:
+    """The directory of the calling thread; kernels before 3.17 have no link to it."""
+    link = "/proc/thread-self"
+    return link if os.path.exists(link) else f"/proc/self/task/{_threads().get_native_id()}"
+
+
+def _identity(process: str) -> int:
     try:
-        return identity(process) == identity("/proc/thread-self")
+        return identity(process)
     except OSError as error:
         raise SourceError.from_os_error(str(error.filename), error) from error
 
 
-def _enter(path: str) -> None:
+def _enter(path: str, wanted: int, caller: int) -> None:
+    """Move this thread, which must not be the caller's, into the namespace that has the identity `wanted`."""
+    if _threads().get_native_id() == caller:
+        raise _not_entered(path, "this Python starts no thread of its own for that")
     try:
         _set_network(path)
     except OSError as error:
-        reason = f"this network namespace cannot be entered ({error.strerror or error})"
+        reason = error.strerror or str(error)
         if isinstance(error, PermissionError):
             reason += "; it takes CAP_SYS_ADMIN, and CAP_SYS_PTRACE for the processes of others"
-        raise SourceError(path, reason, error.errno) from error
+        raise _not_entered(path, reason, error.errno) from error
+    if _identity(_this_thread()) != wanted:
+        raise _not_entered(path, "its process has ended, or is in another one by now", errno.ESRCH)
+
+
+def _not_entered(path: str, reason: str, number: int | None = None) -> SourceError:
+    return SourceError(path, f"this network namespace cannot be entered ({reason})", number)
 
 
 def _set_network(path: str) -> None:

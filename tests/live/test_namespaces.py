@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 import pytest
+from live.test_refused import NoSockDiag
 from live.world import World
 
 import portrange
@@ -124,6 +125,38 @@ def test_a_namespace_that_only_a_thread_is_left_in_is_asked(world: World):
     """)
     port = child.hear()
     assert child.pid in {one.pid for one in portrange.listeners(namespaces="all").on(port)}
+
+
+@pytest.mark.usefixtures("sock_diag")
+@pytest.mark.parametrize("host", [portrange.Host(), NoSockDiag()], ids=["sock_diag", "tables"])
+def test_a_namespace_that_only_a_thread_of_a_running_program_is_in_is_asked(world: World, host: portrange.Host):
+    child = world.start("""
+        def serve():
+            new_network()
+            made = tcp()
+            say([port(made), os.readlink("/proc/thread-self/ns/net")])
+            wait()
+        threading.Thread(target=serve).start()
+        wait()
+    """)
+    port, name = child.hear()
+    found = portrange.listeners(namespaces="all", host=host)
+    [one] = [one for one in found.on(port) if one.namespace == name]
+    assert [owner.pid for owner in one.owners] == [child.pid]
+    assert found.gaps == ()
+
+
+def test_a_namespace_of_many_threads_is_asked_once(world: World):
+    child = world.start("""
+        new_network()
+        made = tcp()
+        for _ in range(5):
+            threading.Thread(target=wait).start()
+        say(port(made))
+        wait()
+    """)
+    port = child.hear()
+    assert [one.pid for one in portrange.listeners(namespaces="all").on(port)].count(child.pid) == 1
 
 
 def test_an_ordinary_user_finds_the_listeners_of_other_namespaces(world: World):

@@ -86,6 +86,59 @@ def test_a_sandbox_without_netlink_sees_the_same_listeners(world: World):
     assert told(after) == told(before)
 
 
+@pytest.mark.usefixtures("namespaces")
+def test_the_tables_of_a_thread_in_another_network_are_its_own(world: World):
+    theirs, ours, source = world.ask("""
+        import portrange
+        from live.test_refused import NoSockDiag, NothingAtAll
+        made = tcp()
+        def ask():
+            new_network()
+            there = [tcp(), udp(), tcp("::1")]
+            found = portrange.listeners(host=NoSockDiag())
+            try:
+                portrange.listeners(host=NothingAtAll())
+            except portrange.SourceError as error:
+                say([[one.port for one in found], sorted(map(port, there)), error.source])
+        threading.Thread(target=ask).start()
+        wait()
+    """)
+    assert theirs == ours
+    assert source.endswith("/proc/thread-self/net")
+
+
+def test_the_tables_can_be_read_after_the_main_thread_has_ended(world: World):
+    number, ports = world.ask("""
+        import portrange
+        from live.test_refused import NoSockDiag
+        made = tcp()
+        def ask():
+            say([port(made), [one.port for one in portrange.who_listens(port(made), host=NoSockDiag())]])
+        outlive_main_thread(ask)
+    """)
+    assert ports == [number]
+
+
+def test_a_process_that_may_not_be_looked_at_any_more_is_not_named(world: World):
+    class Withdrawn(portrange.Host):
+        """Nothing more is told about a process once it was described."""
+
+        asked = 0
+
+        def read(self, path: str) -> bytes:
+            if path == f"/proc/{child.pid}/stat":
+                self.asked += 1
+                if self.asked > 1:
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+            return super().read(path)
+
+    child = world.start("made = tcp(); say(port(made)); wait()")
+    host = Withdrawn()
+    [one] = portrange.who_listens(child.hear(), host=host)
+    assert (one.owners, one.hidden) == ((), True)
+    assert host.asked > 1
+
+
 def test_where_neither_answers_both_are_named():
     for ask in (portrange.listeners, lambda host: portrange.who_listens(60860, host=host)):
         with pytest.raises(portrange.SourceError, match="NETLINK_SOCK_DIAG") as caught:

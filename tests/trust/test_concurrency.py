@@ -206,6 +206,7 @@ SHARED = {
     "_registry.lookup.transports_of": "equal tuples for equal words",
     "_questions.arguments.THIS_HOST": "keeps only what cannot change once it was seen (Host.proven)",
     "_host.binding._turn": "a lock, which is there to be shared",
+    "_host.netns._threads": "a copy of Python's own module `_thread`; two that ask first get copies that do the same",
     "_backends.linux.sockets._sequence": "numbers of questions; each is asked on a socket of its own",
 }
 

@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from live.world import World
+from live.world import Child, World
 
 import portrange
 from portrange import Host
+from portrange._compat import Self
 
 pytestmark = pytest.mark.usefixtures("namespaces", "sock_diag")
 
@@ -69,6 +70,47 @@ def test_it_is_entered_by_way_of_another_process(world: World):
 def test_one_without_processes_is_gone(world: World):
     port, only, name = world.start(SERVE, 0).hear()
     assert ask(Ending(only), name, port) == ([], [])
+
+
+class Leaving(Host):
+    """A machine on which a process goes into another namespace as soon as its own is to be looked at from."""
+
+    def __init__(self, child: Child, *, tables: bool) -> None:
+        super().__init__()
+        self.child = child
+        self.tables = tables
+        self.moved: list[object] = []
+
+    def in_network(self, process: str, expected: int | None = None) -> Self:
+        if process == f"/proc/{self.child.pid}" and not self.moved:
+            self.child.tell("leave")
+            self.moved.append(self.child.hear())
+        return super().in_network(process, expected)
+
+    def sock_diag(self, request: bytes) -> Iterator[bytes]:  # type: ignore[override]  # a generator all the same
+        if self.tables:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        yield from super().sock_diag(request)
+
+
+@pytest.mark.parametrize("tables", [False, True], ids=["sock_diag", "tables"])
+def test_listeners_are_not_told_of_a_namespace_that_its_process_has_left(world: World, *, tables: bool):
+    """Nor of that of another process, which got the number of one that has ended: nothing else tells these apart."""
+    child = world.start("""
+        new_network()
+        say(os.readlink("/proc/self/ns/net"))
+        hear()
+        new_network()
+        made = tcp()
+        say(port(made))
+        wait()
+    """)
+    name = child.hear()
+    host = Leaving(child, tables=tables)
+    found = portrange.listeners(namespaces="all", host=host)
+    assert len(host.moved) == 1
+    assert name not in {one.namespace for one in found}
+    assert found.gaps == ()
 
 
 def test_one_that_goes_on_and_cannot_be_entered_is_a_gap(world: World):

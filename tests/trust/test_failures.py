@@ -24,6 +24,7 @@ _CALLS = (
     "read_sysctl",
     "list",
     "inode",
+    "link_count",
     "read_link",
     "find_links",
     "find_directory",

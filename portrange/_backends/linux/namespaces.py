@@ -1,8 +1,8 @@
-"""Which network namespaces there are (namespaces(7)): each one that a visible process is in."""
+"""Which network namespaces there are (namespaces(7)): each one that a thread of a visible process is in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ..._errors import ParseError, SourceError
@@ -17,17 +17,19 @@ T = TypeVar("T")
 class Namespace(NamedTuple):
     """A network namespace: its name, such as ``net:[4026531840]``, and the directories of its members.
 
-    What may be inspected, and so entered, is the first of them.
+    What may be inspected, and so entered, is the first of them. A member is a process, or a thread that is in another
+    namespace than the first one of its program. `identity` tells namespaces apart (`Host.network_identity`).
     """
 
     name: str
+    identity: int
     members: list[str]
 
 
 def find_all(host: Host) -> tuple[list[Namespace], list[str]]:
     """Every namespace once, and a sentence for each process whose own could not be told.
 
-    The kernel tells anybody which processes share one (see `Host.network_identity`); its name needs the rights to
+    The kernel tells anybody which threads share one (see `Host.network_identity`); its name needs the rights to
     inspect a process of it, and is "of process PID" without them.
     """
     members: dict[int, list[str]] = {}
@@ -39,59 +41,84 @@ def find_all(host: Host) -> tuple[list[Namespace], list[str]]:
         gaps.append("the network namespaces of processes that procfs keeps out of sight (hidepid)")
     for pid in shown:
         try:
-            member = _member(host, pid)
+            for identity, directory in _members(host, pid):
+                members.setdefault(identity, []).append(directory)
         except OSError as error:
             gaps.append(f"the network namespace of process {pid} ({error.strerror or error})")
-            continue
-        if member is not None:
-            members.setdefault(member[0], []).append(member[1])
-    return [_namespace(host, there) for there in members.values()], gaps
+    return [_namespace(host, identity, there) for identity, there in members.items()], gaps
 
 
-def _member(host: Host, pid: int) -> tuple[int, str] | None:
-    """The namespace that a process is in, as a number, and a directory to enter it by; None where it is gone."""
+def _members(host: Host, pid: int) -> Iterator[tuple[int, str]]:
+    """Each namespace that a thread of a process is in, as a number, and a directory to enter it by."""
     directory = f"{host.procfs}/{pid}"
+    first = _identity(host, directory)
+    known = {first}
+    if first is not None:
+        yield first, directory
+    for thread in processes.further_threads(host, pid):
+        place = f"{directory}/task/{thread}"
+        identity = _identity(host, place)
+        if identity is not None and identity not in known:
+            known.add(identity)
+            yield identity, place
+
+
+def _identity(host: Host, directory: str) -> int | None:
+    """The number of the namespace there; None where who was in it is gone, or a zombie, which has left it."""
     try:
-        return host.network_identity(directory), directory
+        return host.network_identity(directory)
     except (FileNotFoundError, ProcessLookupError):
-        pass  # ended meanwhile, or a zombie, which has left its namespace: its threads may still be in it
-    for thread in processes.surviving_threads(host, pid):
-        try:
-            return host.network_identity(f"{directory}/task/{thread}"), f"{directory}/task/{thread}"
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return None
+        return None
 
 
 def look_from(host: Host, space: Namespace, look: Callable[[Host], T]) -> tuple[Host, T] | None:
-    """`look` at the host as seen from a namespace, and that view of it; None where its last process has ended."""
+    """`look` at the host as seen from a namespace, and that view of it; None where its last process has ended.
+
+    A namespace is entered by way of one of its processes, which may end at any time, and whose number may then come
+    to mean a process in another namespace. What was seen counts if it is still there after.
+    """
     for member in space.members:
-        there = host.in_network(member)
+        there = host.in_network(member, space.identity)
         try:
-            return there, look(there)
+            seen = look(there)
         except (ParseError, SourceError):
-            # A namespace is entered by way of one of its processes, which may end at any time.
-            if not _has_ended(host, member):
+            if _is_there(host, member, space):
                 raise
+        else:
+            if _is_there(host, member, space):
+                return there, seen
     return None
 
 
-def _has_ended(host: Host, member: str) -> bool:
+def _is_there(host: Host, member: str, space: Namespace) -> bool:
+    """Whether a member is still in the namespace."""
     try:
-        host.network_identity(member)
-    except (FileNotFoundError, ProcessLookupError):
-        return True
+        return _identity(host, member) == space.identity
+    except OSError as error:
+        raise SourceError.from_os_error(member, error) from error
+
+
+def own(host: Host) -> str:
+    """The directory in which ``net`` is the network of the calling thread: that of procfs itself, if it is.
+
+    ``/proc/net`` is that of the program's first thread; another one may have entered another network. Kernels before
+    3.17 have no link to the calling thread.
+    """
+    thread = f"{host.procfs}/thread-self"
+    try:
+        network, shown = _identity(host, thread), _identity(host, f"{host.procfs}/self")
     except OSError:
-        return False
-    return False
+        return thread
+    return host.procfs if network in (None, shown) else thread
 
 
-def _namespace(host: Host, members: list[str]) -> Namespace:
+def _namespace(host: Host, identity: int, members: list[str]) -> Namespace:
     """A namespace, named by the first of its members that may be inspected."""
     for place, directory in enumerate(members):
         try:
             name = host.read_link(f"{directory}/ns/net")
         except OSError:
             continue
-        return Namespace(name, [directory, *members[:place], *members[place + 1 :]])
-    return Namespace(f"of process {members[0].split('/')[-1]}", members)
+        return Namespace(name, identity, [directory, *members[:place], *members[place + 1 :]])
+    *_, kind, number = members[0].split("/")
+    return Namespace(f"of {'thread' if kind == 'task' else 'process'} {number}", identity, members)

@@ -28,6 +28,8 @@ _COMMAND_LINE = 1 << 21
 #: Field 22 of /proc/PID/stat, counted from the state, which is field 3.
 _STARTTIME = 22 - 3
 _ZOMBIE = "Z"
+#: The links of a directory with one directory in it: its name, "." in it and ".." in the other.
+_ONE_THREAD = 3
 
 
 class Stat(NamedTuple):
@@ -166,11 +168,11 @@ def _whole_name(name: bytes, arguments: bytes) -> bytes:
 
 
 def start_ticks(host: Host, pid: int) -> int | None:
-    """When a process was started; None where it is gone."""
+    """When a process was started; None where it is gone, or may not be looked at any more."""
     source = f"{host.procfs}/{pid}/stat"
     try:
         return parse_stat(ask(host.read, source), source).started
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
 
 
@@ -216,7 +218,24 @@ def surviving_threads(host: Host, pid: int) -> list[int]:
     try:
         if parse_stat(ask(host.read, f"{directory}/stat"), f"{directory}/stat").state != _ZOMBIE:
             return []
-        names = ask(host.list, f"{directory}/task")
+        return _other_threads(host, directory, pid)
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return []  # gone meanwhile
+
+
+def further_threads(host: Host, pid: int) -> list[int]:
+    """The threads of a program besides its first one, whether that has ended or not; none where the program is gone.
+
+    Most programs have none. They cost one question: its directory of threads counts them (proc_task_getattr,
+    fs/proc/base.c). Where it counts otherwise, as in gVisor, it is listed.
+    """
+    directory = f"{host.procfs}/{pid}"
+    try:
+        return [] if host.link_count(f"{directory}/task") == _ONE_THREAD else _other_threads(host, directory, pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _other_threads(host: Host, directory: str, pid: int) -> list[int]:
+    names = ask(host.list, f"{directory}/task")
     return sorted(int(name) for name in names if name.isdecimal() and int(name) != pid)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..._errors import SourceError
 from ..base import PROTOCOLS
-from . import proc_net, sock_diag
+from . import namespaces, proc_net, sock_diag
 from .socket_record import ANY_STATE, CLOSE, LISTEN, SocketFilter, SocketRecord
 
 if TYPE_CHECKING:
@@ -172,5 +172,5 @@ def _read_table(host: Host, source: str, wanted: SocketFilter) -> tuple[list[Soc
 
 
 def _net(host: Host) -> str:
-    """The network tables of the namespace that the host is about; ``net`` itself would show the caller's own."""
-    return f"{host.network or host.procfs}/net"
+    """The network tables of the namespace that the host is about."""
+    return f"{host.network or namespaces.own(host)}/net"

@@ -112,6 +112,7 @@ def test_start_ticks():
     assert processes.start_ticks(StandIn(SEVEN), 7) == 4711
     assert processes.start_ticks(StandIn(SEVEN), 8) is None
     assert processes.start_ticks(StandIn({"/proc/7/stat": GONE}), 7) is None
+    assert processes.start_ticks(StandIn({"/proc/7/stat": DENIED}), 7) is None
     with pytest.raises(ParseError, match="/proc/7/stat"):
         processes.start_ticks(StandIn({"/proc/7/stat": b"?"}), 7)
 
@@ -178,6 +179,35 @@ def test_threads_that_outlive_their_program():
     assert processes.surviving_threads(StandIn({}, folders=tasks), 7) == []
     with pytest.raises(ParseError, match="/proc/7/stat"):
         processes.surviving_threads(StandIn({"/proc/7/stat": b"?"}), 7)
+
+
+class Counted(StandIn):
+    """A procfs whose directory of threads has so many links."""
+
+    links_of_task: int | OSError = 0
+
+    def link_count(self, path: str) -> int:
+        assert path == "/proc/7/task"
+        if isinstance(self.links_of_task, OSError):
+            raise self.links_of_task
+        return self.links_of_task
+
+
+@pytest.mark.parametrize(
+    ("links", "threads"),
+    [(5, [9, 12]), (3, []), (2, [9, 12]), (1, [9, 12]), (GONE, []), (FileNotFoundError(errno.ENOENT, "gone"), [])],
+)
+def test_the_threads_besides_the_first_are_listed_unless_there_are_none(links, threads):
+    host = Counted(folders={"/proc/7/task": ["7", "12", "9", "x"]})
+    host.links_of_task = links
+    assert processes.further_threads(host, 7) == threads
+
+
+def test_threads_that_may_not_be_listed_are_not_none():
+    host = Counted(folders={"/proc/7/task": DENIED})
+    host.links_of_task = 4
+    with pytest.raises(PermissionError):
+        processes.further_threads(host, 7)
 
 
 def test_the_processes_of_a_group():
