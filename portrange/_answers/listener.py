@@ -21,8 +21,9 @@ class Process(Record):
     """A process as the operating system describes it; what may not be read is None.
 
     `started` is in seconds since the epoch. A process is identified by `pid` and `started` together: numbers are
-    used again. `name` and `cmdline` are whatever the process says of itself; of a longer command line it is the first
-    2 MiB.
+    used again. `pid` is the number in the procfs that was asked: where that belongs to another PID namespace, it means
+    another process to the caller's own system calls. `name` and `cmdline` are whatever the process says of itself; of
+    a longer command line it is the first 2 MiB.
     """
 
     pid: int
@@ -50,7 +51,8 @@ class Socket(Record):
     - `owners`: the processes *seen* holding the socket, all of them, oldest first.
     - `hidden`: no owner is known, and some process that may hold the socket could not be looked into, or it was passed
       on faster than one can look. Without owners and not hidden, every visible process was looked into and none had
-      it then: the kernel holds it, or a process in another PID namespace.
+      it then: the kernel holds it, or a process in another PID namespace, or a thread that shares its descriptors
+      with nobody.
     - `candidates`: processes of the socket's cgroup that could not be looked into; any of them may hold it.
     - `scope`: "service" where the processes of the socket's own cgroup were searched, "host" where all were that the
       caller may look into.

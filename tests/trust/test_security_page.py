@@ -92,3 +92,26 @@ def test_the_way_to_end_an_owner_ends_that_owner(world: World):
     imposter = portrange.Process(child.pid, "web", started=1.0)
     assert end()(imposter, port) is False
     os.kill(child.pid, 0)
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_the_way_to_end_an_owner_ends_nobody_where_procfs_counts_otherwise(world: World):
+    if not hasattr(os, "pidfd_open"):
+        pytest.skip("this Python has no pidfd_open()")
+    told = world.ask("""
+        import portrange
+        from trust.test_security_page import end
+        made = tcp()
+        unshare(CLONE_NEWPID)
+        ready, told = os.pipe()
+        def ask():
+            [one] = portrange.who_listens(port(made))
+            try:
+                end()(one.owners[0], port(made))
+                os.write(told, b"somebody was ended")
+            except RuntimeError as error:
+                os.write(told, str(error).encode())
+        fork(ask)
+        say(os.read(ready, 1000).decode())
+    """)
+    assert told.startswith("/proc belongs to another PID namespace")
