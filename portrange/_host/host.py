@@ -138,7 +138,7 @@ class Host:
         return os.stat(path).st_ino
 
     def link_count(self, path: str) -> int:
-        """How many names a path has; of a directory that is one more than it has directories in it, and its own."""
+        """How many hard links a path has; a directory has two, and one more for each directory in it."""
         return os.stat(path).st_nlink
 
     def read_link(self, path: str) -> str:

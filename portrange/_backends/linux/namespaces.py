@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -101,9 +103,12 @@ def _is_there(host: Host, member: str, space: Namespace) -> bool:
 def own(host: Host) -> str:
     """The directory in which ``net`` is the network of the calling thread: that of procfs itself, if it is.
 
-    ``/proc/net`` is that of the program's first thread; another one may have entered another network. Kernels before
-    3.17 have no link to the calling thread.
+    ``/proc/net`` is that of the program's first thread, whose number is that of the program; another one may have
+    entered another network. Kernels before 3.17 have no link to the calling thread.
     """
+    native: Callable[[], int] | None = getattr(threading, "get_native_id", None)
+    if native is not None and native() == os.getpid():
+        return host.procfs
     thread = f"{host.procfs}/thread-self"
     try:
         network, shown = _identity(host, thread), _identity(host, f"{host.procfs}/self")
