@@ -80,11 +80,13 @@ class Leaving(Host):
         self.child = child
         self.tables = tables
         self.moved: list[object] = []
+        self.expected: int | None = None
 
     def in_network(self, process: str, expected: int | None = None) -> Self:
         if process == f"/proc/{self.child.pid}" and not self.moved:
             self.child.tell("leave")
             self.moved.append(self.child.hear())
+            self.expected = expected
         return super().in_network(process, expected)
 
     def sock_diag(self, request: bytes) -> Iterator[bytes]:  # type: ignore[override]  # a generator all the same
@@ -106,9 +108,11 @@ def test_listeners_are_not_told_of_a_namespace_that_its_process_has_left(world: 
         wait()
     """)
     name = child.hear()
+    before = Host().network_identity(f"/proc/{child.pid}")
     host = Leaving(child, tables=tables)
     found = portrange.listeners(namespaces="all", host=host)
     assert len(host.moved) == 1
+    assert host.expected == before, "nor are names of interfaces asked for later"
     assert name not in {one.namespace for one in found}
     assert found.gaps == ()
 
