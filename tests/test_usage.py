@@ -66,11 +66,16 @@ def test_a_destination_knows_how_full_it_is():
     assert destination(120).free == 0
     assert str(one) == "10.0.0.5 to 192.0.2.1:443: 80 of 100 ports"
     assert replace(one, family="ipv6", address="2001:db8::1").endpoint == "[2001:db8::1]:443"
+    assert replace(one, family="ipv6", address="fe80::1", interface="eth0").endpoint == "[fe80::1%eth0]:443"
+    assert replace(one, interface="eth0").endpoint == "192.0.2.1%eth0:443"
 
 
 def test_an_address_knows_how_full_it_is():
     one = LocalAddress("ipv4", "10.0.0.5", 25, 100)
     assert (one.free, one.share, str(one)) == (75, 0.25, "10.0.0.5: 25 of 100 ports")
+    zoned = LocalAddress("ipv6", "fe80::1", 100, 100, "eth0")
+    assert (zoned.place, str(zoned)) == ("fe80::1%eth0", "fe80::1%eth0: 100 of 100 ports")
+    assert "Binding port 0 on fe80::1%eth0 fails" in words(usage(used=100, addresses=(zoned,)))
 
 
 @pytest.mark.parametrize(
@@ -252,12 +257,19 @@ def packed(address: str) -> bytes:
 
 
 def message(
-    port: int, *, local: str = "10.0.0.5", remote: str = "192.0.2.1", to: int = 443, state: int = 1, left: int = 0
+    port: int,
+    *,
+    local: str = "10.0.0.5",
+    remote: str = "192.0.2.1",
+    to: int = 443,
+    state: int = 1,
+    left: int = 0,
+    interface: int = 0,
 ) -> bytes:
     """A socket in a reply, as linux/inet_diag.h lays it out, with an attribute behind it."""
     family = 10 if ":" in local else 2
     body = struct.pack("=BBBB", family, state, 0, 0) + struct.pack(">HH", port, to)
-    body += packed(local).ljust(16, b"\0") + packed(remote).ljust(16, b"\0") + bytes(12)
+    body += packed(local).ljust(16, b"\0") + packed(remote).ljust(16, b"\0") + struct.pack("=I8x", interface)
     body += struct.pack("=IIIII", left, 0, 0, 0, 0) + struct.pack("=HHBxxx", 5, 8, 0)
     return struct.pack("=IHHII", 16 + len(body), 20, 2, SEQUENCE, 0) + body
 
@@ -267,7 +279,16 @@ def reply(*messages: bytes) -> list[bytes]:
 
 
 IN_POOL = Occupancy("tcp", "linux", {"ipv4": POOL, "ipv6": POOL}).in_pool["ipv4"]
-NOWHERE = bytes(1 << 16)
+NOWHERE = counting.Tables()
+
+
+def waiting_at(*places: tuple[str, int], interface: int = 0) -> counting.Tables:
+    """Listening sockets."""
+    listening = (
+        message(port, local=address, remote="::" if ":" in address else "0.0.0.0", to=0, state=10, interface=interface)
+        for address, port in places
+    )
+    return counting.count_waiting(reply(*listening), SEQUENCE, IN_POOL)
 
 
 def test_sockets_are_counted_by_destination():
@@ -293,13 +314,71 @@ def test_time_wait_may_be_used_again_after_a_second(left: int, reusable: int):
     assert (counts[counting.REUSABLE], counts[6]) == (reusable, 1)
 
 
-def test_connections_to_a_waiting_port_are_told_apart():
-    waiting = bytearray(NOWHERE)
-    waiting[40000] = 1
+def test_accepted_connections_are_told_apart():
     many = [message(40000, to=number) for number in range(1000, 1100)]
-    table = counting.count_connected(reply(*many), SEQUENCE, IN_POOL, bytes(waiting), 0)[counting.AF_INET]
+    waiting = waiting_at(("10.0.0.5", 40000))
+    table = counting.count_connected(reply(*many), SEQUENCE, IN_POOL, waiting, 0)[counting.AF_INET]
     assert not table
     assert table.accepted[0][1] == 100
+
+
+IPV4, IPV6, MAPPED = "10.0.0.5", "2001:db8::5", "::ffff:10.0.0.5"
+
+
+@pytest.mark.parametrize(
+    ("listening", "connected", "accepted"),
+    [
+        (IPV4, IPV4, True),
+        ("0.0.0.0", IPV4, True),
+        ("10.0.0.6", IPV4, False),
+        (IPV6, IPV6, True),
+        ("::", IPV6, True),
+        ("2001:db8::6", IPV6, False),
+        (IPV4, IPV6, False),
+        ("0.0.0.0", IPV6, False),
+        (IPV6, IPV4, False),
+        ("::", MAPPED, True),
+        (MAPPED, MAPPED, True),
+        ("::ffff:0.0.0.0", MAPPED, True),
+        ("::ffff:0.0.0.0", IPV6, False),
+        # A socket of IPv4 is accepted by one of IPv4.
+        ("::", IPV4, False),
+        (IPV4, MAPPED, False),
+    ],
+)
+def test_a_connection_is_accepted_where_a_socket_waits_for_it(listening: str, connected: str, accepted: bool):  # noqa: FBT001 - a table
+    found = counting.count_connected(
+        reply(message(40000, local=connected, remote=connected)), SEQUENCE, IN_POOL, waiting_at((listening, 40000)), 0
+    )
+    [table] = [table for table in found.values() if table or table.accepted[0][1]]
+    assert table.accepted[0][1] == accepted
+    assert [sum(counts) for counts, _ in table.values()] == [1] * (not accepted)
+    assert list(table.shared.values()) == [1] * (not accepted)
+
+
+@pytest.mark.parametrize(
+    ("listening", "connected", "accepted"), [(0, 0, True), (0, 7, True), (7, 7, True), (7, 0, False), (7, 8, False)]
+)
+def test_who_waits_on_one_interface_accepts_there_alone(listening: int, connected: int, accepted: bool):  # noqa: FBT001 - a table
+    ends = {"local": "fe80::5", "remote": "fe80::1", "interface": connected}
+    waiting = waiting_at(("fe80::5", 40000), interface=listening)
+    table = counting.count_connected(reply(message(40000, **ends)), SEQUENCE, IN_POOL, waiting, 0)[counting.AF_INET6]
+    assert table.accepted[0][1] == accepted
+
+
+def test_time_wait_on_a_port_where_a_socket_waits_is_not_used_again():
+    found = counting.count_connected(
+        reply(message(40000, state=6)), SEQUENCE, IN_POOL, waiting_at(("10.0.0.6", 40000)), 59_000
+    )
+    [(counts, _)] = found[counting.AF_INET].values()
+    assert (counts[counting.REUSABLE], counts[6]) == (0, 1)
+
+
+def test_each_interface_is_a_destination_of_its_own():
+    ends = {"local": "fe80::5", "remote": "fe80::1"}
+    sockets = [message(40000 + n, **ends, interface=7 + n % 2) for n in range(4)]
+    table = counting.count_connected(reply(*sockets), SEQUENCE, IN_POOL, NOWHERE, 0)[counting.AF_INET6]
+    assert [sum(counts) for counts, _ in table.values()] == [2, 2]
 
 
 def test_ipv4_within_ipv6_joins_ipv4():
@@ -311,10 +390,12 @@ def test_ipv4_within_ipv6_joins_ipv4():
         ),
         SEQUENCE,
         IN_POOL,
-        NOWHERE,
+        waiting_at(("10.0.0.6", 40001)),
         0,
     )
     counting.move_mapped(tables)
+    assert list(tables[counting.AF_INET].shared.values()) == [1]
+    assert not tables[counting.AF_INET6].shared
     assert [sum(counts) for counts, _ in tables[counting.AF_INET].values()] == [2]
     assert [sum(counts) for counts, _ in tables[counting.AF_INET6].values()] == [1]
 
@@ -382,6 +463,9 @@ def sighting(port: int, *, address: str = "10.0.0.5", state: str = "established"
     return Sighting(family, address, port, state, "192.0.2.1" if to else "", to)
 
 
+POOLS = {"ipv4": POOL, "ipv6": POOL}
+
+
 def test_pools_of_both_families_are_kept_apart():
     occupancy = Occupancy("tcp", "netbsd", {"ipv4": POOL, "ipv6": V6_POOL})
     seen = [sighting(40000), sighting(50000), sighting(50000, address="2001:db8::5"), sighting(40001, address="::1")]
@@ -405,6 +489,51 @@ def test_only_the_fullest_destinations_are_named():
     assert [one.share for one in answer.destinations] == sorted(
         (one.share for one in answer.destinations), reverse=True
     )
+
+
+def test_the_fullest_are_those_with_the_least_left():
+    occupancy = Occupancy("tcp", "netbsd", {"ipv4": POOL, "ipv6": V6_POOL})
+    answer = occupancy.count(
+        [sighting(40000 + n, to=1000 + to) for to in range(10) for n in range(20)]
+        + [sighting(50000 + n, address="2001:db8::5") for n in range(10)]
+    )
+    assert (answer.destination_count, len(answer.destinations)) == (11, 10)
+    assert (answer.destinations[0].source, answer.destinations[0].free) == ("2001:db8::5", 0)
+
+
+@pytest.mark.parametrize(
+    ("listening", "accepted"),
+    [("10.0.0.5", True), ("0.0.0.0", True), ("::", True), ("10.0.0.6", False), ("::1", False)],
+)
+def test_a_row_is_of_an_accepted_connection_where_a_socket_waits_for_it(listening: str, accepted: bool):  # noqa: FBT001 - a table
+    occupancy = Occupancy("tcp", "linux", {"ipv4": POOL, "ipv6": POOL})
+    family = "ipv6" if ":" in listening else "ipv4"
+    waiting = Sighting(family, listening, 40000, "listen", dual_stack=listening == "::")
+    answer = occupancy.count([waiting, sighting(40000), sighting(40001)])
+    # A socket that waits elsewhere takes its port from all other connections, but not from the one that has it.
+    assert [(one.sockets, one.limit, one.free) for one in answer.destinations] == [
+        (1, 99, 98) if accepted else (2, 100, 98)
+    ]
+
+
+@pytest.mark.parametrize(("platform", "free"), [("linux", 98), ("darwin", None)])
+def test_connections_over_ipv6_are_in_the_way_of_the_wildcard_of_ipv4_on_linux(platform: str, free: int | None):
+    occupancy = Occupancy("tcp", platform, {"ipv4": POOL, "ipv6": POOL})
+    connections = [sighting(40000, address="2001:db8::5"), sighting(40001, address="2001:db8::5")]
+    addresses = {one.address: one.free for one in occupancy.count(connections).addresses}
+    assert addresses == {"::": 98, "2001:db8::5": 98} | ({} if free is None else {"0.0.0.0": free})
+
+
+def test_what_is_not_told_of_a_socket_is_named_where_it_matters():
+    def gaps(*sightings: Sighting) -> list[str]:
+        return [gap.split(" ")[1] for gap in Occupancy("tcp", "linux", POOLS).count(sightings).gaps]
+
+    unknown = Sighting("ipv6", "::", 40000, "listen", dual_stack=None)
+    link_local = Sighting("ipv6", "fe80::5", 40001, "established", "fe80::1", 443)
+    assert gaps(unknown, link_local) == ["sockets", "interfaces"]
+    assert gaps(unknown._replace(dual_stack=False), link_local._replace(interface="eth0")) == []
+    assert gaps(unknown._replace(port=80), link_local._replace(port=80)) == []
+    assert gaps(Sighting("ipv6", "fe8::5", 40001, "established", "fe8::1", 443)) == []
 
 
 TABLE = """\
@@ -457,9 +586,6 @@ def row(port: int, state: str = "connection", protocol: str = "tcp") -> SocketRo
     return SocketRow(protocol, "ipv4", "10.0.0.5", port, state, "192.0.2.1", 443)
 
 
-POOLS = {"ipv4": POOL, "ipv6": POOL}
-
-
 def test_rows_of_a_whole_table_are_counted_once():
     shared = Rows({1: [row(40000)], 2: [row(40000), row(40001, "listen")]}, unheld=[row(40002, "time-wait")])
     answer = portable_usage(RecordedHost("win32-10.0"), "tcp", shared, WHOLE_TABLE, POOLS)
@@ -485,6 +611,23 @@ def test_udp_rows_are_bound_or_connected():
     answer = portable_usage(RecordedHost("darwin-24.4"), "udp", rows, ONE_BY_ONE, POOLS)
     assert answer.states == (("bound", 1), ("connected", 1))
     assert answer.gaps == ()
+
+
+def test_rows_of_an_ipv6_wildcard_and_of_link_local_addresses():
+    rows = Rows(
+        {
+            1: [
+                SocketRow("tcp", "ipv6", "::", 40000, "listen"),
+                SocketRow("tcp", "ipv6", "fe80::5", 40001, "connection", "fe80::1", 443, 999_999),
+            ]
+        }
+    )
+    answer = portable_usage(RecordedHost("win32-10.0"), "tcp", rows, WHOLE_TABLE, POOLS)
+    assert answer.gaps == ("which sockets on :: take IPv6 alone (IPV6_V6ONLY): each is counted as one for IPv4 too",)
+    [one] = answer.destinations
+    assert one.interface
+    assert one.endpoint == f"[fe80::1%{one.interface}]:443"
+    assert f"fe80::5%{one.interface}" in [address.place for address in answer.addresses]
 
 
 def test_a_refused_table_is_an_error_that_says_what_to_do():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from .._answers.usage import Destination, EphemeralUsage, LocalAddress
@@ -19,6 +20,10 @@ Flags: TypeAlias = "bytearray | dict[int, int]"
 
 _PORTS = 1 << 16
 _DENSE = 64
+#: Where a connection of an IPv6 socket that takes IPv4 too keeps its port from a bind to 0.0.0.0: see `hold`.
+_KEEPS_FROM_IPV4 = ("linux", "android")
+_DUAL_STACK_UNSEEN = "which sockets on :: take IPv6 alone (IPV6_V6ONLY): each is counted as one for IPv4 too"
+_INTERFACE_UNSEEN = "the interfaces of link-local addresses: connections over several of them are counted together"
 
 
 def new_flags(others: int = 0) -> Flags:
@@ -26,20 +31,44 @@ def new_flags(others: int = 0) -> Flags:
     return bytearray(_PORTS) if others < _DENSE else {}
 
 
+def joined(many: Iterable[Flags]) -> bytes:
+    """The ports that any of them marks."""
+    return _union(map(_bits, many)).to_bytes(_PORTS, "big")
+
+
+def is_marked(flags: Flags, port: int) -> bool:
+    """Whether a port is among them."""
+    return port in flags if isinstance(flags, dict) else bool(flags[port])
+
+
+def is_link_local(address: str) -> bool:
+    """Whether an address means something only together with an interface: fe80::/10 (RFC 4291, section 2.5.6)."""
+    first = address.partition(":")[0]
+    return len(first) == 4 and first.startswith(("fe8", "fe9", "fea", "feb"))
+
+
 class Peers(NamedTuple):
-    """Sockets between one address of this machine and one address and port elsewhere."""
+    """Sockets between one address of this machine and one address and port elsewhere.
+
+    `shared` counts those on whose port another socket waits by now: they keep it, but no new connection gets it.
+    """
 
     family: str
     source: str
     address: str
     port: int
+    interface: str | None
     sockets: int
     time_wait: int
     reusable: int = 0
+    shared: int = 0
 
 
 class Sighting(NamedTuple):
-    """One socket, for whoever cannot count without looking at each. The IPv4 addresses of IPv6 sockets are IPv4's."""
+    """One socket, for whoever cannot count without looking at each. The IPv4 addresses of IPv6 sockets are IPv4's.
+
+    `dual_stack` None: not told of an IPv6 wildcard. `interface` None: none, or not told.
+    """
 
     family: str
     address: str
@@ -47,7 +76,16 @@ class Sighting(NamedTuple):
     state: str
     remote_address: str = ""
     remote_port: int = 0
-    dual_stack: bool = False
+    dual_stack: bool | None = False
+    interface: str | None = None
+
+
+class _Place(NamedTuple):
+    """A local address."""
+
+    family: str
+    address: str
+    interface: str | None
 
 
 class Occupancy:
@@ -66,52 +104,79 @@ class Occupancy:
         self.waiting = bytearray(_PORTS)
         self.states: Counter[str] = Counter()
         self.gaps: list[str] = []
-        self._held: dict[str, dict[str, list[Flags]]] = {family: {} for family in pools}
+        self._held: dict[str, dict[tuple[str, str | None], list[Flags]]] = {family: {} for family in pools}
+        self._connected_over_ipv6: list[Flags] = []
 
-    def hold(self, family: str, address: str, flags: Flags) -> None:
-        """Ports that sockets have on one local address."""
-        self._held[family].setdefault(address, []).append(flags)
+    def hold(
+        self, family: str, address: str, flags: Flags, *, interface: str | None = None, connected: bool = False
+    ) -> None:
+        """Ports that sockets have on one local address; `connected` tells those that have a peer.
+
+        Linux takes a connection over IPv6 to be in the way of IPv4's wildcard, unless its socket is for IPv6 alone
+        (ipv4_rcv_saddr_equal, net/ipv4/inet_connection_sock.c), which it does not tell of connections: each is.
+        """
+        self._held[family].setdefault((address, interface), []).append(flags)
+        if connected and family == "ipv6" and self.platform in _KEEPS_FROM_IPV4:
+            self._connected_over_ipv6.append(flags)
 
     def wait(self, flags: Flags) -> None:
         """Ports of sockets without a peer."""
-        self.waiting[:] = (_bits(self.waiting) | _bits(flags)).to_bytes(_PORTS, "big")
+        self.waiting[:] = joined((self.waiting, flags))
 
     def count(self, sightings: Iterable[Sighting]) -> EphemeralUsage:
         """What the sockets come to."""
         seen = [one for one in sightings if self.in_pool[one.family][one.port]]
-        held: dict[tuple[str, str], Flags] = {}
-        for one in seen:
-            self.states[one.state] += 1
-            places = [(one.family, one.address)]
-            if one.dual_stack and one.address == WILDCARDS["ipv6"]:
-                places.append(("ipv4", WILDCARDS["ipv4"]))
-            for place in places:
-                held.setdefault(place, {})[one.port] = 1
-            if not one.remote_port:
-                self.waiting[one.port] = 1
-        for place, flags in held.items():
-            self.hold(*place, flags)
-        # Who connected to a waiting socket has its port, and takes no other.
-        connected = [one for one in seen if one.remote_port and not (self.protocol == "tcp" and self.waiting[one.port])]
-        ends = Counter((one.family, one.address, one.remote_address, one.remote_port) for one in connected)
-        closed = Counter(
-            (one.family, one.address, one.remote_address, one.remote_port)
-            for one in connected
-            if one.state == "time-wait"
-        )
-        fullest = (Peers(*key, number, closed[key]) for key, number in ends.most_common(NAMED))
+        self.states.update(one.state for one in seen)
+        self.gaps += _unseen(seen)
+        waiting = _marked_places((place, one.port) for one in seen if not one.remote_port for place in _places(one))
+        for place, flags in waiting.items():
+            self.hold(place.family, place.address, flags, interface=place.interface)
+            self.wait(flags)
+        connected = [one for one in seen if one.remote_port and not self._is_accepted(one, waiting)]
+        places = _marked_places((_Place(one.family, one.address, one.interface), one.port) for one in connected)
+        for place, flags in places.items():
+            self.hold(place.family, place.address, flags, interface=place.interface, connected=True)
+        ends = Counter(map(_ends, connected))
+        closed = Counter(_ends(one) for one in connected if one.state == "time-wait")
+        shared = Counter(_ends(one) for one in connected if self.protocol == "tcp" and self.waiting[one.port])
+        peers = (Peers(*key, number, closed[key], shared=shared[key]) for key, number in ends.items())
+        limits = self._open_to_peers()
+        fullest = heapq.nlargest(NAMED, peers, key=lambda one: (one.sockets - one.shared) / (limits[one.family] or 1))
         return self.answer(fullest, len(ends))
+
+    def _is_accepted(self, one: Sighting, waiting: Mapping[_Place, Flags]) -> bool:
+        """Whether a connection came in through a waiting socket: then it has that one's port, and takes no other."""
+        if self.protocol != "tcp" or not self.waiting[one.port]:
+            return False
+        addresses, interfaces = {one.address, WILDCARDS[one.family]}, {one.interface, None}
+        places = (_Place(one.family, address, interface) for address in addresses for interface in interfaces)
+        return any(is_marked(waiting[place], one.port) for place in places if place in waiting)
+
+    def _open_to_peers(self) -> dict[str, int]:
+        """How many ports a new connection can choose from, by family.
+
+        On TCP it gets none on which a socket waits, on whatever address. On UDP each socket has its port for itself.
+        """
+        taken = _bits(self.waiting) if self.protocol == "tcp" else 0
+        return {family: (_bits(flags) & ~taken).bit_count() for family, flags in self.in_pool.items()}
 
     def answer(self, fullest: Iterable[Peers], count: int) -> EphemeralUsage:
         """What it comes to; `count` is how many destinations there are, of which `fullest` are the fullest."""
         handed_out = {family: _bits(flags) for family, flags in self.in_pool.items()}
-        waiting = _bits(self.waiting)
-        # On TCP no connection gets the port of a waiting socket. On UDP each socket has its port for itself anyway.
-        open_to_peers = {
-            family: ports & ~waiting if self.protocol == "tcp" else ports for family, ports in handed_out.items()
-        }
+        limits = self._open_to_peers()
         destinations = [
-            Destination(**peers._asdict(), limit=open_to_peers[peers.family].bit_count()) for peers in fullest
+            Destination(
+                one.family,
+                one.source,
+                one.address,
+                one.port,
+                one.sockets,
+                one.time_wait,
+                one.reusable,
+                limits[one.family] + one.shared,
+                one.interface,
+            )
+            for one in fullest
         ]
         used, addresses = self._addresses(handed_out)
         same_pool = self.in_pool["ipv4"] == self.in_pool["ipv6"]
@@ -121,7 +186,7 @@ class Occupancy:
             pool=self.pools["ipv4"],
             size=_union(handed_out.values()).bit_count(),
             used=used.bit_count(),
-            waiting=(waiting & used).bit_count(),
+            waiting=(_bits(self.waiting) & used).bit_count(),
             states=tuple(sorted(self.states.items(), key=lambda item: (-item[1], item[0]))),
             destinations=tuple(sorted(destinations, key=lambda one: (-one.share, str(one)))),
             destination_count=count,
@@ -136,20 +201,51 @@ class Occupancy:
         used = 0
         for family, held in self._held.items():
             limit = handed_out[family].bit_count()
-            on_all = _union(map(_bits, held.get(WILDCARDS[family], ()))) & handed_out[family]
+            everywhere = WILDCARDS[family]
+            on_all = _union(
+                _bits(flags) for place, marked in held.items() if place[0] == everywhere for flags in marked
+            )
+            on_all &= handed_out[family]
             anywhere = on_all
-            for address, marked in held.items():
+            for (address, interface), marked in held.items():
                 ports = on_all | _union(map(_bits, marked)) & handed_out[family]
                 anywhere |= ports
-                rows.append(LocalAddress(family, address, ports.bit_count(), limit))
+                if address != everywhere:
+                    rows.append(LocalAddress(family, address, ports.bit_count(), limit, interface))
             used |= anywhere
-            if held:
-                # A bind to :: takes IPv4 as well, unless the program asks for IPv6 alone. IPv4 was looked at first.
-                met = used & handed_out[family] if family == "ipv6" else anywhere
-                rows = [row for row in rows if row.address != WILDCARDS[family]]
-                rows.append(LocalAddress(family, WILDCARDS[family], met.bit_count(), limit))
-        rows.sort(key=lambda row: (-row.share, row.family, row.address))
+            # A bind to :: takes IPv4 as well, unless the program asks for IPv6 alone. IPv4 was looked at first.
+            beside = used if family == "ipv6" else _union(map(_bits, self._connected_over_ipv6))
+            if held or (family == "ipv4" and beside):
+                met = (anywhere | beside) & handed_out[family]
+                rows.append(LocalAddress(family, everywhere, met.bit_count(), limit))
+        rows.sort(key=lambda row: (-row.share, row.family, row.address, row.interface or ""))
         return used, tuple(rows[:NAMED])
+
+
+def _places(one: Sighting) -> Iterator[_Place]:
+    """Where a socket without a peer waits."""
+    yield _Place(one.family, one.address, one.interface)
+    if one.address == WILDCARDS["ipv6"] and one.dual_stack is not False:
+        yield _Place("ipv4", WILDCARDS["ipv4"], one.interface)
+
+
+def _marked_places(ports: Iterable[tuple[_Place, int]]) -> dict[_Place, Flags]:
+    marked: dict[_Place, Flags] = {}
+    for place, port in ports:
+        marked.setdefault(place, {})[port] = 1
+    return marked
+
+
+def _ends(one: Sighting) -> tuple[str, str, str, int, str | None]:
+    return one.family, one.address, one.remote_address, one.remote_port, one.interface
+
+
+def _unseen(sightings: Iterable[Sighting]) -> Iterator[str]:
+    """What is not told of these, though the answer depends on it."""
+    if any(one.dual_stack is None and one.address == WILDCARDS["ipv6"] for one in sightings):
+        yield _DUAL_STACK_UNSEEN
+    if any(one.remote_port and one.interface is None and is_link_local(one.address) for one in sightings):
+        yield _INTERFACE_UNSEEN
 
 
 def _pool_flags(pool: EphemeralRange) -> bytes:

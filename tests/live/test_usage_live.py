@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import textwrap
 from typing import Any
@@ -42,9 +43,11 @@ def until_refused(make):
         except OSError as error:
             return [done, errno.errorcode[error.errno]]
 
-def connected(number, address="127.0.0.1", kind=socket.SOCK_STREAM, bind=None, no_port=False):
+def connected(number, address="127.0.0.1", kind=socket.SOCK_STREAM, bind=None, no_port=False, device=""):
     made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
     try:
+        if device:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
         if no_port:
             made.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
         if bind is not None:
@@ -206,6 +209,129 @@ def test_a_listener_of_the_other_family_takes_its_port_too(world: World):
     assert towards(usage) == [("127.0.0.1", "127.0.0.1", SIZE - 1, SIZE - 1)]
 
 
+@pytest.mark.usefixtures("ipv6")
+@pytest.mark.parametrize("address", ["127.0.0.9", "::1"])
+def test_a_listener_elsewhere_with_the_port_of_a_connection_does_not_hide_it(world: World, address: str):
+    program = f"""
+        server(9001)
+        kept += [connected(9001) for _ in range(3)]
+        listening = server(port(kept[-1]), {address!r})
+        before = usage()
+        say([before, connect_all(9001), usage(), bind_works("127.0.0.1", port(listening))])
+    """
+    before, more, after, binding = ask(world, program)
+    assert (before["waiting"], before["destinations"][0]["free"]) == (1, SIZE - 3)
+    assert towards(before) == [("127.0.0.1", "127.0.0.1", 3, SIZE)]
+    assert free_on(before)["127.0.0.1"] == SIZE - 3
+    assert more == [SIZE - 3, "EADDRNOTAVAIL"]
+    assert not binding
+    assert towards(after) == [("127.0.0.1", "127.0.0.1", SIZE, SIZE)]
+    assert (after["destinations"][0]["free"], free_on(after)["127.0.0.1"]) == (0, 0)
+
+
+@pytest.mark.usefixtures("ipv6")
+def test_what_a_socket_for_both_families_accepts_over_ipv4_is_no_destination(world: World):
+    program = f"""
+        listening = server({FIRST + 3}, "::")
+        for number in range(9100, 9110):
+            kept.append(bound("127.0.0.1", number))
+            kept[-1].connect(("127.0.0.1", {FIRST + 3}))
+            kept.append(listening.accept()[0])
+        say(usage())
+    """
+    usage = ask(world, program)
+    assert (usage["used"], usage["waiting"], usage["destinations"]) == (1, 1, [])
+    assert usage["states"] == [["established", 10], ["listen", 1]]
+
+
+def test_each_interface_that_connections_are_tied_to_has_the_whole_pool(world: World):
+    program = """
+        server(9001)
+        done = [connect_all(9001, device="lo"), connect_all(9001)]
+        say([*done, usage()])
+    """
+    tied, others, usage = ask(world, program)
+    assert tied == others == [SIZE, "EADDRNOTAVAIL"]
+    assert [(one["interface"], one["sockets"], one["free"]) for one in usage["destinations"]] == [
+        ("lo", SIZE, 0),
+        (None, SIZE, 0),
+    ]
+    assert "to 127.0.0.1%lo:9001 have all 8 ports" in paragraph(usage)
+    # Who binds without naming an interface meets the sockets of each.
+    assert free_on(usage) == {"0.0.0.0": 0, "127.0.0.1": 0}
+
+
+@pytest.mark.usefixtures("ipv6")
+def test_link_local_addresses_have_the_whole_pool_on_each_interface(world: World):
+    if shutil.which("ip") is None:
+        pytest.skip("no program ip to make links with")
+    program = """
+        import subprocess
+        for number in "01":
+            try:
+                for words in (
+                    f"link add v{number} type veth peer name w{number}",
+                    f"link set v{number} addrgenmode none up",
+                    f"link set w{number} addrgenmode none up",
+                    f"address add fe80::1/64 dev v{number} nodad",
+                    f"address add fe80::2/64 dev w{number} nodad",
+                ):
+                    subprocess.run(["ip", *words.split()], check=True, capture_output=True, text=True)
+            except subprocess.CalledProcessError as error:
+                say(error.stderr)
+                wait()
+        server(9001, "::")
+        there = [("fe80::2", 9001, 0, socket.if_nametoindex(name)) for name in ("v0", "v1")]
+        def connect(end):
+            made = socket.socket(socket.AF_INET6)
+            made.connect(end)
+            return made
+        kept += [connect(there[0]), connect(there[1])]
+        say([usage(), *(until_refused(lambda: connect(end)) for end in there), usage()])
+        forbid_netlink()
+        say([usage(), usage(host=portrange.Host(backend="portable"))])
+    """
+    child = start(world, program)
+    said = child.hear()
+    if isinstance(said, str):
+        pytest.skip(f"no links can be made: {said}")
+    before, first, second, after = said
+    assert not before["exhausted"]
+    assert [(one["address"], one["interface"], one["free"]) for one in before["destinations"]] == [
+        ("fe80::2", "v0", SIZE - 1),
+        ("fe80::2", "v1", SIZE - 1),
+    ]
+    assert first == second == [SIZE - 1, "EADDRNOTAVAIL"]
+    assert [(one["interface"], one["free"]) for one in after["destinations"]] == [("v0", 0), ("v1", 0)]
+    assert {one["place"]: one["used"] for one in after["addresses"] if one["interface"]} == {
+        "fe80::1%v0": SIZE,
+        "fe80::1%v1": SIZE,
+    }
+    assert "from fe80::1 to [fe80::2%v0]:9001 have all 8 ports" in paragraph(after)
+    for untold in child.hear():
+        assert [one["interface"] for one in untold["destinations"]] == [None]
+        assert any("interfaces of link-local addresses" in gap for gap in untold["gaps"])
+
+
+@pytest.mark.usefixtures("ipv6")
+@pytest.mark.parametrize("kind", ["STREAM", "DGRAM"])
+def test_connections_over_ipv6_are_in_the_way_of_the_wildcard_of_ipv4(world: World, kind: str):
+    protocol = {"STREAM": "tcp", "DGRAM": "udp"}[kind]
+    program = f"""
+        server(9001, "::1")
+        kept += [connected(9001, "::1", kind=socket.SOCK_{kind}) for _ in range({SIZE - 1})]
+        answers = [usage({protocol!r}), usage({protocol!r}, host=portrange.Host(backend="portable"))]
+        wildcard = bind_all("0.0.0.0", socket.SOCK_{kind})
+        kept.pop().close()
+        say([*answers, wildcard, bind_all("127.0.0.1", socket.SOCK_{kind})])
+    """
+    usage, portable, wildcard, address = ask(world, program)
+    assert free_on(usage) == free_on(portable) == {"0.0.0.0": 1, "::": 1, "::1": 1}
+    assert wildcard == [1, "EADDRINUSE"]
+    # One address of IPv4 is another matter.
+    assert address == [SIZE, "EADDRINUSE"]
+
+
 def test_accepted_connections_are_no_destinations(world: World):
     program = f"""
         listening = server({FIRST + 3})
@@ -302,6 +428,27 @@ def test_old_time_wait_does_not_hinder_connections_where_the_kernel_uses_its_por
     [one] = old["destinations"]
     assert (one["time_wait"], one["reusable"], one["free"], one["share"]) == (SIZE, SIZE, SIZE, 0.0)
     assert late == [SIZE, "EADDRNOTAVAIL"]
+
+
+def test_time_wait_that_does_not_hinder_hides_no_full_destination(world: World):
+    program = """
+        setting("tcp_tw_reuse", 0)
+        for number in range(9002, 9012):
+            in_time_wait(server(number), 8)
+        server(9001)
+        connect_all(9001)
+        setting("tcp_tw_reuse", 2)
+        deadline = time.monotonic() + 20
+        while sum(one["reusable"] for one in usage()["destinations"]) < 72 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        say([usage(), connect_all(9001), connect_all(9002)])
+    """
+    usage, full, other = ask(world, program)
+    assert (usage["destination_count"], usage["exhausted"]) == (11, True)
+    assert [(one["port"], one["free"]) for one in usage["destinations"] if not one["free"]] == [(9001, 0)]
+    assert usage["destinations"][0]["port"] == 9001
+    assert (full, other) == ([0, "EADDRNOTAVAIL"], [SIZE, "EADDRNOTAVAIL"])
+    assert "to 127.0.0.1:9001 have all 8 ports" in paragraph(usage)
 
 
 def test_live_connections_and_time_wait_are_told_apart(world: World):
@@ -442,14 +589,16 @@ def test_without_sock_diag_the_tables_in_procfs_tell_it(world: World):
         say([*before, usage(), usage("udp")])
     """
     tcp, udp, tcp_by_table, udp_by_table = ask(world, program)
-    assert tcp["gaps"] == udp["gaps"] == udp_by_table["gaps"] == []
-    for usage in (tcp, tcp_by_table):
+    assert tcp["gaps"] == udp["gaps"] == []
+    [untold] = udp_by_table.pop("gaps")
+    assert "IPV6_V6ONLY" in untold
+    for usage in (tcp, tcp_by_table, udp, udp_by_table):
         del usage["text"]
     gaps = tcp_by_table.pop("gaps")
     assert any("bound and do not listen" in gap for gap in gaps)
     assert any("TIME-WAIT" in gap for gap in gaps)
     assert tcp_by_table == {name: value for name, value in tcp.items() if name != "gaps"}
-    assert udp_by_table == udp
+    assert udp_by_table == {name: value for name, value in udp.items() if name != "gaps"}
 
 
 def test_psutil_tells_the_same_destinations(world: World):
@@ -488,22 +637,25 @@ def test_families_are_asked_one_by_one_where_both_at_once_is_refused(world: Worl
     assert portrange.ephemeral_usage(host=NewRequestsOnly().in_network(network)) == usage
 
 
-def test_memory_does_not_grow_with_the_connections_to_a_destination(world: World):
-    program = """
+@pytest.mark.parametrize("number", [9001, 40000], ids=["opened", "accepted as well"])
+def test_memory_does_not_grow_with_the_connections_to_a_destination(world: World, number: int):
+    program = f"""
         import tracemalloc
-        listening = server(9001)
+        listening = server({number})
         def peak(connections):
             while len(kept) < 2 * connections:
-                kept.extend((connected(9001), listening.accept()[0]))
+                kept.extend((connected({number}), listening.accept()[0]))
             usage()
             tracemalloc.start()
             portrange.ephemeral_usage()
             top = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             return top
-        say([peak(500), peak(4000), usage()["destinations"][0]["sockets"]])
+        say([peak(2000), peak(5000), usage()["destination_count"], usage()["destinations"][0]["sockets"]])
     """
-    few, many, sockets = ask(world, program, pool="32768 60999")
-    assert sockets >= 4000
-    # A single object for each socket would take 175,000 bytes more.
+    few, many, destinations, sockets = ask(world, program, pool="32768 60999")
+    assert destinations == 1
+    assert sockets >= 4999
+    # With fewer connections, the datagrams of the reply are smaller. A single object for each socket would take
+    # 150,000 bytes more.
     assert many - few < 50_000

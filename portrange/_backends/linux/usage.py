@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import heapq
 import re
+import sys
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import cache, partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..._answers.span import Span
-from ..base import WILDCARDS
-from ..occupancy import NAMED, Occupancy, Peers, Sighting
+from ..occupancy import NAMED, Occupancy, Peers, Sighting, is_link_local
 from . import counting, sock_diag, sockets
-from .counting import AF_INET, AF_INET6, Table, Tables
+from .counting import AF_INET, AF_INET6, FIRST_STATE, INTERFACE, LOCAL, REMOTE, REUSABLE, Table, Tables
 from .settings import SETTINGS
 from .socket_record import ANY_STATE, BOUND_INACTIVE, CLOSE, ESTABLISHED, LISTEN, TIME_WAIT, Address, SocketFilter
 from .time_wait import Reuse
@@ -74,31 +74,66 @@ def _from_kernel(host: Host, occupancy: Occupancy) -> EphemeralUsage:
     pool = occupancy.pools["ipv4"]  # and that of IPv6: Linux has one for both
     ask = partial(_ask, host, protocol, Span(pool.first, pool.last))
     in_pool = occupancy.in_pool["ipv4"]
-    for family, table in ask(_WAITING[protocol], partial(counting.count_waiting, in_pool=in_pool)).items():
-        _note(occupancy, _FAMILIES[family], table)
-        if 1 in table.dual_stack:
-            occupancy.hold("ipv4", WILDCARDS["ipv4"], table.dual_stack)
+    name = cache(host.interface_name)
+    waiting = ask(_WAITING[protocol], partial(counting.count_waiting, in_pool=in_pool))
+    for family, table in waiting.items():
+        _note(occupancy, _FAMILIES[family], table, name, connected=False)
         for flags in table.held.values():
             occupancy.wait(flags)
     # Nothing is accepted on UDP: a connected socket has its port for itself, or shares it knowingly.
-    accepting = bytes(occupancy.waiting) if protocol == "tcp" else bytes(len(occupancy.waiting))
+    accepting = waiting if protocol == "tcp" else Tables()
     reuse = Reuse.of(host)
     tables = ask(
         _CONNECTED[protocol],
         partial(counting.count_connected, in_pool=in_pool, waiting=accepting, reusable_from=reuse.expires),
     )
     for family, table in tables.items():
-        _note(occupancy, _FAMILIES[family], table)
+        _note(occupancy, _FAMILIES[family], table, name, connected=True)
     counting.move_mapped(tables)
-    numbers = (
-        (sum(counts[counting.FIRST_STATE :]), key, family, counts)
+    found = (
+        _Found(_FAMILIES[family], key, counts, table.shared[key] if table.shared else 0)
         for family, table in tables.items()
         for key, (counts, _) in table.items()
     )
-    fullest = [
-        _peers(_FAMILIES[family], key, counts, reuse) for _, key, family, counts in heapq.nlargest(NAMED, numbers)
-    ]
-    return occupancy.answer(fullest, sum(map(len, tables.values())))
+    fullest = heapq.nlargest(NAMED, found, key=lambda one: one.rank(reuse))
+    return occupancy.answer([one.peers(reuse, name) for one in fullest], sum(map(len, tables.values())))
+
+
+class _Found(NamedTuple):
+    """A row of a table: the sockets that share a destination."""
+
+    family: str
+    key: bytes
+    counts: list[int]
+    shared: int
+
+    def rank(self, reuse: Reuse) -> tuple[int, int, bytes]:
+        """How much of the limit these sockets take; of those that take the same, the ones with more sockets."""
+        sockets = sum(self.counts[FIRST_STATE:])
+        return sockets - self.shared - self.reusable(reuse), sockets, self.key
+
+    def reusable(self, reuse: Reuse) -> int:
+        """How many of their ports a new connection to the same destination may have."""
+        return self.counts[REUSABLE] if self.counts[REUSABLE] and reuse.holds(*self.ends()) else 0
+
+    def ends(self) -> tuple[Address, Address]:
+        """The addresses, the local one first."""
+        return _address(self.family, self.key[LOCAL]), _address(self.family, self.key[REMOTE])
+
+    def peers(self, reuse: Reuse, name: Callable[[int], str]) -> Peers:
+        """The same with everything in words; `name` knows interfaces."""
+        local, remote = self.ends()
+        return Peers(
+            self.family,
+            str(local),
+            str(remote),
+            int.from_bytes(self.key[:2], "big"),
+            _interface(self.key[INTERFACE], name),
+            sockets=sum(self.counts[FIRST_STATE:]),
+            time_wait=self.counts[TIME_WAIT],
+            reusable=self.reusable(reuse),
+            shared=self.shared,
+        )
 
 
 def _ask(host: Host, protocol: str, span: Span, states: frozenset[int], count: Callable[..., Tables]) -> Tables:
@@ -114,29 +149,24 @@ def _ask(host: Host, protocol: str, span: Span, states: frozenset[int], count: C
     return tables
 
 
-def _note(occupancy: Occupancy, family: str, table: Table) -> None:
+def _note(occupancy: Occupancy, family: str, table: Table, name: Callable[[int], str], *, connected: bool) -> None:
     """Count the states, and the ports of each address."""
     names = _STATES[occupancy.protocol]
     columns = zip(table.accepted[0], *(counts for counts, _ in table.values()), strict=True)
     for number, total in enumerate(map(sum, columns)):
-        if total and number >= counting.FIRST_STATE:
+        if total and number >= FIRST_STATE:
             occupancy.states[names.get(number, f"state {number}")] += total
-    for local, flags in table.held.items():
-        address = _address(family, local)
-        occupancy.hold(address.family, str(address), flags)
+    for place, flags in table.held.items():
+        address = _address(family, place[:16])
+        text = str(address)
+        # Others are one address on all interfaces: who binds it without naming one meets the sockets of each.
+        interface = _interface(place[16:], name) if is_link_local(text) else None
+        occupancy.hold(address.family, text, flags, interface=interface, connected=connected)
 
 
-def _peers(family: str, key: bytes, counts: list[int], reuse: Reuse) -> Peers:
-    local, remote = _address(family, key[counting.LOCAL]), _address(family, key[counting.REMOTE])
-    return Peers(
-        family,
-        str(local),
-        str(remote),
-        int.from_bytes(key[:2], "big"),
-        sockets=sum(counts[counting.FIRST_STATE :]),
-        time_wait=counts[TIME_WAIT],
-        reusable=counts[counting.REUSABLE] if reuse.holds(local, remote) else 0,
-    )
+def _interface(packed: bytes, name: Callable[[int], str]) -> str | None:
+    index = int.from_bytes(packed, sys.byteorder)
+    return name(index) if index else None
 
 
 def _address(family: str, packed: bytes) -> Address:
@@ -151,7 +181,7 @@ def _sighting(record: SocketRecord) -> Sighting:
         _STATES[record.protocol].get(record.state, f"state {record.state}"),
         str(record.remote) if record.remote.port else "",
         record.remote.port,
-        dual_stack=record.dual_stack is not False,
+        dual_stack=record.dual_stack,
     )
 
 

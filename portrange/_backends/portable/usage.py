@@ -34,7 +34,7 @@ def usage(
         rows = list(_held(table, protocol, occupancy.gaps))
         if protocol == "tcp":
             occupancy.gaps.append(_UNHELD)
-    return occupancy.count(map(_sighting, {row.socket for row in rows}))
+    return occupancy.count(_sighting(row, host) for row in {row.socket for row in rows})
 
 
 def _held(table: ProcessTable, protocol: str, gaps: list[str]) -> Iterator[SocketRow]:
@@ -49,11 +49,18 @@ def _held(table: ProcessTable, protocol: str, gaps: list[str]) -> Iterator[Socke
                 gaps.append(_PARTIAL)
 
 
-def _sighting(row: SocketRow) -> Sighting:
+def _sighting(row: SocketRow, host: Host) -> Sighting:
     state = row.state
     if row.protocol == "udp":
         state = "connected" if row.remote_port else "bound"
-    # psutil does not tell whether an IPv6 wildcard takes IPv4 too: most do.
     return Sighting(
-        row.family, row.address, row.port, state, row.remote_address, row.remote_port, dual_stack=row.address == "::"
+        row.family,
+        row.address,
+        row.port,
+        state,
+        row.remote_address,
+        row.remote_port,
+        # psutil does not tell whether an IPv6 wildcard takes IPv4 too.
+        dual_stack=None if row.address == "::" else False,
+        interface=host.interface_name(row.scope) if row.scope else None,
     )
