@@ -71,7 +71,10 @@ def try_afresh(directory: Path, name: str, tests: list[str]) -> str:
     """Write one mutant into the original there, and run the tests. If they never end, it was noticed as well."""
     subprocess.run([*MUTMUT, "apply", name], cwd=directory, check=True, stdout=subprocess.DEVNULL)
     environment = {**os.environ, "PYTHONPATH": str(directory), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    # Those about the module itself first: they notice most, and soon.
+    module = name.partition(".x")[0].rpartition(".")[2]
+    first = sorted(str(path.relative_to(directory)) for path in (directory / "tests").rglob(f"test_{module}*.py"))
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *first, *tests]
     try:
         done = subprocess.run(
             command, cwd=directory, env=environment, check=False, capture_output=True, timeout=_SECONDS
