@@ -524,6 +524,18 @@ def test_connections_over_ipv6_are_in_the_way_of_the_wildcard_of_ipv4_on_linux(p
     assert addresses == {"::": 98, "2001:db8::5": 98} | ({} if free is None else {"0.0.0.0": free})
 
 
+def test_a_wildcard_of_ipv4_that_may_have_ports_left_is_named():
+    over_ipv6 = [sighting(40000 + n, address="2001:db8::5") for n in range(100)]
+    for seen, untold in (
+        (over_ipv6[1:], 0),
+        (over_ipv6, 1),
+        ([*over_ipv6, *(sighting(40000 + n) for n in range(99))], 1),
+        ([*over_ipv6, *(sighting(40000 + n) for n in range(100))], 0),
+    ):
+        gaps = Occupancy("tcp", "linux", POOLS).count(seen).gaps
+        assert ["0.0.0.0" in gap for gap in gaps] == [True] * untold
+
+
 def test_what_is_not_told_of_a_socket_is_named_where_it_matters():
     def gaps(*sightings: Sighting) -> list[str]:
         return [gap.split(" ")[1] for gap in Occupancy("tcp", "linux", POOLS).count(sightings).gaps]

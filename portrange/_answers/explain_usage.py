@@ -13,8 +13,8 @@ _NEAR = 0.8
 #: From this share on, a bar can be seen.
 _BAR = 0.01
 _HEADERS = ("DESTINATION", "FROM", "PORTS", "OF", "TIME-WAIT", "SHARE")
-#: What the table is about, and its figures, are never shortened.
-_WHOLE = (0, 2, 3, 4, 5)
+#: What is not shortened: what the table is about, and its figures; where that leaves no room, the figures.
+_WHOLE = ((0, 2, 3, 4, 5), (2, 3, 4, 5))
 
 
 def sentences(usage: EphemeralUsage) -> str:
@@ -26,14 +26,21 @@ def page(usage: EphemeralUsage, columns: int) -> str:
     """The sentences, and the fullest destinations as aligned text, in lines of at most `columns`."""
     import textwrap
 
-    from .._render import text
-
     parts = [textwrap.fill(sentences(usage), columns, break_long_words=False, break_on_hyphens=False)]
     if usage.destinations:
-        parts.append(
-            text.table(_HEADERS, map(_row, usage.destinations), columns, whole=_WHOLE) + "\n".join(["", *_more(usage)])
-        )
+        parts.append("\n".join([_table(usage, columns), *_more(usage)]))
     return "\n\n".join(parts)
+
+
+def _table(usage: EphemeralUsage, columns: int) -> str:
+    from .._render import text
+
+    table = ""
+    for whole in _WHOLE:
+        table = text.table(_HEADERS, map(_row, usage.destinations), columns, whole=whole)
+        if all(line.endswith(("%", _HEADERS[-1])) for line in table.splitlines()):
+            break  # no line was cut off
+    return table
 
 
 def html(usage: EphemeralUsage) -> str:

@@ -23,6 +23,10 @@ _DENSE = 64
 #: Where a connection of an IPv6 socket that takes IPv4 too keeps its port from a bind to 0.0.0.0: see `hold`.
 _KEEPS_FROM_IPV4 = ("linux", "android")
 _DUAL_STACK_UNSEEN = "which sockets on :: take IPv6 alone (IPV6_V6ONLY): each is counted as one for IPv4 too"
+_CONNECTED_UNSEEN = (
+    "which connections over IPv6 leave their port to 0.0.0.0, as those of sockets for IPv6 alone do: "
+    "each is counted there"
+)
 _INTERFACE_UNSEEN = "the interfaces of link-local addresses: connections over several of them are counted together"
 
 
@@ -218,6 +222,8 @@ class Occupancy:
             if held or (family == "ipv4" and beside):
                 met = (anywhere | beside) & handed_out[family]
                 rows.append(LocalAddress(family, everywhere, met.bit_count(), limit))
+                if family == "ipv4" and anywhere.bit_count() < limit == met.bit_count():
+                    self.gaps.append(_CONNECTED_UNSEEN)
         rows.sort(key=lambda row: (-row.share, row.family, row.address, row.interface or ""))
         return used, tuple(rows[:NAMED])
 

@@ -113,3 +113,18 @@ def test_a_pool_of_which_all_is_set_aside():
 def test_an_error_that_is_not_known_is_not_named():
     words = said(usage(platform="sunos", used=100, waiting=100))
     assert "connect() fails, whatever its destination." in words
+
+
+@pytest.mark.parametrize("columns", [50, 60, 80])
+def test_a_narrow_terminal_gets_every_figure(columns):
+    far = Destination("ipv6", "2001:db8:1:2:3:4:5:6", "2001:db8:6:5:4:3:2:1", 443, 1234, 567, 0, 2345)
+    tied = Destination("ipv6", "fe80::1", "fe80::2", 443, 12, 0, 0, 2345, "eth0")
+    table = usage(destinations=(far, tied), destination_count=2).explain(columns).partition("\n\n")[2].splitlines()
+    assert table[1].split()[-5:] == ["1,234", "2,345", "567", "53", "%"]
+    assert table[2].split()[-5:] == ["12", "2,345", "0", "0.5", "%"]
+    assert max(map(len, table)) <= columns
+    # A destination that fits is whole, whatever becomes of the source.
+    assert table[1].startswith("[2001:db8:6:5:4:3:2:1]:443 " if columns > 70 else "[2001:")
+    assert (
+        usage(destinations=(tied,)).explain(60).partition("\n\n")[2].splitlines()[1].startswith("[fe80::2%eth0]:443 ")
+    )
