@@ -6,8 +6,9 @@ cannot be read) or `ParseError` (it holds something else than is documented).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from .._answers.number import HIGHEST_PORT
@@ -106,13 +107,13 @@ class SettingsReader:
             found = self.bounds(picture, protocol, family)
         except OSError:
             found, assumed = Found(self.default(picture), DOCUMENTED_DEFAULT), True
-        set_aside: list[Span] = []
+        set_aside: list[Spans] = []
         for reader in (self.reserved, self.excluded):
             try:
-                set_aside += reader(picture, protocol, family).value
+                set_aside.append(reader(picture, protocol, family).value)
             except OSError:
                 assumed = True
-        return EphemeralRange(*found.value, protocol, family, merge(set_aside), found.source, assumed)
+        return EphemeralRange(*found.value, protocol, family, _joined(set_aside), found.source, assumed)
 
     def settings(self, host: Host) -> PortSettings:
         """All of it, protocols and families taken together; what cannot be read is None, and named in `unread`."""
@@ -131,7 +132,7 @@ class SettingsReader:
         assumed = reserved is None or excluded is None
         pools: list[EphemeralRange] = []
         for key, found in (limits or {}).items():
-            aside = merge(span for facts in (reserved, excluded) if facts for span in facts[key].value)
+            aside = _joined(facts[key].value for facts in (reserved, excluded) if facts)
             pools.append(EphemeralRange(*found.value, *key, aside, found.source, assumed))
         return PortSettings(
             platform=self.platform,
@@ -170,4 +171,10 @@ class _Log:
 
 
 def _union(facts: dict[tuple[str, str], Found[Spans]] | None) -> Spans | None:
-    return None if facts is None else merge(span for found in facts.values() for span in found.value)
+    return None if facts is None else _joined(found.value for found in facts.values())
+
+
+def _joined(several: Iterable[Spans]) -> Spans:
+    """The ports of all of them. Mostly there is only one that has any, and `classify` reads settings for each port."""
+    filled = [spans for spans in several if spans]
+    return merge(chain.from_iterable(filled)) if len(filled) > 1 else filled[0] if filled else ()
