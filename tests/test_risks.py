@@ -178,3 +178,7 @@ def test_what_to_do_depends_on_the_system():
         "this host may give it to any outgoing connection at any time: choose a port outside its pool (100-199), "
         "or set it aside in net.ipv4.ip_local_reserved_ports"
     )
+
+
+def test_what_iana_reserves_hides_nothing_that_this_host_has_against_a_port():
+    assert kinds(1023, privileged=True) == ["privileged", "reserved"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from recorded import RecordedHost
 
-from portrange import Span, classify, ephemeral_range
+from portrange import ParseError, Span, classify, ephemeral_range
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,13 @@ def test_netbsd_has_a_pool_of_its_own_for_ipv6():
 
 def test_freebsd_picks_ports_for_sctp_too():
     assert ephemeral_range(protocol="sctp", host=RecordedHost("freebsd-13.0")).first == 10000
+
+
+def test_bounds_that_are_no_ports_are_an_error_that_names_both_settings():
+    class Garbled(RecordedHost):
+        def sysctl(self, name):
+            return (70000).to_bytes(4, "little")
+
+    with pytest.raises(ParseError) as failure:
+        ephemeral_range(host=Garbled("freebsd-13.0"))
+    assert failure.value.source == "sysctl net.inet.ip.portrange.first, net.inet.ip.portrange.last"

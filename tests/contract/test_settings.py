@@ -126,3 +126,28 @@ def test_a_machine_that_tells_nothing_is_answered_for_with_its_default(name):
     info = classify(60000, host=host)
     assert info.ephemeral is None
     assert info.settings.unread
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [("linux-6.18", ["pools", "reserved", "privileged"]), ("freebsd-13.0", ["pools", "privileged"])],
+)
+def test_what_holds_on_every_machine_of_a_system_has_no_source(name, read):
+    assert [fact for fact, _ in settings_of(RecordedHost(name)).sources] == read
+
+
+@pytest.mark.parametrize("name", ["aix-7.2", "win32-10.0", "sunos-5.11", "netbsd-10.0-split"])
+def test_one_answer_reads_each_source_once(name):
+    class Counting(RecordedHost):
+        def run(self, *command):
+            read.append(command)
+            return super().run(*command)
+
+        def sysctl(self, name):
+            read.append((name,))
+            return super().sysctl(name)
+
+    read = []
+    settings_of(Counting(name))
+    assert read
+    assert len(read) == len(set(read))

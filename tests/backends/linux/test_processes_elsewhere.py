@@ -7,7 +7,7 @@ import errno
 import pytest
 from stand_in import StandIn
 
-from portrange import ParseError, Process
+from portrange import ParseError, Process, SourceError
 from portrange._backends.linux import cgroup, processes
 from portrange._backends.linux.cgroup import Cgroup
 from portrange._backends.linux.mounts import read_mounts
@@ -224,3 +224,13 @@ def test_where_groups_are_mounted():
     hybrid = {"/sys/fs/cgroup": ["cpu"], "/sys/fs/cgroup/unified": there}
     assert cgroup.mounts(StandIn(elsewhere, folders=hybrid)) == ["/sys/fs/cgroup/unified"]
     assert cgroup.mounts(StandIn(elsewhere, folders={"/sys/fs/cgroup": DENIED})) == ["/cg"]
+
+
+def test_a_failure_of_the_machine_names_what_was_read():
+    def fail(path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(SourceError) as failure:
+        processes.ask(fail, "/proc/7/stat")
+    assert str(failure.value) == "/proc/7/stat: Input/output error"
+    assert failure.value.errno == errno.EIO
