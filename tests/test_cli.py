@@ -113,7 +113,7 @@ def test_checking_fixed_ports():
     assert f"{inside}  high:   " in done.stdout
     assert run("check", "8080").returncode == 0
     assert run("check", "--strict", "8080").returncode == 1
-    accepted = ("--accept", "registered", "--accept", "other-pool")
+    accepted = ("--accept", "registered", "--accept", "other-pool", "--accept", "unread")
     assert run("check", "--strict", "8080", *accepted).returncode == 0
     assert run("check", str(inside), *accepted).returncode == 1
     assert f"{inside}  fails: " in done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
 from .._answers.explain_pool import pool_page
+from .._answers.listener import Listeners
 from .._answers.pool import EphemeralRange
 from .._answers.usage import EphemeralUsage
 from .._backends.base import FAMILIES
@@ -68,7 +69,8 @@ def _suggest(arguments: Namespace) -> Output:
     number = suggest_port(arguments.name, avoid=arguments.avoid, host=arguments.host)
     found, failure = listening(number, arguments.host)
     # The number alone, for PORT=$(portrange suggest NAME).
-    remarks = [f"somebody listens there now: {line}" for line in described_listeners(found)] if found else []
+    there = Listeners(found.listeners if found else ())
+    remarks = [f"somebody listens there now: {line}" for line in described_listeners(there)]
     data = {"name": arguments.name, "port": number, "listening": None if found is None else found.to_dict()}
     return Output(f"{number}", data, remarks=remarks, failure=failure)
 
