@@ -118,7 +118,7 @@ def test_checking_fixed_ports():
     assert run("check", str(inside), *accepted).returncode == 1
     assert f"{inside}  fails: " in done.stdout
     assert "8080   passes: " in done.stdout
-    assert "[host-pool]" in done.stdout
+    assert "[other-pool]" in done.stdout
     answer = json.loads(run("check", "8080", str(inside), "--json").stdout)
     assert [entry["safe"] for entry in answer] == [True, False]
 
