@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
-from live.cgroups import Cgroups, find_mount
+from live.cgroups import Cgroups
 from live.world import World
 
 #: How long a machine takes says nothing about what is tested.
@@ -37,11 +37,8 @@ def world() -> Iterator[World]:
 @pytest.fixture
 def cgroups(root: None, sock_diag: None, world: World) -> Iterator[Cgroups]:
     """Control groups that end with the test, after the processes in them."""
-    mount = find_mount()
-    if mount is None:
-        pytest.skip("cgroup2 is not mounted")
     try:
-        made = Cgroups(mount)
+        made = Cgroups.here()
     except OSError as error:
         pytest.skip(f"no control group can be made: {error}")
     yield made

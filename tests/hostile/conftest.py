@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from hostile.neighbours import NEIGHBOURS, Neighbour, move_in
-from live.cgroups import Cgroups, find_mount
+from live.cgroups import Cgroups
 from live.world import World
 from notebooks.conftest import browser  # noqa: F401 - the same one
 
@@ -18,11 +18,8 @@ if sys.platform != "linux":
 @pytest.fixture(scope="module")
 def neighbourhood(root: None, sock_diag: None) -> Iterator[dict[str, Neighbour]]:
     """All neighbours by name, each with a port that it listens on."""
-    mount = find_mount()
-    if mount is None:
-        pytest.skip("cgroup2 is not mounted")
     try:
-        cgroups = Cgroups(mount)
+        cgroups = Cgroups.here()
     except OSError as error:
         pytest.skip(f"no control group can be made: {error}")
     world = World()

@@ -27,6 +27,22 @@ class Cgroups:
         self._made: list[str] = []
         self.make("")
 
+    @classmethod
+    def here(cls) -> Cgroups:
+        """Such a tree on this machine. Raises `OSError` with the reason where none can be made."""
+        mount = find_mount()
+        if mount is None:
+            raise FileNotFoundError("cgroup2 is not mounted")
+        return cls(mount)
+
+    @classmethod
+    def where_possible(cls) -> Cgroups | None:
+        """The same, for what goes without as well."""
+        try:
+            return cls.here()
+        except OSError:
+            return None
+
     def make(self, below: str) -> str:
         """The directory of a group below the test's own; its parents are made as well."""
         directory = self.mount + self.top

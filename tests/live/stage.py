@@ -88,6 +88,14 @@ def hear() -> str:
     return line.decode().strip()
 
 
+def answers_in(pipe: int) -> list[Any]:
+    """What other processes wrote into a pipe, a JSON value a line, once nobody can write there any more."""
+    written = b""
+    while block := os.read(pipe, 1 << 16):
+        written += block
+    return [json.loads(line) for line in written.splitlines()]
+
+
 def wait() -> None:
     """Until the test is over."""
     while os.read(0, 4096):

@@ -32,7 +32,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from live.cgroups import Cgroups, find_mount
+from live.cgroups import Cgroups
 from live.stage import (
     CLONE_NEWPID,
     become_nobody,
@@ -328,8 +328,7 @@ def _read_answers(path: Path, outcome: Outcome, name: str, *, sees_all: bool) ->
 
 def run(seconds: float, seed: int) -> Outcome:
     """Make the world, let it churn, judge every answer that was given there."""
-    mount = find_mount()
-    groups = None if mount is None else _groups(mount)
+    groups = Cgroups.where_possible()
     try:
         with tempfile.TemporaryDirectory() as name:
             directory = Path(name)
@@ -340,13 +339,6 @@ def run(seconds: float, seed: int) -> Outcome:
     finally:
         if groups is not None:
             groups.close()
-
-
-def _groups(mount: str) -> Cgroups | None:
-    try:
-        return Cgroups(mount)
-    except OSError:
-        return None
 
 
 def main() -> int:

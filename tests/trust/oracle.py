@@ -28,7 +28,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from live.cgroups import Cgroups, find_mount
+from live.cgroups import Cgroups
 from trust import rivals, witnesses
 from trust.random_world import PORTS, Made, as_plain, in_a_world
 from trust.witnesses import Row
@@ -230,7 +230,7 @@ def check_all(seeds: list[int], jobs: int) -> Iterator[Report]:
     """The reports of many worlds, with control groups where they can be made."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     portrange.listeners()  # loads what it needs, for all worlds
-    made = _groups()
+    made = Cgroups.where_possible()
     groups = [] if made is None else [(made.make(name), made.path(name)) for name in _GROUPS]
     try:
         with ProcessPoolExecutor(jobs, get_context("fork")) as pool:
@@ -238,14 +238,6 @@ def check_all(seeds: list[int], jobs: int) -> Iterator[Report]:
     finally:
         if made is not None:
             made.close()
-
-
-def _groups() -> Cgroups | None:
-    mount = find_mount()
-    try:
-        return None if mount is None else Cgroups(mount)
-    except OSError:
-        return None
 
 
 def main() -> int:

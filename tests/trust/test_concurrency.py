@@ -117,10 +117,7 @@ FORK = """
     for thread in threads:
         thread.join()
     os.close(tell)
-    said = b""
-    while block := os.read(ready, 1 << 16):
-        said += block
-    say([alone, children, [json.loads(line) for line in said.splitlines()]])
+    say([alone, children, answers_in(ready)])
 """
 
 
@@ -181,10 +178,7 @@ INTERPRETERS = """
     for thread in threads:
         thread.join()
     os.close(tell)
-    said = b""
-    while block := os.read(ready, 1 << 16):
-        said += block
-    say([os.getpid(), failures, [json.loads(line) for line in said.splitlines()]])
+    say([os.getpid(), failures, answers_in(ready)])
 """
 
 
