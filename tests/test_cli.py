@@ -292,16 +292,17 @@ def test_the_version():
 
 
 def test_a_suggestion_is_the_same_as_from_python_and_says_who_listens_there_now():
-    number = portrange.suggest_port("portrange-tests")
-    done = run("suggest", "portrange-tests")
+    name = f"portrange-tests-{os.getpid()}"  # Not the port of the same tests beside these.
+    number = portrange.suggest_port(name)
+    done = run("suggest", name)
     assert (done.stdout, done.stderr) == (f"{number}\n", "")
     with socket.create_server(("127.0.0.1", number)) as listening:
         use_once(listening)
-        done = run("suggest", "portrange-tests")
+        done = run("suggest", name)
         assert (done.returncode, done.stdout) == (0, f"{number}\n")
         assert f"({os.getpid()})" in done.stderr
-        answer = json.loads(run("suggest", "portrange-tests", "--json").stdout)
-    assert (answer["name"], answer["port"], len(answer["listening"]["listeners"])) == ("portrange-tests", number, 1)
+        answer = json.loads(run("suggest", name, "--json").stdout)
+    assert (answer["name"], answer["port"], len(answer["listening"]["listeners"])) == (name, number, 1)
 
 
 def test_what_is_to_be_avoided_is_avoided():

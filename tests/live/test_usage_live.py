@@ -418,7 +418,7 @@ def test_old_time_wait_does_not_hinder_connections_where_the_kernel_uses_its_por
         setting("tcp_tw_reuse", 2)
         deadline = time.monotonic() + 20
         while usage()["destinations"][0]["reusable"] < 8 and time.monotonic() < deadline:
-            time.sleep(0.05)
+            pass  # The first answer that says so must be true already.
         say([usage(), connect_all(9001)])
     """
     child = start(world, program)

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 #: How many milliseconds a socket stays in TIME-WAIT: TCP_TIMEWAIT_LEN, include/net/tcp.h.
 _MINUTE = 60_000
+#: The kernel counts the rest of that minute in ticks, of at most 10 ms (CONFIG_HZ=100), and what is over when it
+#: decides in whole milliseconds: a socket that is this much older than it has to be is old enough by either.
+_TICK = 12
 _IPV6_LOOPBACK = bytes(15) + b"\1"
 
 
@@ -19,7 +22,8 @@ class Reuse(NamedTuple):
     The rule of tcp_twsk_unique, net/ipv4/tcp_ipv4.c: after net.ipv4.tcp_tw_reuse_delay (a second, where there is no
     such setting), if net.ipv4.tcp_tw_reuse says so, on loopback alone if it is 2. It takes timestamps of both sides.
 
-    `expires`: the most milliseconds that such a socket has left.
+    `expires`: the most milliseconds that such a socket has left. From then on the kernel surely gives its port away; it
+    may do so a few milliseconds earlier.
     """
 
     everywhere: bool
@@ -30,7 +34,8 @@ class Reuse(NamedTuple):
     def of(cls, host: Host) -> Reuse:
         """As the host has it; never, where that cannot be read."""
         reuse = _setting(host, "tcp_tw_reuse", 0) if _setting(host, "tcp_timestamps", 0) else 0
-        return cls(reuse == 1, reuse in (1, 2), _MINUTE - _setting(host, "tcp_tw_reuse_delay", 1000))
+        delay = _setting(host, "tcp_tw_reuse_delay", 1000)
+        return cls(reuse == 1, reuse in (1, 2), _MINUTE - delay - _TICK)
 
     def holds(self, *addresses: Address) -> bool:
         """Whether it holds for a connection between two addresses."""
