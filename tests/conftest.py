@@ -131,3 +131,14 @@ def namespaces(root: None) -> None:
         made.close()
     if answer is not None:
         pytest.skip(f"no namespaces can be made: {answer}")
+
+
+@pytest.fixture(scope="session")
+def network_of_process_1() -> None:
+    """The tests run in the network that a procfs is about: that of its first process."""
+    try:
+        first, own = (os.stat(f"/proc/{pid}/net/tcp").st_ino for pid in (1, "self"))
+    except OSError as error:
+        pytest.skip(f"the network of process 1 cannot be told: {error}")
+    if first != own:
+        pytest.skip("process 1 is in another network than the tests")

@@ -5,21 +5,17 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._answers.usage import Destination, EphemeralUsage, LocalAddress
 from .base import WILDCARDS
+from .port_flags import PORTS, Flags, bits, is_marked, joined, of_pool, union
 
 if TYPE_CHECKING:
     from .._answers.pool import EphemeralRange
 
 #: How many destinations and addresses an answer names.
 NAMED = 10
-#: `flags[port] = 1` marks a port. A dictionary is smaller than 64 KiB only where few ports are marked.
-Flags: TypeAlias = "bytearray | dict[int, int]"
-
-_PORTS = 1 << 16
-_DENSE = 64
 #: Where a connection of an IPv6 socket that takes IPv4 too keeps its port from a bind to 0.0.0.0: see `hold`.
 _KEEPS_FROM_IPV4 = ("linux", "android")
 _DUAL_STACK_UNSEEN = "which sockets on :: take IPv6 alone (IPV6_V6ONLY): each is counted as one for IPv4 too"
@@ -28,21 +24,6 @@ _CONNECTED_UNSEEN = (
     "each is counted there"
 )
 _INTERFACE_UNSEEN = "the interfaces of link-local addresses: connections over several of them are counted together"
-
-
-def new_flags(others: int = 0) -> Flags:
-    """Flags for one local address; from the 65th address on, of which there may be thousands, in a sparse form."""
-    return bytearray(_PORTS) if others < _DENSE else {}
-
-
-def joined(many: Iterable[Flags]) -> bytes:
-    """The ports that any of them marks."""
-    return _union(map(_bits, many)).to_bytes(_PORTS, "big")
-
-
-def is_marked(flags: Flags, port: int) -> bool:
-    """Whether a port is among them."""
-    return port in flags if isinstance(flags, dict) else bool(flags[port])
 
 
 def is_link_local(address: str) -> bool:
@@ -104,8 +85,8 @@ class Occupancy:
         self.protocol = protocol
         self.platform = platform
         self.pools = pools
-        self.in_pool = {family: _pool_flags(pool) for family, pool in pools.items()}
-        self.waiting = bytearray(_PORTS)
+        self.in_pool = {family: of_pool(pool) for family, pool in pools.items()}
+        self.waiting = bytearray(PORTS)
         self.states: Counter[str] = Counter()
         self.gaps: list[str] = []
         self._held: dict[str, dict[tuple[str, str | None], list[Flags]]] = {family: {} for family in pools}
@@ -161,12 +142,12 @@ class Occupancy:
 
         On TCP it gets none on which a socket waits, on whatever address. On UDP each socket has its port for itself.
         """
-        taken = _bits(self.waiting) if self.protocol == "tcp" else 0
-        return {family: (_bits(flags) & ~taken).bit_count() for family, flags in self.in_pool.items()}
+        taken = bits(self.waiting) if self.protocol == "tcp" else 0
+        return {family: (bits(flags) & ~taken).bit_count() for family, flags in self.in_pool.items()}
 
     def answer(self, fullest: Iterable[Peers], count: int) -> EphemeralUsage:
         """What it comes to; `count` is how many destinations there are, of which `fullest` are the fullest."""
-        handed_out = {family: _bits(flags) for family, flags in self.in_pool.items()}
+        handed_out = {family: bits(flags) for family, flags in self.in_pool.items()}
         limits = self._open_to_peers()
         destinations = [
             Destination(
@@ -188,9 +169,9 @@ class Occupancy:
             protocol=self.protocol,
             platform=self.platform,
             pool=self.pools["ipv4"],
-            size=_union(handed_out.values()).bit_count(),
+            size=union(handed_out.values()).bit_count(),
             used=used.bit_count(),
-            waiting=(_bits(self.waiting) & used).bit_count(),
+            waiting=(bits(self.waiting) & used).bit_count(),
             states=tuple(sorted(self.states.items(), key=lambda item: (-item[1], item[0]))),
             destinations=tuple(sorted(destinations, key=lambda one: (-one.share, str(one)))),
             destination_count=count,
@@ -206,19 +187,17 @@ class Occupancy:
         for family, held in self._held.items():
             limit = handed_out[family].bit_count()
             everywhere = WILDCARDS[family]
-            on_all = _union(
-                _bits(flags) for place, marked in held.items() if place[0] == everywhere for flags in marked
-            )
+            on_all = union(bits(flags) for place, marked in held.items() if place[0] == everywhere for flags in marked)
             on_all &= handed_out[family]
             anywhere = on_all
             for (address, interface), marked in held.items():
-                ports = on_all | _union(map(_bits, marked)) & handed_out[family]
+                ports = on_all | union(map(bits, marked)) & handed_out[family]
                 anywhere |= ports
                 if address != everywhere:
                     rows.append(LocalAddress(family, address, ports.bit_count(), limit, interface))
             used |= anywhere
             # A bind to :: takes IPv4 as well, unless the program asks for IPv6 alone. IPv4 was looked at first.
-            beside = used if family == "ipv6" else _union(map(_bits, self._connected_over_ipv6))
+            beside = used if family == "ipv6" else union(map(bits, self._connected_over_ipv6))
             if held or (family == "ipv4" and beside):
                 met = (anywhere | beside) & handed_out[family]
                 rows.append(LocalAddress(family, everywhere, met.bit_count(), limit))
@@ -252,28 +231,3 @@ def _unseen(sightings: Iterable[Sighting]) -> Iterator[str]:
         yield _DUAL_STACK_UNSEEN
     if any(one.remote_port and one.interface is None and is_link_local(one.address) for one in sightings):
         yield _INTERFACE_UNSEEN
-
-
-def _pool_flags(pool: EphemeralRange) -> bytes:
-    flags = bytearray(_PORTS)
-    flags[pool.first : pool.last + 1] = b"\1" * (pool.last - pool.first + 1)
-    for first, last in pool.reserved:
-        flags[first : last + 1] = bytes(last - first + 1)
-    return bytes(flags)
-
-
-def _bits(flags: bytes | Flags) -> int:
-    """The same flags as one number, a byte for each: whole sets are then joined, intersected and counted at once."""
-    if isinstance(flags, dict):
-        dense = bytearray(_PORTS)
-        for port in flags:
-            dense[port] = 1
-        return int.from_bytes(dense, "big")
-    return int.from_bytes(flags, "big")
-
-
-def _union(sets: Iterable[int]) -> int:
-    joined = 0
-    for one in sets:
-        joined |= one
-    return joined

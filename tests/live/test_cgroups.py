@@ -271,7 +271,7 @@ def test_an_escaped_unit_name_is_undone(cgroups: Cgroups, world: World):
     assert one.unit == "büro-server.service"
 
 
-@pytest.mark.usefixtures("namespaces")
+@pytest.mark.usefixtures("namespaces", "network_of_process_1")
 def test_the_processes_of_another_pid_namespace_are_not_taken_for_neighbours(
     cgroups: Cgroups, world: World, open_directory: str
 ):

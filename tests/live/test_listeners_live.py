@@ -340,7 +340,7 @@ def test_a_zombie_holds_nothing(world: World):
     assert pids(one) == [child.pid]
 
 
-@pytest.mark.usefixtures("namespaces")
+@pytest.mark.usefixtures("namespaces", "network_of_process_1")
 def test_another_mount_of_procfs_gives_the_same_answer(world: World, tmp_path: object):
     answer = world.ask(
         """
@@ -367,7 +367,7 @@ def test_another_mount_of_procfs_gives_the_same_answer(world: World, tmp_path: o
     assert rows == same
 
 
-@pytest.mark.usefixtures("namespaces")
+@pytest.mark.usefixtures("namespaces", "network_of_process_1")
 def test_another_procfs_is_about_the_network_of_its_first_process(world: World, tmp_path: object):
     listener = world.start("made = tcp(); say(port(made)); wait()")
     port = listener.hear()

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from operator import add
 
 from ..._errors import ParseError
-from ..occupancy import Flags, is_marked, joined, new_flags
+from ..port_flags import Flags, is_marked, joined, new_flags
 from . import sock_diag
 from .socket_record import TIME_WAIT
 
