@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import reduce
-from operator import or_
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -53,4 +52,4 @@ def bits(flags: bytes | Flags) -> int:
 
 def union(sets: Iterable[int]) -> int:
     """What any of them has."""
-    return reduce(or_, sets, 0)
+    return reduce(int.__or__, sets, 0)
