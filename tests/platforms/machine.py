@@ -4,8 +4,10 @@ A check is a function that gets an empty directory. `main` makes the directory, 
 comes out is one line a finding:
 
     PASS  what was run, its version, and what was checked there
+          left out, indented below it: tests that a run of pytest skipped or was told to leave out, and why
     VALUE name = value      something that must be the same on every platform; `run_all` compares
-    SKIP  why this machine cannot run the check (only for what was probed)
+    SKIP  why this machine cannot run the check, or a part of it (only for what was probed)
+    LACK  a part that must have been run somewhere, and why this machine cannot; `run_all --no-skip` fails
     FAIL  why it failed
 """
 
@@ -23,7 +25,8 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -148,6 +151,23 @@ def need_commands(*names: str) -> None:
             raise SkippedError(f"needs the command {name!r}, which is not on the PATH")
 
 
+def need_programs(**packages: str) -> None:
+    """Commands, each with the Debian package that brings it; what is missing is installed where that is possible."""
+    missing = {name: package for name, package in packages.items() if shutil.which(name) is None}
+    if not missing:
+        return
+    wanted = f"needs {', '.join(missing)}, not on the PATH"
+    if shutil.which("apt-get") is None or shutil.which("dpkg-query") is None:
+        raise SkippedError(f"{wanted}; here is no apt-get to install {', '.join(missing.values())} with")
+    if os.geteuid() != 0:
+        raise SkippedError(f"{wanted}; only root may install {', '.join(missing.values())}")
+    install_debian(*missing.values())
+    still = [name for name in missing if shutil.which(name) is None]
+    if still:
+        raise FailedError(f"{', '.join(missing.values())} of Debian bring no {', '.join(still)}")
+    say("TOOLS", f"installed {', '.join(missing.values())} of Debian")
+
+
 def need_namespaces(*flags: str) -> None:
     """Namespaces as unshare(1) makes them; a container often may not."""
     need_root()
@@ -238,12 +258,12 @@ def copy_project(into: Path, *, tests: bool = True) -> Path:
 
 #: The tests of the package itself. The others are about the repository: its documents, its tools, its vendoring.
 _PORTABLE_TESTS = ("portrange", "tests/answers", "tests/backends", "tests/contract", "tests/render", "tests/test_*.py")
-_LINUX_TESTS = ("tests/live",)
+_LINUX_TESTS = ("tests/host", "tests/live")
 _NOT_OF_THE_PACKAGE = ("tests/test_readme.py",)
 
 
 def suite(*tests: str, portable: bool = False, deselected: Iterable[str] = ()) -> list[str]:
-    """The arguments of an interpreter that run tests (else all), in a copy of the project as working directory.
+    """The arguments of an interpreter that run tests (else those of the package), in a copy of the project.
 
     `portable`: only what must hold on every operating system. A test that does not hold on one of them says so itself.
     """
@@ -265,12 +285,35 @@ def _existing(patterns: Iterable[str]) -> list[str]:
     return [str(path.relative_to(ROOT)) for pattern in patterns for path in sorted(ROOT.glob(pattern))]
 
 
-def report_suite(what: str, output: str, tests: str = "test suite") -> None:
-    """One PASS line for a run of pytest that ended well; it must have run something."""
+def report_suite(what: str, output: str, tests: str, deselected: Mapping[str, str] | None = None) -> None:
+    """One PASS line for a run of pytest that ended well; it must have run something. Below it what was left out.
+
+    `deselected`: the reason of each test that pytest was told to leave out; each must be there.
+    """
     closing = re.search(r"^(?=.*\b\d+ passed)[^\n]* in [\d.:]+.*$", output, re.MULTILINE)
     if closing is None or re.search(r"\d+ (failed|errors?)\b", closing[0]):
         raise FailedError(f"{what}: the {tests} passed nothing\n{output}")
+    left_out = re.search(r"\b(\d+) deselected\b", closing[0])
+    if deselected and (left_out is None or int(left_out[1]) < len(deselected)):
+        raise FailedError(f"{what}: of the {tests}, some that are to be left out are not there\n{output}")
     say("PASS", f"{what}: {tests}, {closing[0].strip('= ')}")
+    report_left_out(output, deselected)
+
+
+def report_left_out(output: str, deselected: Mapping[str, str] | None = None) -> None:
+    """What a run of pytest skipped, by its reasons, and what it was told to leave out, a line each."""
+    for reason, count in skip_reasons(output).most_common():
+        say("", f"left out: {count} skipped: {reason}")
+    for test, reason in (deselected or {}).items():
+        say("", f"left out: {test}: {reason}")
+
+
+def skip_reasons(output: str) -> Counter[str]:
+    """How many tests a run of pytest skipped, by the reason: its lines are `SKIPPED [2] file.py:10: reason`."""
+    reasons: Counter[str] = Counter()
+    for count, reason in re.findall(r"^SKIPPED \[(\d+)\] (?:[A-Z]:)?[^:\n]+(?::\d+)?: (.*)$", output, re.MULTILINE):
+        reasons[reason.removeprefix("Skipped: ")] += int(count)
+    return reasons
 
 
 def report_probe(what: str, output: str) -> None:

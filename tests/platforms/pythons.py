@@ -2,6 +2,9 @@
 
 Interpreters are taken as they are found: pyenv's, then those on the PATH, then Debian's packages of its testing
 release, unpacked into a directory. Below them all vermin holds the floor: no line of the package needs more than 3.10.
+
+The floor is the one that must not be missing: besides the Python that runs this, only it runs the tests that are about
+Linux alone as well. Any other one that is found nowhere is named as skipped.
 """
 
 from __future__ import annotations
@@ -40,10 +43,18 @@ def check(workspace: Path) -> None:
             missing.append(version)
         else:
             run_here(python, version, project, needs)
+    for version in missing:
+        if version not in DEBIAN_HAS:
+            report_missing(version)
     run_from_debian(workspace, [version for version in missing if version in DEBIAN_HAS])
-    for major, minor in missing:
-        if (major, minor) not in DEBIAN_HAS:
-            machine.say("SKIP", f"CPython {major}.{minor}: neither pyenv nor the PATH nor Debian {DEBIAN_SUITE} has it")
+
+
+def report_missing(version: tuple[int, int]) -> None:
+    reason = "CPython {}.{}: neither pyenv nor the PATH nor Debian {} has it".format(*version, DEBIAN_SUITE)
+    if version == FLOOR:
+        machine.say("LACK", f"{reason}; the tests of Linux ran on no Python but the caller's")
+    else:
+        machine.say("SKIP", reason)
 
 
 def install_needs(target: Path) -> Path:
@@ -86,12 +97,12 @@ def run_here(python: str, version: tuple[int, int], project: Path, needs: Path) 
         machine.report_probe(python, output)
     if version == sys.version_info[:2]:
         return  # whoever runs this with it runs the test suite with it as well
-    whole = version == FLOOR
-    command = [python, *machine.suite(portable=not whole)]
-    if not whole:  # tests/live sees to its own networks, and takes process 1 to be in the one it is started in
+    portable = version != FLOOR
+    command = [python, *machine.suite(portable=portable)]
+    if portable:  # tests/live sees to its own networks, and takes process 1 to be in the one it is started in
         command = machine.in_own_network(*command)
     output = machine.run(*command, seconds=500, cwd=project, env=environment)
-    machine.report_suite(python, output, "whole suite" if whole else "portable tests")
+    machine.report_suite(python, output, "portable tests" if portable else "portable tests and those of Linux")
 
 
 def run_from_debian(workspace: Path, versions: list[tuple[int, int]]) -> None:

@@ -2,7 +2,8 @@
 
 Each check is a program of its own beside this one, and installs what it needs. Two run at a time. At the end stands a
 table; the exit status is 1 where a check failed, or where two systems gave different answers to what must be the same.
-With --no-skip a check that was skipped as a whole counts as failed, which is right where everything can be installed.
+With --no-skip a check that was skipped as a whole counts as failed, which is right where everything can be installed;
+and so does a part that must have been run somewhere (LACK), as the oldest Python. Any other part (SKIP) is named only.
 """
 
 from __future__ import annotations
@@ -54,8 +55,13 @@ def main() -> int:
         print(f"{one.name:<10}  {one.verdict:<7}  {len(one.lines('PASS')):>6}  {one.seconds:>7.0f}  {skipped}".rstrip())
     for difference in differences:
         print(f"DIFFERENT: {difference}")
+    lacking = [line for one in outcomes for line in one.lines("LACK")]
+    for line in lacking:
+        print(f"LACKING: {line}")
     bad = {"FAILED", "skipped"} if arguments.no_skip else {"FAILED"}
     failed = sum(one.verdict in bad for one in outcomes) + len(differences)
+    if arguments.no_skip:
+        failed += len(lacking)
     print(f"{len(outcomes)} checks in {time.monotonic() - started:.0f} s, {failed} failed")
     return 1 if failed else 0
 
@@ -98,7 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=CHECKS, metavar="NAME", help=f"of {', '.join(CHECKS)} (all)")
     parser.add_argument("--jobs", type=int, default=2, help="how many run at a time (2)")
-    parser.add_argument("--no-skip", action="store_true", help="what was skipped as a whole has failed")
+    parser.add_argument(
+        "--no-skip", action="store_true", help="a check skipped as a whole has failed, and what is lacking"
+    )
     return parser
 
 

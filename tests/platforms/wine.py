@@ -130,6 +130,7 @@ def run_suite(what: str, python: Path, project: Path, environment: dict[str, str
         if not failed:
             raise
         machine.say("AGAIN", f"{what}: {_closing(str(error))}; {_ERROR_OF_WINE} in {', '.join(failed)}")
+        machine.report_left_out(str(error))
         machine.report_suite(what, run_tests(*failed), "portable tests that Wine could not run at first")
 
 
