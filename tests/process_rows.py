@@ -13,7 +13,8 @@ from portrange._backends.portable.view import SocketRow
 class Rows:
     """`held` maps pids to their sockets; the system as a whole shows these and `unheld`.
 
-    - `refusing`: processes that may not be looked into; the system shows their sockets without a holder.
+    - `refusing`: processes that may not be looked into, or that psutil fails to; `failure` says how. The system shows
+      their sockets without a holder.
     - `whole_table_refused`: the system does not show its table at all, as macOS does.
     - `ended`: processes that end before they are described. `replaced`: numbers that meanwhile belong to another.
     """
@@ -21,6 +22,7 @@ class Rows:
     held: dict[int, list[SocketRow]] = field(default_factory=dict)
     unheld: list[SocketRow] = field(default_factory=list)
     refusing: frozenset[int] = frozenset()
+    failure: Exception = field(default_factory=lambda: PermissionError(errno.EACCES, "not yours"))
     whole_table_refused: bool = False
     ended: frozenset[int] = frozenset()
     replaced: frozenset[int] = frozenset()
@@ -39,7 +41,7 @@ class Rows:
 
     def sockets_of(self, pid: int, protocols: tuple[str, ...]) -> list[SocketRow]:
         if pid in self.refusing:
-            raise PermissionError(errno.EACCES, "not yours")
+            raise self.failure
         return [row for row in self.held[pid] if row.protocol in protocols]
 
     def describe(self, pid: int) -> Process | None:

@@ -55,5 +55,5 @@ def test_binding_is_recorded_and_fails_where_the_test_says_so():
 def test_commands_are_found_by_their_words():
     expected = "netsh-int-ipv4-show-excludedportrange-protocol-tcp.txt"
     words = ("int", "ipv4", "show", "excludedportrange", "protocol=tcp")
-    assert command_file(r"C:\Windows\System32\netsh.exe", *words) == expected
+    assert command_file("C:/Windows/System32/netsh.exe", *words) == expected
     assert command_file("/usr/sbin/no", "-a") == "no-a.txt"

@@ -152,5 +152,5 @@ def test_an_unknown_system_is_told_which_are_known():
         backend_for(Elsewhere("plan9"))
     assert str(caught.value) == (
         "no way is known to ask the platform 'plan9' about its ports: known are linux, android, darwin, ios, win32, "
-        "cygwin, msys, freebsd, dragonfly, openbsd, netbsd, sunos, aix"
+        "cygwin, msys, freebsd, dragonfly, openbsd, netbsd, sunos, aix; classify() says what IANA knows of them"
     )

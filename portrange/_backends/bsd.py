@@ -9,7 +9,8 @@ Sources:
 - OpenBSD, sys/netinet/in.h, tcp_var.h, udp_var.h: sysctl(2) has numbers only. The pool is 1024 to 49151. The ports of
   ``baddynamic`` are never picked, those of ``rootonly`` need a privilege like those below 1024, each per protocol.
 - NetBSD, sys/netinet/in.h, netinet6/in6.h, rfc6056(7): ``net.inet.ip.anonportmin`` and ``anonportmax``, and the same
-  below ``net.inet6.ip6`` for IPv6; 49152 to 65535.
+  below ``net.inet6.ip6`` for IPv6; 49152 to 65535. The ports of ``anonportalgo.reserve``, one for each family, are
+  never picked (sys/netinet/portalgo.c).
 
 Unless a system says otherwise, ports below IPPORT_RESERVED (1024, netinet/in.h) need a privilege.
 """
@@ -18,7 +19,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._answers.number import HIGHEST_PORT
 from .._answers.span import Span, Spans, merge
+from .._errors import ParseError
 from . import sysctl
 from .portable.backend import PortableBackend
 from .portable.view import ONE_BY_ONE
@@ -56,7 +59,8 @@ def _pool(ipv4: _Pair, ipv6: _Pair) -> Reader[Bounds]:
 
     def read(host: Host, _protocol: str, family: str) -> Found[Bounds]:
         first, last, source = pairs[family]
-        return found_in(source, lambda: bounds(sysctl.number(host, first), sysctl.number(host, last), source))
+        # OpenBSD lets a pool begin at 0, which is no port that could be handed out.
+        return found_in(source, lambda: bounds(sysctl.number(host, first) or 1, sysctl.number(host, last), source))
 
     return read
 
@@ -75,9 +79,12 @@ _RESERVED_HIGH = "net.inet.ip.portrange.reservedhigh"
 def _freebsd_privileged(host: Host, _protocol: str, _family: str) -> Found[Spans]:
     def read() -> Spans:
         low, high = max(1, sysctl.number(host, _RESERVED_LOW)), sysctl.number(host, _RESERVED_HIGH)
+        if high > HIGHEST_PORT:
+            raise ParseError(source, f"ports from 0 to {HIGHEST_PORT}", f"{low} and {high}")
         return (Span(low, high),) if low <= high else ()
 
-    return found_in(f"sysctl {_RESERVED_LOW}, {_RESERVED_HIGH}", read)
+    source = f"sysctl {_RESERVED_LOW}, {_RESERVED_HIGH}"
+    return found_in(source, read)
 
 
 FREEBSD = SettingsReader(
@@ -135,10 +142,27 @@ OPENBSD = SettingsReader(
 
 # --- NetBSD ----------------------------------------------------------------------------------------------------------
 
+_NETBSD_RESERVE = {
+    "ipv4": "net.inet.ip.anonportalgo.reserve",
+    "ipv6": "net.inet6.ip6.anonportalgo.reserve",
+}
+
 
 def _anonymous(node: str) -> _Pair:
     first, last = f"{node}.anonportmin", f"{node}.anonportmax"
     return _Pair(first, last, f"sysctl {first}, {last}")
+
+
+def _netbsd_reserved(host: Host, _protocol: str, family: str) -> Found[Spans]:
+    name = _NETBSD_RESERVE[family]
+
+    def read() -> Spans:
+        try:
+            return sysctl.ports(host, name)
+        except FileNotFoundError:
+            return ()  # NetBSD 5 and before: no port can be set aside
+
+    return found_in(f"sysctl {name}", read)
 
 
 NETBSD = SettingsReader(
@@ -147,7 +171,7 @@ NETBSD = SettingsReader(
     apart=BY_FAMILY,
     default=lambda _host: Bounds(49152, 65535),
     bounds=_pool(_anonymous("net.inet.ip"), _anonymous("net.inet6.ip6")),
-    reserved=_NOTHING,
+    reserved=_netbsd_reserved,
     excluded=_NOTHING,
     privileged=_IPPORT_RESERVED,
 )

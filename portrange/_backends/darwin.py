@@ -5,8 +5,9 @@ Sources, in Apple's kernel (github.com/apple-oss-distributions/xnu, version 1141
 - bsd/netinet/in_pcb.c: ``net.inet.ip.portrange.first`` and ``last`` bound what bind(2) to port 0 and connect(2) pick,
   for TCP and UDP, IPv4 and IPv6 (in6_src.c) alike. The first may be above the last: then the kernel counts down.
 - bsd/netinet/in.h: IPPORT_HIFIRSTAUTO 49152, IPPORT_HILASTAUTO 65535, the defaults.
-- bsd/net/restricted_in_port.c: the ports of ``net.restricted_port.bitmap`` are never picked, whatever the protocol, and
-  bind(2) refuses them with EADDRINUSE to programs without Apple's entitlement; on macOS 55555/tcp.
+- bsd/net/restricted_in_port.c: the ports of ``net.restricted_port.bitmap`` are never picked, whatever the transport,
+  and bind(2) refuses them with EADDRINUSE to programs without Apple's entitlement. Some are refused for one transport
+  alone (55555 on macOS for TCP, 62743 on iOS for UDP), which the bitmap does not tell.
 - in_pcbbind(), in6_pcbbind(): a port below 1024 needs a privilege, but on macOS not with the wildcard address.
 """
 

@@ -142,7 +142,10 @@ def _reason(platform: str) -> str:
     reason = next((reason for name, reason in _UNSUPPORTED.items() if platform.startswith(name)), None)
     if reason is None:
         reason = f"known are {', '.join(_BACKENDS)}"
-    return f"no way is known to ask the platform {platform!r} about its ports: {reason}"
+    return (
+        f"no way is known to ask the platform {platform!r} about its ports: {reason}; "
+        "classify() says what IANA knows of them"
+    )
 
 
 def _row(table: dict[str, Callable[[], Backend]], platform: str) -> Callable[[], Backend] | None:

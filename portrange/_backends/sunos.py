@@ -4,8 +4,9 @@ Sources: Oracle's "Solaris Tunable Parameters Reference Manual" (E36845, E54741,
 illumos. Each transport has properties of its own, the same for IPv4 and IPv6:
 
 - ``smallest_anon_port`` and ``largest_anon_port``, 32768 and 65535: the pool;
-- ``smallest_nonpriv_port``, 1024: binding ports below it needs a privilege (net_privaddr in privileges(7));
-- ``extra_priv_ports``, 2049 and 4045: further ports that do.
+- ``smallest_nonpriv_port``, 1024: binding ports below it needs a privilege (net_privaddr in privileges(7)), and none
+  of them is handed out (tcp_update_next_port, uts/common/inet/tcp/tcp_bind.c of illumos);
+- ``extra_priv_ports``, 2049 and 4045: further ports of which both holds.
 
 Solaris 11.4 writes the names with hyphens.
 """
@@ -91,13 +92,26 @@ def _printed(host: Host, source: str, *command: str) -> str:
 def _bounds(host: Host, protocol: str, _family: str) -> Found[Bounds]:
     smallest, largest = (_property(host, protocol, name) for name in ("smallest_anon_port", "largest_anon_port"))
     first, last = (parse_port(found.value, found.source) for found in (smallest, largest))
-    return Found(bounds(first, last, smallest.source), smallest.source)
+    pool, lowest = bounds(first, last, smallest.source), _lowest(host, protocol).value
+    if lowest > pool.last:
+        raise ParseError(smallest.source, f"a pool with ports from smallest_nonpriv_port on ({lowest})", f"{pool}")
+    return Found(Bounds(max(pool.first, lowest), pool.last), smallest.source)
 
 
-def _privileged(host: Host, protocol: str, _family: str) -> Found[Spans]:
-    lowest, extra = (_property(host, protocol, name) for name in ("smallest_nonpriv_port", "extra_priv_ports"))
-    ports = [*below(parse_port(lowest.value, lowest.source)), *parse_ports(extra.value, extra.source)]
-    return Found(merge(ports), lowest.source)
+def _lowest(host: Host, protocol: str) -> Found[int]:
+    """The first port that needs no privilege."""
+    found = _property(host, protocol, "smallest_nonpriv_port")
+    return Found(parse_port(found.value, found.source), found.source)
+
+
+def _extra(host: Host, protocol: str, _family: str) -> Found[Spans]:
+    found = _property(host, protocol, "extra_priv_ports")
+    return Found(parse_ports(found.value, found.source), found.source)
+
+
+def _privileged(host: Host, protocol: str, family: str) -> Found[Spans]:
+    lowest, extra = _lowest(host, protocol), _extra(host, protocol, family)
+    return Found(merge([*below(lowest.value), *extra.value]), lowest.source)
 
 
 SETTINGS = SettingsReader(
@@ -106,8 +120,8 @@ SETTINGS = SettingsReader(
     apart=BY_PROTOCOL,
     default=lambda _host: Bounds(32768, 65535),
     bounds=_bounds,
-    reserved=always(()),  # neither a list of ports that are never picked
-    excluded=always(()),  # nor one of ports that are refused
+    reserved=_extra,
+    excluded=always(()),  # no list of ports that are refused to everybody
     privileged=_privileged,
 )
 

@@ -80,9 +80,10 @@ def parse_exclusions(text: str, source: str) -> Exclusions:
 def _netsh(host: Host, *arguments: str) -> str:
     """What netsh prints. Its full path, because Windows would look for it in the working directory first.
 
-    Under Wine it prints nothing at all, which is no answer.
+    The path has slashes only, which Windows takes as well: without any, Cygwin's Python would look for a file of that
+    name along the PATH. Under Wine netsh prints nothing at all, which is no answer.
     """
-    program = os.environ.get("SYSTEMROOT", r"C:\Windows") + r"\System32\netsh.exe"
+    program = os.environ.get("SYSTEMROOT", r"C:\Windows").replace("\\", "/") + "/System32/netsh.exe"
     printed = host.once(("run", *arguments), lambda: host.run(program, *arguments))
     try:
         text = printed.decode(host.console_encoding, "replace")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 from recorded import RecordedHost
 
@@ -59,6 +61,47 @@ def test_netbsd_has_a_pool_of_its_own_for_ipv6():
     assert pool.source == "sysctl net.inet6.ip6.anonportmin, net.inet6.ip6.anonportmax"
     assert (classify(25000, host=host).ephemeral, classify(50000, host=host).ephemeral) == (True, True)
     assert classify(40000, host=host).ephemeral is False
+
+
+def test_netbsd_sets_ports_aside_for_each_family():
+    host = RecordedHost("netbsd-10.0-split")
+    assert ephemeral_range(host=host).reserved == ((50100, 50100),)
+    assert ephemeral_range(family="ipv6", host=host).reserved == ((25100, 25100), (50100, 50100))
+    info = classify(25100, host=host)
+    assert (info.ephemeral, info.reserved) == (False, True)
+    assert info.settings.source("reserved").startswith("sysctl net.inet.ip.anonportalgo.reserve")
+
+
+def test_netbsd_without_that_setting_sets_nothing_aside():
+    class Older(RecordedHost):
+        def sysctl(self, name):
+            if name.endswith(".reserve"):
+                raise FileNotFoundError(2, "No such file or directory", name)
+            return super().sysctl(name)
+
+    info = classify(50100, host=Older("netbsd-10.0-split"))
+    assert (info.ephemeral, info.reserved, info.settings.unread) == (True, False, ())
+
+
+@pytest.mark.parametrize("high", [65536, 70000, 2**31 - 1])
+def test_privileged_ports_of_freebsd_are_ports(high):
+    class Garbled(RecordedHost):
+        def sysctl(self, name):
+            return high.to_bytes(4, sys.byteorder) if name.endswith(".reservedhigh") else super().sysctl(name)
+
+    host = Garbled("freebsd-13.0")
+    assert classify(80, host=host).privileged is None
+    [unread] = classify(80, host=host).settings.unread
+    assert "reservedhigh: expected ports from 0 to 65535, found" in unread
+
+
+def test_a_pool_of_openbsd_may_begin_at_nothing():
+    class FromZero(RecordedHost):
+        def sysctl(self, name):
+            return bytes(4) if name == (4, 2, 0, 7) else super().sysctl(name)
+
+    pool = ephemeral_range(host=FromZero("openbsd-7.6"))
+    assert (pool.first, pool.last, pool.assumed) == (1, 49151, False)
 
 
 def test_freebsd_picks_ports_for_sctp_too():

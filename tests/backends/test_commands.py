@@ -17,7 +17,7 @@ MISSING = FileNotFoundError(errno.ENOENT, "No such file or directory")
 
 # --- netsh ---
 
-NETSH = r"X:\Windows\System32\netsh.exe"
+NETSH = "X:/Windows/System32/netsh.exe"
 POOL = b"Start Port      : 49152\r\nNumber of Ports : 16384\r\n"
 EXCLUDED = b"Start Port    End Port\n----------    --------\n 5357 5357\n 50000 50059 *\n"
 
@@ -49,7 +49,7 @@ def test_windows_is_looked_for_where_it_says_and_else_where_it_usually_is(monkey
     host = StandIn()
     with pytest.raises(SourceError):
         windows.SETTINGS.bounds(host, "tcp", "ipv4")
-    assert host.ran == [(r"C:\Windows\System32\netsh.exe", "int", "ipv4", "show", "dynamicport", "tcp")]
+    assert host.ran == [("C:/Windows/System32/netsh.exe", "int", "ipv4", "show", "dynamicport", "tcp")]
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp850", "utf-8", "no such encoding"])
@@ -97,10 +97,19 @@ def test_the_settings_of_solaris():
     assert sunos.SETTINGS.bounds(host, "tcp", "ipv4") == settings.Found(settings.Bounds(32768, 65535), source)
     privileged = settings.Found((Span(1, 1023), Span(2049, 2049)), source)
     assert sunos.SETTINGS.privileged(host, "tcp", "ipv4") == privileged
+    assert sunos.SETTINGS.reserved(host, "tcp", "ipv4") == settings.Found((Span(2049, 2049),), source)
+
+
+@pytest.mark.parametrize(
+    ("privileged", "first"), [(b"1024", 32768), (b"32768", 32768), (b"40000", 40000), (b"65535", 65535)]
+)
+def test_solaris_hands_out_no_port_that_needs_a_privilege(privileged, first):
+    host = StandIn(programs={IPADM: PROPERTIES.replace(b"1024", privileged)})
+    assert sunos.SETTINGS.bounds(host, "tcp", "ipv4").value == settings.Bounds(first, 65535)
 
 
 def test_the_settings_of_solaris_before_11():
-    host = ndd(smallest_anon_port=b"32768\n", largest_anon_port=b"65535\n")
+    host = ndd(smallest_anon_port=b"32768\n", largest_anon_port=b"65535\n", smallest_nonpriv_port=b"1024\n")
     found = sunos.SETTINGS.bounds(host, "tcp", "ipv4")
     assert found == settings.Found(settings.Bounds(32768, 65535), "ndd -get /dev/tcp tcp_smallest_anon_port")
 
@@ -120,6 +129,12 @@ def test_without_ndd_either_its_command_is_named():
             r"ipadm show-prop tcp: expected a port number, found '\\\\xff'",
         ),
         ("bounds", PROPERTIES.replace(b"32768", b"0"), "ipadm show-prop tcp: expected ports from 1"),
+        (
+            "bounds",
+            PROPERTIES.replace(b"65535", b"40000").replace(b"1024", b"40001"),
+            r"ipadm show-prop tcp: expected a pool with ports from smallest_nonpriv_port on \(40001\)",
+        ),
+        ("reserved", PROPERTIES.replace(b"2049", b"x"), "ipadm show-prop tcp: expected a port number"),
         ("bounds", b"a:1\n", "ipadm show-prop tcp: expected a property smallest_anon_port"),
         ("bounds", b"?\n", "ipadm show-prop tcp: expected lines of a property"),
         ("privileged", PROPERTIES.replace(b"1024", b"x"), "ipadm show-prop tcp: expected a port number"),

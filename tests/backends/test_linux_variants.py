@@ -19,7 +19,7 @@ FILE = "/proc/sys/net/ipv4/ip_local_port_range"
         ("linux-6.18-no-reserved", 32768, 60999, FILE, True),
         ("linux-6.18-denied", 32768, 60999, "documented default", True),
         ("linux-5.10-android", 32768, 60999, "documented default", True),
-        ("linux-4.4-gvisor", 16000, 65535, FILE, True),
+        ("linux-4.4-gvisor", 16000, 65535, FILE, False),
         ("linux-5.15-wsl2-mirrored", 44620, 48715, FILE, False),
         # The sockets of WSL 1 are those of Windows.
         ("linux-4.4-wsl1", 49152, 65535, "documented default", True),
@@ -28,6 +28,13 @@ FILE = "/proc/sys/net/ipv4/ip_local_port_range"
 def test_the_pool(name, first, last, source, assumed):
     pool = ephemeral_range(host=RecordedHost(name))
     assert (pool.first, pool.last, pool.source, pool.assumed) == (first, last, source, assumed)
+
+
+def test_what_windows_excludes_is_not_known_inside_of_wsl_1():
+    info = classify(50000, host=RecordedHost("linux-4.4-wsl1"))
+    assert info.excluded is None
+    assert any(reason.startswith("WSL 1: its sockets are those of Windows") for reason in info.settings.unread)
+    assert classify(50000, host=RecordedHost("linux-5.15-wsl2-mirrored")).excluded is False
 
 
 def test_reserved_ports_are_not_handed_out():

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
+from packaging.requirements import Requirement
 from this_system import IS_WINE, use_once
 
 from portrange import Host, ParseError, SourceError, UnsupportedPlatformError, listeners, who_listens
 from portrange._backends.portable.table import PsutilTable, open_table, parse_address, parse_row, printable
 from portrange._backends.portable.view import SocketRow
 
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 HOST = Host(backend="portable")
 UDP = socket.SOCK_DGRAM
 
@@ -153,6 +157,31 @@ except portrange.SourceError as error:
     assert "install it" in done.stdout
 
 
+@pytest.mark.parametrize("platform", ["cygwin", "dragonfly6", "ios", "android", "haiku1"])
+def test_where_psutil_cannot_be_installed_nobody_is_told_to(platform):
+    program = f"""
+import sys
+sys.platform = {platform!r}
+from portrange._backends.portable.table import open_table
+try:
+    open_table()
+except OSError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"psutil: does not support {platform}, ")
+
+
+def test_where_psutil_is_supported_it_is_installed_along():
+    [wanted] = re.findall(r'"(psutil[^"]*)"', PYPROJECT.read_text("utf-8"))
+    marker = Requirement(wanted).marker
+    assert marker is not None
+    for platform in ("linux", "darwin", "win32", "freebsd14", "openbsd7", "netbsd10", "sunos5", "aix7"):
+        assert marker.evaluate({"sys_platform": platform}), platform
+    for platform in ("emscripten", "wasi", "cygwin", "msys", "dragonfly6", "ios", "android", "haiku1", "zos"):
+        assert not marker.evaluate({"sys_platform": platform}), platform
+
+
 class Answers:
     """psutil's own names, and the error that a call ends in."""
 
@@ -162,6 +191,9 @@ class Answers:
         self.error = error
 
     def net_connections(self, kind):
+        raise self.error
+
+    def pids(self):
         raise self.error
 
 
@@ -176,6 +208,8 @@ class Answers:
     ],
 )
 def test_what_psutil_raises_becomes_what_is_documented(raised, expected):
+    with pytest.raises(expected):
+        PsutilTable(Answers(raised)).pids()
     with pytest.raises(expected) as caught:
         PsutilTable(Answers(raised)).sockets(("tcp",))
     assert type(caught.value) is expected

@@ -127,7 +127,7 @@ def test_all_is_gone_after_whoever_asked_was_ended_by(end, busy_host):
     process, built = busy_host
     before = {_cgroup(pid) for pid in built["pids"]} if built["cgroups"] else set()
     process.send_signal(end)
-    process.wait()
+    process.wait(60)
     assert _comes_true(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in built["pids"]))
     assert _comes_true(lambda: not any(os.path.exists(group) for group in before))
 

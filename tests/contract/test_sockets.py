@@ -10,7 +10,7 @@ import pytest
 from process_rows import Rows, connection, listening
 from recorded import RecordedHost
 
-from portrange import SourceError, UnsupportedPlatformError
+from portrange import ParseError, SourceError, UnsupportedPlatformError
 from portrange._backends.base import SocketQuery
 from portrange._backends.portable.backend import PortableBackend
 from portrange._backends.portable.view import EVERYTHING, SocketRow
@@ -196,8 +196,28 @@ def test_all_listeners_of_a_partial_view_are_not_all(name):
 
 def test_a_restricted_port_of_macos_cannot_be_settled_by_binding():
     taken = {("tcp", "ipv4", 55555): errno.EADDRINUSE}
-    with pytest.raises(SourceError, match=r"kept from all programs \(sysctl net.restricted_port.bitmap\)"):
+    with pytest.raises(SourceError, match=r"keeps it from most programs \(sysctl net.restricted_port.bitmap\)"):
         asked("darwin-24.4", Rows(), taken=taken, port=55555, protocols=("tcp",))
+
+
+def test_a_restricted_port_of_macos_may_be_free_for_the_other_transport():
+    answer, host = asked("darwin-24.4", Rows(), port=55555, protocols=("udp",))
+    assert (answer.gaps, bool(answer)) == ((), False)
+    assert {protocol for protocol, *_ in host.bound} == {"udp"}
+
+
+@pytest.mark.parametrize(
+    "failure", [SourceError("psutil", "Input/output error", errno.EIO), ParseError("psutil", "?", "!")]
+)
+def test_a_process_that_psutil_fails_at_spoils_no_other_answer(failure):
+    rows = Rows({5: [WEB], 6: [DNS]}, refusing=frozenset({6}), failure=failure)
+    answer, _ = asked("freebsd-13.0", rows)
+    assert [owner.pid for one in answer for owner in one.owners] == [5]
+    assert len(answer.gaps) == 1
+    backend = backend_for(RecordedHost("freebsd-13.0"))
+    assert isinstance(backend, PortableBackend)
+    usage = replace(backend, table=rows).usage(RecordedHost("freebsd-13.0"), "tcp")
+    assert "sockets of processes that may not be looked into" in usage.gaps[0]
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..._answers.number import HIGHEST_PORT
 from ..._answers.span import Span, Spans, merge
-from ..._errors import ParseError
+from ..._errors import ParseError, SourceError
 from ..base import PROTOCOLS
-from ..settings import TOGETHER, Bounds, Found, SettingsReader, always, below, found_in
+from ..settings import TOGETHER, Bounds, Found, SettingsReader, below, found_in
 
 if TYPE_CHECKING:
     from ..._host import Host
@@ -28,6 +28,8 @@ UNPRIVILEGED_START = "ipv4/ip_unprivileged_port_start"
 #: ip-sysctl.rst: "The default values are 32768 and 60999 respectively."
 DEFAULT_RANGE = Bounds(32768, 60999)
 WINDOWS_RANGE = Bounds(49152, 65535)
+#: Linux refuses no port to everybody.
+_NOTHING: Found[Spans] = Found(())
 _RESERVED_ITEM = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
 
 
@@ -106,16 +108,28 @@ def _privileged(host: Host, _protocol: str, _family: str) -> Found[Spans]:
     return Found(below(found.value), found.source)
 
 
-def _default(host: Host) -> Bounds:
-    """WSL 1 has no such file: its sockets are those of Windows, with the pool of Windows.
+def is_wsl1(host: Host) -> bool:
+    """Whether this is WSL 1, which translates system calls: its sockets are those of Windows, with Windows' settings.
 
     Its kernel release ends in "-Microsoft"; that of WSL 2, which is Linux, in "-microsoft-standard-WSL2".
     """
-    try:
-        release = host.read(f"{host.procfs}/sys/kernel/osrelease").decode("ascii", "replace")
-    except OSError:
-        release = ""
-    return WINDOWS_RANGE if release.strip().endswith("-Microsoft") else DEFAULT_RANGE
+    if "WSL 1" not in host.proven:
+        try:
+            release = host.read(f"{host.procfs}/sys/kernel/osrelease").decode("ascii", "replace")
+        except OSError:
+            return False
+        host.proven["WSL 1"] = release.strip().endswith("-Microsoft")  # until this machine starts again
+    return bool(host.proven["WSL 1"])
+
+
+def _excluded(host: Host, _protocol: str, _family: str) -> Found[Spans]:
+    if is_wsl1(host):
+        raise SourceError("WSL 1", "its sockets are those of Windows, which does not tell here what it excludes")
+    return _NOTHING
+
+
+def _default(host: Host) -> Bounds:
+    return WINDOWS_RANGE if is_wsl1(host) else DEFAULT_RANGE
 
 
 SETTINGS = SettingsReader(
@@ -125,7 +139,7 @@ SETTINGS = SettingsReader(
     default=_default,
     bounds=_bounds,
     reserved=_reserved,
-    excluded=always(()),  # Linux refuses no port to everybody
+    excluded=_excluded,
     privileged=_privileged,
 )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..._errors import ParseError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -98,8 +100,8 @@ def _from_processes(
             sockets = {row.socket for row in table.sockets_of(pid, protocols) if wanted(row)}
         except ProcessLookupError:
             continue  # ended meanwhile
-        except OSError:
-            refused = True
+        except (OSError, ParseError):
+            refused = True  # or not to be understood: what it has is not known, and spoils no other answer
             continue
         process = table.describe(pid) if sockets else None
         if process is None or not table.is_same(pid):

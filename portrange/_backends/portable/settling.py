@@ -44,12 +44,15 @@ class Settler:
         if seen:
             doubt = f"whether processes that may not be looked into listen on {name} too"
             return Verdict(doubts=() if self.complete else (doubt,))
-        known = self.settings()
-        if known.excluded is not None and contains(known.excluded, self.port):
-            source = known.source("excluded") or "by the system"
-            doubt = f"who listens on {name}: it is kept from all programs ({source}), and owners are hidden"
-            return Verdict(doubts=() if self.complete else (doubt,))
         taken, refusals = _try(self.host, protocol, self.port)
+        known = self.settings() if taken else None
+        if known is not None and known.excluded is not None and contains(known.excluded, self.port):
+            # "In use" is also what macOS says of a port that it keeps for itself, on which nobody need listen.
+            doubt = (
+                f"who listens on {name}: the system keeps it from most programs ({known.source('excluded')}), so that "
+                "binding it tells nothing; ask as the superuser"
+            )
+            return Verdict(doubts=() if self.complete else (doubt,))
         if taken and self.complete:
             # All processes were looked into: what none of them holds is the kernel's.
             doubt = f"what has {name}: no process, so the rest of a connection (TIME_WAIT) or the kernel itself"

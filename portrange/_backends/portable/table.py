@@ -19,6 +19,8 @@ from .view import ProcessTable, SocketRow
 T = TypeVar("T")
 
 _SOURCE = "psutil"
+#: The systems that psutil can be installed on, by the beginning of `sys.platform`; as in pyproject.toml.
+_SUPPORTED = ("linux", "darwin", "win32", "freebsd", "openbsd", "netbsd", "sunos", "aix")
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 _PROTOCOLS = {socket.SOCK_STREAM: "tcp", socket.SOCK_DGRAM: "udp"}
 #: psutil's names of TCP states, where they are not "connection"; Solaris has the last two.
@@ -36,6 +38,8 @@ _LINK_LOCAL = b"\xfe\x80"
 
 def open_table() -> ProcessTable:
     """The view of psutil on this machine. Raises `SourceError` where psutil is missing or does not know the system."""
+    if not sys.platform.startswith(_SUPPORTED):
+        raise SourceError(_SOURCE, f"does not support {sys.platform}, and no other way to list its sockets is known")
     try:
         import psutil
     except ImportError as error:
@@ -53,12 +57,7 @@ class PsutilTable:
         self._seen: dict[int, Any] = {}
 
     def sockets(self, protocols: tuple[str, ...]) -> list[SocketRow]:
-        try:
-            return self._rows(lambda: self._psutil.net_connections(kind=_kind(protocols)))
-        except PermissionError:
-            raise
-        except OSError as error:
-            raise SourceError.from_os_error(_SOURCE, error) from error
+        return self._rows(lambda: self._psutil.net_connections(kind=_kind(protocols)))
 
     def pids(self) -> list[int]:
         return self._asked(self._psutil.pids)
@@ -101,17 +100,21 @@ class PsutilTable:
             return self._asked(ask)
         except ProcessLookupError:
             raise
-        except OSError:
+        except (OSError, ParseError):
             return None
 
     def _asked(self, ask: Callable[[], T]) -> T:
-        """What psutil answers, with the builtin errors in place of its own."""
+        """What psutil answers, with the builtin errors in place of its own, and `SourceError` for all others."""
         try:
             return ask()
         except self._psutil.NoSuchProcess as error:
             raise ProcessLookupError(errno.ESRCH, str(error)) from error
         except self._psutil.AccessDenied as error:
             raise PermissionError(errno.EACCES, str(error)) from error
+        except (PermissionError, ProcessLookupError):
+            raise
+        except OSError as error:
+            raise SourceError.from_os_error(_SOURCE, error) from error
         except (RuntimeError, ValueError, KeyError) as error:
             raise ParseError(_SOURCE, "what it documents", f"{type(error).__name__}: {error}") from error
 

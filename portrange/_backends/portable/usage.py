@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..._errors import SourceError
+from ..._errors import ParseError, SourceError
 from ..base import FAMILIES
 from ..occupancy import Occupancy, Sighting
 
@@ -44,7 +44,7 @@ def _held(table: ProcessTable, protocol: str, gaps: list[str]) -> Iterator[Socke
             yield from table.sockets_of(pid, (protocol,))
         except ProcessLookupError:
             continue  # it has ended
-        except PermissionError:
+        except (OSError, ParseError):
             if _PARTIAL not in gaps:
                 gaps.append(_PARTIAL)
 
