@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..._errors import SourceError
 from ..base import PROTOCOLS
 from . import namespaces, proc_net, sock_diag
+from .settings import is_wsl1
 from .socket_record import ANY_STATE, CLOSE, LISTEN, SocketFilter, SocketRecord
 
 if TYPE_CHECKING:
@@ -80,6 +81,11 @@ def sockets(host: Host, wanted: SocketFilter) -> list[SocketRecord]:
         refusal = error
     if wanted.protocol in OPTIONAL and wanted.protocol not in present(host):
         return []
+    if is_wsl1(host):
+        raise SourceError(
+            f"{sock_diag.SOURCE} and {_net(host)}",
+            "show no sockets on WSL 1, where they are those of Windows: ask there, with a Python for Windows",
+        ) from refusal
     try:
         return list(_from_tables(host, wanted))
     except OSError as error:
