@@ -232,6 +232,14 @@ def test_a_psutil_before_version_6_serves_as_well(server):
     assert [row.state for row in rows if row.port == port(server)] == ["listen"]
 
 
+def test_the_kernel_is_no_process_that_refuses():
+    class Kernel(Answers):
+        def pids(self):
+            return [0, 1, 4242]
+
+    assert PsutilTable(Kernel(OSError())).pids() == [1, 4242]
+
+
 def test_processes_that_have_ended_are_not_described():
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from ..._answers.listener import Process
 from ..._errors import ParseError, SourceError
+from ..._host.words import printable
 from .view import ProcessTable, SocketRow
 
 T = TypeVar("T")
@@ -60,7 +61,9 @@ class PsutilTable:
         return self._rows(lambda: self._psutil.net_connections(kind=_kind(protocols)))
 
     def pids(self) -> list[int]:
-        return self._asked(self._psutil.pids)
+        # 0 is the kernel of macOS and the BSDs. It has no descriptors, and refuses even the superuser: were that taken
+        # for a process that may not be looked into, nobody could ever see everything.
+        return [pid for pid in self._asked(self._psutil.pids) if pid]
 
     def sockets_of(self, pid: int, protocols: tuple[str, ...]) -> list[SocketRow]:
         process = self._process(pid)
@@ -173,11 +176,3 @@ def parse_address(family: int, text: str) -> tuple[str, str, int]:
         zeroed = packed[:2] + bytes(2) + packed[4:]
         return "ipv6", socket.inet_ntop(socket.AF_INET6, zeroed), int.from_bytes(packed[2:4], "big")
     return "ipv6", socket.inet_ntop(socket.AF_INET6, packed), 0
-
-
-def printable(text: str) -> str:
-    """Text that strangers wrote, without surrogates: it must go into JSON and onto terminals."""
-    try:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "backslashreplace").decode("utf-8")
