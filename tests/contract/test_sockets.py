@@ -32,7 +32,7 @@ def asked(name: str, table: Rows, *, taken=None, **query):
     backend = backend_for(host)
     if not isinstance(backend, PortableBackend):
         backend = PortableBackend(backend_for(RecordedHost("darwin-24.4")).reader, EVERYTHING)
-    # macOS keeps the table of the whole system from a caller. On the BSDs it is not asked for: it may lack others' rows.
+    # macOS keeps the table of the whole system from a caller. On the BSDs it may lack rows, and is not asked for.
     table.whole_table_refused |= name in ONE_BY_ONE + SUPERUSER
     return replace(backend, table=table).listeners(host, SocketQuery(**query)), host
 
