@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from .usage import may_overlook
+
 if TYPE_CHECKING:
     from .usage import Destination, EphemeralUsage
 
@@ -19,7 +21,9 @@ _WHOLE = ((0, 2, 3, 4, 5), (2, 3, 4, 5))
 
 def sentences(usage: EphemeralUsage) -> str:
     """How near the limit is, towards whom, what holds the ports, which error follows, and what helps."""
-    return " ".join([_pool(usage), *_PROTOCOLS[usage.protocol](usage), *_gaps(usage)])
+    from .._render.text import visible
+
+    return visible(" ".join([_pool(usage), *_PROTOCOLS[usage.protocol](usage), *_gaps(usage)]))
 
 
 def page(usage: EphemeralUsage, columns: int) -> str:
@@ -97,6 +101,8 @@ def _pool(usage: EphemeralUsage) -> str:
 def _tcp(usage: EphemeralUsage) -> Iterator[str]:
     # In a pool of a few ports, the last one is less than a share of 0.8 away.
     near = [one for one in usage.destinations if one.share >= _NEAR or one.free <= 1]
+    overlooks = may_overlook(usage.platform, usage.protocol, usage.pool)
+    last = [one.place for one in usage.addresses if overlooks and one.free == 1]
     if usage.size and usage.waiting == usage.size:
         yield (
             "They belong to sockets that listen or are bound, so no connection gets one: connect() "
@@ -116,7 +122,15 @@ def _tcp(usage: EphemeralUsage) -> Iterator[str]:
             f"{one.limit:,} ports ({_held_by(one)})."
         )
     yield from _binding(usage)
-    yield from _advice(usage, near)
+    if last:
+        yield f"Binding port 0 on {_either(last)} may fail{_error(usage, 'bind')} although a port is free there."
+    if overlooks and (near or last):
+        calls = " and ".join(["connect()"] * bool(near) + ["bind()"] * bool(last))
+        yield (
+            f"The pool begins and ends with an {'even' if usage.pool.first % 2 == 0 else 'odd'} number, with which "
+            f"{calls} may overlook the last free port: give its bounds different parity."
+        )
+    yield from _advice(usage, near, is_near=bool(near or last))
 
 
 def _near(usage: EphemeralUsage, near: list[Destination]) -> Iterator[str]:
@@ -132,12 +146,6 @@ def _near(usage: EphemeralUsage, near: list[Destination]) -> Iterator[str]:
         yield f"So it is with {full:,} more {_destinations(full)}."
     if others:
         yield f"{others:,} more {_destinations(others)} {_are(others)} near it."
-    pool = usage.pool
-    if usage.platform == "linux" and (pool.last - pool.first) % 2 == 0 and pool.last > pool.first:
-        yield (
-            f"The pool begins and ends with an {'even' if pool.first % 2 == 0 else 'odd'} number, with which connect() "
-            "may overlook the last free port: give its bounds different parity."
-        )
     yield (
         "Every other destination address or port has the whole pool once more, but for ports that a program bound "
         "before it connected; the system does not show which those are."
@@ -167,12 +175,11 @@ def _binding(usage: EphemeralUsage) -> Iterator[str]:
     """Who cannot bind port 0 any more."""
     full = [one.place for one in usage.addresses if not one.free]
     if full:
-        named = " or ".join((", ".join(full[:-1]), full[-1])) if len(full) > 1 else full[0]
-        yield f"Binding port 0 on {named} {_fails(usage, 'bind')}."
+        yield f"Binding port 0 on {_either(full)} {_fails(usage, 'bind')}."
 
 
-def _advice(usage: EphemeralUsage, near: list[Destination]) -> Iterator[str]:
-    if not near and not usage.exhausted and usage.share < _NEAR:
+def _advice(usage: EphemeralUsage, near: list[Destination], *, is_near: bool) -> Iterator[str]:
+    if not is_near and not usage.exhausted and usage.share < _NEAR:
         yield "Nothing is near its limit."
         return
     helps: list[str] = []
@@ -214,8 +221,16 @@ def _held_by(one: Destination) -> str:
 
 
 def _fails(usage: EphemeralUsage, call: str) -> str:
+    return f"fails{_error(usage, call)}"
+
+
+def _error(usage: EphemeralUsage, call: str) -> str:
     name = dict(usage.errors).get(call)
-    return f"fails with {name}" if name else "fails"
+    return f" with {name}" if name else ""
+
+
+def _either(names: list[str]) -> str:
+    return " or ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]
 
 
 def _wider(usage: EphemeralUsage) -> str:

@@ -23,9 +23,26 @@ def _share(taken: int, limit: int) -> float:
     return min(1.0, taken / limit) if limit else 1.0
 
 
+def may_overlook(platform: str, protocol: str, pool: EphemeralRange) -> bool:
+    """Whether the last free port of a pool may be refused all the same.
+
+    Linux looks for a TCP port through an even number of them, whichever the pool has (inet_csk_find_open_port,
+    net/ipv4/inet_connection_sock.c; __inet_hash_connect, net/ipv4/inet_hashtables.c).
+    """
+    more = pool.last - pool.first
+    return platform == "linux" and protocol == "tcp" and more > 0 and more % 2 == 0
+
+
 def _zoned(address: str, interface: str | None) -> str:
     """An address with its interface, as RFC 4007, section 11, writes it."""
     return f"{address}%{interface}" if interface else address
+
+
+def _visible(text: str) -> str:
+    """Interfaces may have any name, and texts are printed."""
+    from .._render.text import visible
+
+    return visible(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +51,13 @@ class Destination(Record):
 
     `sockets` counts them, `time_wait` those among them that are closed already and keep their port for a while
     (TIME-WAIT, RFC 9293, section 3.6.1), `reusable` those of the latter whose port the system gives to a new connection
-    all the same. `limit` is how many there can be: each takes another port of the pool. Connections that others opened
-    to a listening port of this machine are not counted: they take no port. `interface` is the network interface that
-    they are tied to, by link-local addresses or because their programs asked for it (SO_BINDTODEVICE), else None: each
-    has a limit of its own.
+    all the same. `limit` is how many there can be: each takes another port of the pool. On UDP that is these and one
+    for each port that is free on all addresses, which is what connect() looks for where the socket is not bound. A
+    socket that binds an address first, or is for IPv6 alone, may find more.
+
+    Connections that others opened to a listening port of this machine are not counted: they take no port. `interface`
+    is the network interface that they are tied to, by link-local addresses or because their programs asked for it
+    (SO_BINDTODEVICE), else None: on TCP each has a limit of its own.
     """
 
     _derived = ("free", "share")
@@ -70,7 +90,7 @@ class Destination(Record):
         return f"[{host}]:{self.port}" if self.family == "ipv6" else f"{host}:{self.port}"
 
     def __str__(self) -> str:
-        return f"{self.source} to {self.endpoint}: {self.sockets:,} of {self.limit:,} ports"
+        return _visible(f"{self.source} to {self.endpoint}: {self.sockets:,} of {self.limit:,} ports")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +122,11 @@ class LocalAddress(Record):
 
     @property
     def free(self) -> int:
-        """How many ports bind() to port 0 can still choose from."""
+        """How many ports bind() to port 0 can still choose from.
+
+        Linux looks through an even number of TCP ports (inet_csk_find_open_port, net/ipv4/inet_connection_sock.c): in a
+        pool that begins and ends with an even number, or with an odd one, it may refuse the last port that is free.
+        """
         return max(0, self.limit - self.used)
 
     @property
@@ -111,7 +135,7 @@ class LocalAddress(Record):
         return _share(self.used, self.limit)
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.used:,} of {self.limit:,} ports"
+        return _visible(f"{self.place}: {self.used:,} of {self.limit:,} ports")
 
 
 @dataclass(frozen=True, slots=True)

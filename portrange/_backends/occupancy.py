@@ -73,6 +73,19 @@ class _Place(NamedTuple):
     interface: str | None
 
 
+class _Addresses(NamedTuple):
+    """What the local addresses come to: sets of ports as numbers, see `bits`.
+
+    `everywhere` has, by family, the ports that a bind to the address for all cannot get; with `doubtful`, IPv4 may have
+    some left there all the same.
+    """
+
+    used: int
+    everywhere: dict[str, int]
+    rows: tuple[LocalAddress, ...]
+    doubtful: bool
+
+
 class Occupancy:
     """What whoever lists sockets has seen so far.
 
@@ -125,9 +138,13 @@ class Occupancy:
         closed = Counter(_ends(one) for one in connected if one.state == "time-wait")
         shared = Counter(_ends(one) for one in connected if self.protocol == "tcp" and self.waiting[one.port])
         peers = (Peers(*key, number, closed[key], shared=shared[key]) for key, number in ends.items())
-        limits = self._open_to_peers()
-        fullest = heapq.nlargest(NAMED, peers, key=lambda one: (one.sockets - one.shared) / (limits[one.family] or 1))
-        return self.answer(fullest, len(ends))
+        room = self._open_to_peers(self._addresses())
+
+        def taken(one: Peers) -> float:
+            limit = self._limit(one, room) - one.shared
+            return (one.sockets - one.shared) / (limit or 1)
+
+        return self.answer(heapq.nlargest(NAMED, peers, key=taken), len(ends))
 
     def _is_accepted(self, one: Sighting, waiting: Mapping[_Place, Flags]) -> bool:
         """Whether a connection came in through a waiting socket: then it has that one's port, and takes no other."""
@@ -137,18 +154,35 @@ class Occupancy:
         places = (_Place(one.family, address, interface) for address in addresses for interface in interfaces)
         return any(is_marked(waiting[place], one.port) for place in places if place in waiting)
 
-    def _open_to_peers(self) -> dict[str, int]:
+    def _handed_out(self) -> dict[str, int]:
+        return {family: bits(flags) for family, flags in self.in_pool.items()}
+
+    def _open_to_peers(self, addresses: _Addresses) -> dict[str, int]:
         """How many ports a new connection can choose from, by family.
 
-        On TCP it gets none on which a socket waits, on whatever address. On UDP each socket has its port for itself.
+        On TCP it gets none on which a socket waits, on whatever address, and any other, if not to the same destination.
+        On UDP connect() first takes a port as bind() does, before it chooses an address (inet_autobind,
+        net/ipv4/af_inet.c): one that is free on all of them.
         """
-        taken = bits(self.waiting) if self.protocol == "tcp" else 0
-        return {family: (bits(flags) & ~taken).bit_count() for family, flags in self.in_pool.items()}
+        waiting = bits(self.waiting)
+        return {
+            family: (ports & ~(waiting if self.protocol == "tcp" else addresses.everywhere[family])).bit_count()
+            for family, ports in self._handed_out().items()
+        }
+
+    def _limit(self, one: Peers, room: Mapping[str, int]) -> int:
+        """How many sockets there can be between these ends: those that have a port which no new one gets come on top.
+
+        On UDP these are all that there are, since nobody else gets their ports.
+        """
+        return room[one.family] + (one.shared if self.protocol == "tcp" else one.sockets)
 
     def answer(self, fullest: Iterable[Peers], count: int) -> EphemeralUsage:
         """What it comes to; `count` is how many destinations there are, of which `fullest` are the fullest."""
-        handed_out = {family: bits(flags) for family, flags in self.in_pool.items()}
-        limits = self._open_to_peers()
+        addresses = self._addresses()
+        if addresses.doubtful:
+            self.gaps.append(_CONNECTED_UNSEEN)
+        room = self._open_to_peers(addresses)
         destinations = [
             Destination(
                 one.family,
@@ -158,32 +192,33 @@ class Occupancy:
                 one.sockets,
                 one.time_wait,
                 one.reusable,
-                limits[one.family] + one.shared,
+                self._limit(one, room),
                 one.interface,
             )
             for one in fullest
         ]
-        used, addresses = self._addresses(handed_out)
         same_pool = self.in_pool["ipv4"] == self.in_pool["ipv6"]
         return EphemeralUsage(
             protocol=self.protocol,
             platform=self.platform,
             pool=self.pools["ipv4"],
-            size=union(handed_out.values()).bit_count(),
-            used=used.bit_count(),
-            waiting=(bits(self.waiting) & used).bit_count(),
+            size=union(self._handed_out().values()).bit_count(),
+            used=addresses.used.bit_count(),
+            waiting=(bits(self.waiting) & addresses.used).bit_count(),
             states=tuple(sorted(self.states.items(), key=lambda item: (-item[1], item[0]))),
             destinations=tuple(sorted(destinations, key=lambda one: (-one.share, str(one)))),
             destination_count=count,
-            addresses=addresses,
+            addresses=addresses.rows,
             pool_ipv6=None if same_pool else self.pools["ipv6"],
             gaps=tuple(self.gaps),
         )
 
-    def _addresses(self, handed_out: Mapping[str, int]) -> tuple[int, tuple[LocalAddress, ...]]:
+    def _addresses(self) -> _Addresses:
         """The ports in use on any address, and how full each address is, the fullest first."""
+        handed_out = self._handed_out()
         rows: list[LocalAddress] = []
-        used = 0
+        met: dict[str, int] = {}
+        used, doubtful = 0, False
         for family, held in self._held.items():
             limit = handed_out[family].bit_count()
             everywhere = WILDCARDS[family]
@@ -198,13 +233,12 @@ class Occupancy:
             used |= anywhere
             # A bind to :: takes IPv4 as well, unless the program asks for IPv6 alone. IPv4 was looked at first.
             beside = used if family == "ipv6" else union(map(bits, self._connected_over_ipv6))
+            met[family] = (anywhere | beside) & handed_out[family]
             if held or (family == "ipv4" and beside):
-                met = (anywhere | beside) & handed_out[family]
-                rows.append(LocalAddress(family, everywhere, met.bit_count(), limit))
-                if family == "ipv4" and anywhere.bit_count() < limit == met.bit_count():
-                    self.gaps.append(_CONNECTED_UNSEEN)
+                rows.append(LocalAddress(family, everywhere, met[family].bit_count(), limit))
+                doubtful = doubtful or (family == "ipv4" and anywhere.bit_count() < limit == met[family].bit_count())
         rows.sort(key=lambda row: (-row.share, row.family, row.address, row.interface or ""))
-        return used, tuple(rows[:NAMED])
+        return _Addresses(used, met, tuple(rows[:NAMED]), doubtful)
 
 
 def _places(one: Sighting) -> Iterator[_Place]:

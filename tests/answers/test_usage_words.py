@@ -70,6 +70,42 @@ def test_bounds_of_the_same_parity_are_warned_of(bounds, word):
     assert word is None or word in words
 
 
+@pytest.mark.parametrize(
+    ("bounds", "free", "platform", "said_so"),
+    [
+        ((1000, 1100), 1, "linux", True),
+        ((1000, 1100), 2, "linux", False),
+        ((1000, 1099), 1, "linux", False),
+        ((1000, 1100), 1, "darwin", False),
+    ],
+)
+def test_the_last_port_of_an_odd_pool_may_be_refused_to_bind(bounds, free, platform, said_so):
+    size = bounds[1] - bounds[0] + 1
+    place = LocalAddress("ipv4", "127.0.0.1", size - free, size)
+    words = said(usage(bounds=bounds, used=50, addresses=(place,), platform=platform))
+    sentence = "Binding port 0 on 127.0.0.1 may fail with EADDRINUSE although a port is free there."
+    assert (sentence in words) is said_so
+    assert ("with which bind() may overlook the last free port: give its bounds different parity." in words) is said_so
+    assert ("Nothing is near its limit" in words) is not said_so
+
+
+def test_connecting_and_binding_may_overlook_the_same_port():
+    place = LocalAddress("ipv4", "127.0.0.1", 100, 101)
+    full = to("192.0.2.1", 100, limit=101)
+    words = said(usage(bounds=(1000, 1100), used=100, addresses=(place,), destinations=(full,)))
+    assert "with which connect() and bind() may overlook the last free port" in words
+    assert words.count("parity") == 1
+
+
+def test_names_of_interfaces_are_not_obeyed():
+    tied = Destination("ipv4", "10.0.0.1", "192.0.2.1", 443, 100, 0, 0, 100, "p\x1b[31m")
+    place = LocalAddress("ipv6", "fe80::1", 100, 100, "p\x1b[31m")
+    answer = usage(used=100, destinations=(tied,), destination_count=1, addresses=(place,))
+    for text in (str(answer), str(tied), str(place), answer.explain()):
+        assert "\x1b" not in text
+        assert "p\\x1b[31m" in text
+
+
 def test_what_limits_udp_is_the_whole_pool():
     words = said(usage("udp", used=100, destinations=(to("192.0.2.1", 60),), destination_count=1))
     assert "its connect() or sendto() fails with EAGAIN." in words

@@ -494,6 +494,34 @@ def test_a_pool_whose_bounds_have_the_same_parity_may_keep_its_last_port_back(wo
     assert "connect() may overlook the last free port: give its bounds different parity" in paragraph(usage)
 
 
+@pytest.mark.parametrize(("size", "reserved"), [(3, ""), (5, ""), (9, str(FIRST))])
+def test_the_last_port_of_an_odd_pool_may_be_refused_to_bind(world: World, size: int, reserved: str):
+    program = f"""
+        setting("ip_local_reserved_ports", {reserved!r})
+        for _ in range(64):
+            kept.clear()
+            done = bind_all("127.0.0.1")
+            now = usage()
+            [place] = [one for one in now["addresses"] if one["address"] == "127.0.0.1"]
+            if place["free"]:
+                break
+        say([done, place, now, [[one.kind, one.detail] for one in portrange.why_busy(0, address="127.0.0.1")]])
+    """
+    done, place, usage, busy = ask(world, program, pool=f"{FIRST} {FIRST + size - 1}")
+    there = size - bool(reserved)
+    assert done == [there - 1, "EADDRINUSE"]
+    assert (place["used"], place["free"]) == (there - 1, 1)
+    text = paragraph(usage)
+    assert "Binding port 0 on 0.0.0.0 or 127.0.0.1 may fail with EADDRINUSE although a port is free there." in text
+    assert "bind() may overlook the last free port: give its bounds different parity" in text
+    assert "Nothing is near" not in text
+    # Whether an attempt overlooks it is chance where there are more than three ports.
+    assert busy or size > 3
+    for kind, detail in busy:
+        assert kind == "exhausted"
+        assert f"or one alone, which Linux may overlook because {FIRST}-{FIRST + size - 1} is an odd number" in detail
+
+
 def test_parity_is_not_mentioned_where_it_differs(world: World):
     usage = ask(world, "server(9001); connect_all(9001); say(usage())")
     assert "parity" not in usage["text"]
@@ -528,6 +556,70 @@ def test_connected_udp_sockets_have_a_port_each(world: World):
     assert usage["states"] == [["connected", SIZE]]
     assert towards(usage) == [("127.0.0.1", "127.0.0.1", SIZE, SIZE)]
     assert usage["exhausted"]
+
+
+def test_ports_of_other_udp_sockets_are_lost_to_a_destination(world: World):
+    program = f"""
+        for _ in range({SIZE - 1}):
+            kept.append(bound("0.0.0.0", kind=socket.SOCK_DGRAM))
+        kept.append(connected(9, kind=socket.SOCK_DGRAM))
+        say([usage("udp"), connect_all(9, kind=socket.SOCK_DGRAM)])
+    """
+    usage, more = ask(world, program)
+    [one] = usage["destinations"]
+    assert (one["sockets"], one["limit"], one["free"], one["share"]) == (1, 1, 0, 1.0)
+    assert usage["exhausted"]
+    assert more == [0, errno_of(usage, "connect")]
+
+
+@pytest.mark.usefixtures("ipv6")
+def test_a_udp_destination_has_as_many_ports_left_as_connect_finds(world: World):
+    program = """
+        import random
+        chosen = random.Random(60861)
+        KIND = socket.SOCK_DGRAM
+        WAYS = [
+            lambda: bound("127.0.0.1", kind=KIND),
+            lambda: bound("127.0.0.2", kind=KIND),
+            lambda: bound("0.0.0.0", kind=KIND),
+            lambda: bound("::1", kind=KIND),
+            lambda: bound("::", kind=KIND, v6only=True),
+            lambda: bound("::", kind=KIND, v6only=False),
+            lambda: bound("::ffff:127.0.0.2", kind=KIND),
+            lambda: connected(9, kind=KIND),
+            lambda: connected(9, kind=KIND, bind="127.0.0.2"),
+            lambda: connected(10, "127.0.0.3", kind=KIND),
+            lambda: connected(9, "::1", kind=KIND),
+            lambda: connected(9, "::ffff:127.0.0.1", kind=KIND),
+        ]
+        rounds = []
+        for _ in range(60):
+            recipe = []
+            for _ in range(chosen.randrange(1, 9)):
+                way = chosen.randrange(len(WAYS))
+                try:
+                    kept.append(WAYS[way]())
+                except OSError:
+                    continue  # nothing is left for that
+                recipe.append(way)
+            before = usage("udp")
+            left = []
+            for one in before["destinations"]:
+                held = len(kept)
+                left.append([one["free"], connect_all(one["port"], address=one["address"], kind=KIND)[0]])
+                for made in kept[held:]:
+                    made.close()
+                del kept[held:]
+            rounds.append([recipe, left])
+            for made in kept:
+                made.close()
+            kept.clear()
+        say(rounds)
+    """
+    rounds = ask(world, program)
+    assert [one for one in rounds if any(told != found for told, found in one[1])] == []
+    figures = {told for _, left in rounds for told, _ in left}
+    assert len(figures) > 4, "the worlds are too much alike to tell anything"
 
 
 @pytest.mark.usefixtures("ipv6")
