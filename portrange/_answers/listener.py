@@ -23,7 +23,8 @@ class Process(Record):
     `started` is in seconds since the epoch. A process is identified by `pid` and `started` together: numbers are
     used again. `pid` is the number in the procfs that was asked: where that belongs to another PID namespace, it means
     another process to the caller's own system calls. `name` and `cmdline` are whatever the process says of itself; of
-    a longer command line it is the first 2 MiB.
+    a longer command line it is the first 2 MiB. On Linux `exe` ends in " (deleted)" where the program's file was
+    removed or replaced since it was started.
     """
 
     pid: int
@@ -56,9 +57,12 @@ class Socket(Record):
     - `candidates`: processes of the socket's cgroup that could not be looked into; any of them may hold it.
     - `scope`: "service" where the processes of the socket's own cgroup were searched, "host" where all were that the
       caller may look into.
-    - `uid`, `user`: of whoever made the socket; None where the kernel does not know any more (TIME_WAIT).
+    - `uid`, `user`: of whoever made the socket; None where the kernel does not know any more (TIME_WAIT), or does not
+      tell: the caller's user namespace may have no number for him (user_namespaces(7)).
     - `cgroup`, `unit` (systemd), `container` (its id): of the socket. A unit or container that is None is none, or the
-      cgroup is None, too.
+      cgroup is None, too. Where hierarchies of version 1 stand beside cgroup2, whose root all are in, it is the cgroup
+      of the oldest owner in systemd's. The escapes in the name of a unit are undone; systemctl(1) takes it with them,
+      as it stands in `cgroup`.
     - `namespace`: the network namespace (as in ``net:[4026531840]``), filled when several were asked.
     """
 

@@ -28,15 +28,18 @@ def identity(process: str) -> int:
 def call_within(process: str, function: Callable[[], T], network: int | None = None) -> T:
     """`function()` in the network namespace of a process, given as a directory such as ``/proc/4242``.
 
+    In place of a process it may be a file that is the namespace itself, such as ``/run/netns/blue``: a mount keeps it.
     `network` is its `identity`, where it was asked before: a process may end, and its number come to mean another one.
     A namespace belongs to a thread, so another thread enters it and ends there: the caller's is never touched. A
     socket that the function opens stays in that namespace. Raises `SourceError` where it cannot be entered, which must
     not be taken for a failure of the function.
     """
-    wanted = _identity(process) if network is None else network
-    if wanted == _identity(_this_thread()):
+    is_mount = os.path.isfile(process)
+    path = process if is_mount else f"{process}/ns/net"
+    # Of one that a mount keeps, the identity can only be told from inside.
+    wanted = _identity(process) if network is None and not is_mount else network
+    if wanted is not None and wanted == _identity(_this_thread()):
         return function()
-    path = f"{process}/ns/net"
     caller = _threads().get_native_id()
     outcome: list[T] = []
     failure: list[BaseException] = []
@@ -95,8 +98,8 @@ def _identity(process: str) -> int:
         raise SourceError.from_os_error(str(error.filename), error) from error
 
 
-def _enter(path: str, wanted: int, caller: int) -> None:
-    """Move this thread, which must not be the caller's, into the namespace that has the identity `wanted`."""
+def _enter(path: str, wanted: int | None, caller: int) -> None:
+    """Move this thread, which must not be the caller's, into the namespace that has the identity `wanted`, if any."""
     if _threads().get_native_id() == caller:
         raise _not_entered(path, "this Python starts no thread of its own for that")
     try:
@@ -106,7 +109,7 @@ def _enter(path: str, wanted: int, caller: int) -> None:
         if isinstance(error, PermissionError):
             reason += "; it takes CAP_SYS_ADMIN, and CAP_SYS_PTRACE for the processes of others"
         raise _not_entered(path, reason, error.errno) from error
-    if _identity(_this_thread()) != wanted:
+    if wanted is not None and _identity(_this_thread()) != wanted:
         raise _not_entered(path, "its process has ended, or is in another one by now", errno.ESRCH)
 
 

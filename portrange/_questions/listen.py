@@ -58,8 +58,10 @@ def listeners(
 ) -> Listeners:
     """Every listening socket of the machine, as in `who_listens`, in the order of their ports.
 
-    `namespaces="all"` asks every network namespace that a visible thread is in (Linux; it takes the right to enter
-    them, CAP_SYS_ADMIN) and fills `Listener.namespace`; what could not be entered stands in the answer's `gaps`.
+    `namespaces="all"` asks every network namespace that a visible thread is in, or that a mount keeps which the caller
+    sees (Linux; it takes the right to enter them, CAP_SYS_ADMIN) and fills `Listener.namespace`; what could not be
+    entered stands in the answer's `gaps`. One that only a descriptor keeps, or a mount of another mount namespace, is
+    not seen.
 
     Raises the same errors as `who_listens`.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import Iterator
 
 import pytest
 from live.cgroups import Cgroups
@@ -12,6 +14,32 @@ import portrange
 
 SERVE = "join_cgroup(sys.argv[1]); made = tcp(); say(port(made)); wait()"
 ID = "0123456789abcdef" * 4
+
+
+def hierarchy_of_systemd() -> str | None:
+    """Where systemd's hierarchy of version 1 is mounted (cgroups(7))."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        for line in file:
+            before, _, after = line.partition(" - ")
+            if after.startswith("cgroup ") and "name=systemd" in after.split()[-1].split(","):
+                return before.split(" ")[4]
+    return None
+
+
+@pytest.fixture
+def engine_group(cgroups: Cgroups, world: World) -> Iterator[str]:
+    """A container's group in systemd's hierarchy of version 1 on a machine that has cgroup2 beside it."""
+    mount = hierarchy_of_systemd()
+    if mount is None or cgroups.mount == "/sys/fs/cgroup":
+        pytest.skip("systemd's hierarchy of version 1 is not mounted beside cgroup2")
+    directory = f"{mount}/docker-{ID}.scope"
+    try:
+        os.mkdir(directory)
+    except OSError as error:
+        pytest.skip(f"no group of version 1 can be made: {error}")
+    yield directory
+    world.close()
+    os.rmdir(directory)
 
 
 def pids(listener: portrange.Socket) -> list[int]:
@@ -296,3 +324,29 @@ def test_the_processes_of_another_pid_namespace_are_not_taken_for_neighbours(
     assert one["hidden"] is True
     assert one["unit"] == "web.service"
     assert {candidate["pid"] for candidate in one["candidates"]} <= {child.pid}
+
+
+IN_HIERARCHIES = """
+    join_cgroup(sys.argv[1])
+    join_cgroup(sys.argv[2])
+    made = tcp()
+    say(port(made))
+    wait()
+"""
+
+
+def test_a_container_that_only_other_hierarchies_know_is_named(cgroups: Cgroups, engine_group: str, world: World):
+    child = world.start(IN_HIERARCHIES, cgroups.mount, engine_group)
+    [one] = portrange.who_listens(child.hear())
+    assert pids(one) == [child.pid]
+    assert (one.cgroup, one.container) == (f"/docker-{ID}.scope", ID)
+
+
+def test_where_only_other_hierarchies_know_the_group_of_a_hidden_holder_it_is_not_told(
+    cgroups: Cgroups, engine_group: str, world: World
+):
+    child = world.start(IN_HIERARCHIES, cgroups.mount, engine_group)
+    [one] = world.ask(
+        "import portrange; become_nobody(); say(portrange.who_listens(int(sys.argv[1])).to_dicts())", child.hear()
+    )
+    assert (one["hidden"], one["cgroup"], one["unit"], one["container"]) == (True, None, None, None)

@@ -259,3 +259,153 @@ def test_the_privileged_ports_of_a_namespace_are_its_own(world: World):
 def test_a_procfs_without_processes_tells_no_namespaces(tmp_path):
     with pytest.raises(portrange.SourceError, match="shows no processes"):
         portrange.listeners(namespaces="all", host=portrange.Host(str(tmp_path / "nowhere")))
+
+
+#: Makes a network namespace with a listener, has it mounted, and leaves it: no thread is in it any more.
+KEEP = """
+    import portrange
+    new_mounts()
+    directory = sys.argv[1]
+    mount("tmpfs", directory, "tmpfs")
+    def keep(name):
+        open(f"{directory}/{name}", "w").close()
+        own = os.open("/proc/self/ns/net", os.O_RDONLY)
+        new_network()
+        bind_mount("/proc/self/ns/net", f"{directory}/{name}")
+        made, inside = tcp(), os.readlink("/proc/self/ns/net")
+        ctypes.CDLL(None).setns(own, 0)
+        return made, inside
+    made, inside = keep("blue")
+    def ask(**options):
+        found = portrange.listeners(namespaces="all", **options)
+        return [[one.to_dict() for one in found if one.namespace == inside], list(found.gaps)]
+"""
+
+
+def test_a_namespace_that_only_a_mount_keeps_is_asked(world: World, open_directory: str):
+    child = world.start(
+        KEEP
+        + """
+    other = udp("127.0.0.1", port(made))
+    say([port(made), ask()])
+    wait()
+    """,
+        open_directory,
+    )
+    number, (rows, gaps) = child.hear()
+    assert [(row["protocol"], row["port"], row["owners"][0]["pid"]) for row in rows] == [("tcp", number, child.pid)]
+    assert gaps == []
+
+
+@pytest.mark.usefixtures("sock_diag")
+def test_a_namespace_that_only_a_mount_keeps_is_asked_by_tables_and_shows_its_interfaces(
+    world: World, open_directory: str
+):
+    number, (rows, gaps) = world.ask(
+        KEEP
+        + """
+    from live.test_refused import NoSockDiag
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+    say([port(made), [ask()[0] + ask(host=NoSockDiag())[0], ask(host=NoSockDiag())[1]]])
+    """,
+        open_directory,
+    )
+    assert [(row["port"], row["interface"]) for row in rows] == [(number, "lo"), (number, None)]
+    assert gaps == []
+
+
+def test_a_mounted_namespace_with_processes_is_asked_once(world: World, open_directory: str):
+    number, rows, gaps = world.ask(
+        KEEP
+        + """
+    own = os.open("/proc/self/ns/net", os.O_RDONLY)
+    within = os.open(f"{directory}/blue", os.O_RDONLY)
+    def stay():
+        ctypes.CDLL(None).setns(within, 0)
+        os.write(started, b"x")
+        wait()
+    ready, started = os.pipe()
+    fork(stay)
+    os.read(ready, 1)
+    open(f"{directory}/again", "w").close()
+    bind_mount(f"{directory}/blue", f"{directory}/again")
+    say([port(made), *ask()])
+    """,
+        open_directory,
+    )
+    assert [row["port"] for row in rows] == [number]
+    assert gaps == []
+
+
+def test_a_mounted_namespace_that_an_ordinary_user_may_not_enter_is_reported(world: World, open_directory: str):
+    inside, rows, gaps, truth = world.ask(
+        KEEP
+        + """
+    os.chmod(directory, 0o755)
+    become_nobody()
+    found = portrange.listeners(namespaces="all")
+    say([inside, *ask(), bool(found.on(port(made)))])
+    """,
+        open_directory,
+    )
+    assert rows == []
+    assert [gap for gap in gaps if inside in gap and "cannot be entered" in gap]
+    assert truth is True
+
+
+def test_a_namespace_whose_mount_is_covered_is_reported(world: World, open_directory: str):
+    inside, rows, gaps = world.ask(
+        KEEP
+        + """
+    open(f"{directory}/cover", "w").close()
+    bind_mount(f"{directory}/cover", f"{directory}/blue")
+    say([inside, *ask()])
+    """,
+        open_directory,
+    )
+    assert rows == []
+    assert [gap for gap in gaps if inside in gap]
+
+
+def test_another_namespace_mounted_over_one_is_not_taken_for_it(world: World, open_directory: str):
+    inside, rows, gaps = world.ask(
+        KEEP
+        + """
+    keep("red")
+    bind_mount(f"{directory}/red", f"{directory}/blue")
+    say([inside, *ask()])
+    """,
+        open_directory,
+    )
+    assert rows == []
+    assert [gap for gap in gaps if inside in gap and "mounted over" in gap]
+
+
+def test_with_another_procfs_the_mounts_are_those_of_its_first_process(world: World, open_directory: str):
+    rows, gaps = world.ask(
+        """
+        import portrange
+        new_processes()
+        os.mkdir(f"{sys.argv[1]}/proc")
+        mount_proc(f"{sys.argv[1]}/proc")
+        open(f"{sys.argv[1]}/blue", "w").close()
+        own = os.open("/proc/self/ns/net", os.O_RDONLY)
+        new_network()
+        bind_mount("/proc/self/ns/net", f"{sys.argv[1]}/blue")
+        made, inside = tcp(), os.readlink("/proc/self/ns/net")
+        ctypes.CDLL(None).setns(own, 0)
+        ready, asked = os.pipe()
+        def look():
+            new_mounts()
+            unmount(f"{sys.argv[1]}/blue")
+            found = portrange.listeners(namespaces="all", host=portrange.Host(f"{sys.argv[1]}/proc"))
+            rows = [one.pid for one in found if one.namespace == inside]
+            os.write(asked, json.dumps([rows, list(found.gaps)]).encode())
+        fork(look)
+        say(json.loads(os.read(ready, 1 << 16)))
+        """,
+        open_directory,
+    )
+    assert rows
+    assert rows[0] == 1
+    assert gaps == []

@@ -13,6 +13,22 @@ from live.world import World
 
 pytestmark = pytest.mark.usefixtures("root")
 
+
+@pytest.fixture
+def user_namespaces(world: World) -> None:
+    answer = world.ask("""
+        try:
+            unshare(0x10000000)
+            with open("/proc/self/uid_map", "w") as file:
+                file.write("0 0 1")
+            say(None)
+        except OSError as error:
+            say(str(error))
+    """)
+    if answer is not None:
+        pytest.skip(f"no user namespace can be made: {answer}")
+
+
 ASK = """
     import portrange
     become_nobody()
@@ -170,6 +186,53 @@ def test_processes_may_be_out_of_sight_also_where_process_1_is_seen(world: World
     )
     assert one["owners"] == []
     assert one["hidden"] is True
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_processes_may_be_out_of_sight_of_root_without_the_right_to_look_into_them(world: World):
+    [one] = world.ask("""
+        import portrange
+        new_processes()
+        mount_proc("/proc", "hidepid=4")
+        ready, started = os.pipe()
+        def hold():
+            made = tcp()
+            os.write(started, str(port(made)).encode())
+            wait()
+        fork(hold)
+        number = int(os.read(ready, 10))
+        # capset(2): a header with the version, then effective, permitted and inheritable capabilities in two halves.
+        system, header, held = ctypes.CDLL(None), struct.pack("Ii", 0x20080522, 0), ctypes.create_string_buffer(24)
+        assert system.capget(header, held) == 0
+        words = struct.unpack("6I", held.raw)
+        held.raw = struct.pack("6I", *(word & ~(1 << 19) for word in words[:3]), *words[3:])
+        assert system.capset(header, held) == 0
+        say(portrange.who_listens(number).to_dicts())
+    """)
+    assert one["owners"] == []
+    assert one["hidden"] is True
+
+
+@pytest.mark.usefixtures("user_namespaces")
+def test_a_user_that_the_callers_user_namespace_does_not_know_is_not_said_to_be_nobody(world: World):
+    child = world.start("os.setresuid(1234, 1234, 1234); made = tcp(); say(port(made)); wait()")
+    own = world.start("made = tcp(); say(port(made)); wait()")
+    theirs, ours, user = world.ask(
+        """
+        import portrange
+        from portrange._backends.linux.processes import ProcessReader
+        unshare(0x10000000)  # CLONE_NEWUSER
+        with open("/proc/self/uid_map", "w") as file:
+            file.write("0 0 1")
+        answers = [portrange.who_listens(int(number)).to_dicts()[0] for number in sys.argv[1:3]]
+        say([*answers, ProcessReader(portrange.Host()).describe(int(sys.argv[3]))[0].user])
+        """,
+        child.hear(),
+        own.hear(),
+        child.pid,
+    )
+    assert (theirs["uid"], theirs["user"], user) == (None, None, None)
+    assert (ours["uid"], ours["user"]) == (0, getpass.getuser())
 
 
 @pytest.mark.usefixtures("namespaces")

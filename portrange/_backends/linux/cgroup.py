@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..._errors import ParseError
 from .mounts import read_mounts
 from .number import unsigned
 
@@ -31,14 +32,20 @@ _CONTAINER_SHAPES = tuple(
     for shape in (
         rf"docker-{_ID}\.scope",  # docker with systemd
         rf"libpod-{_ID}(?:\.scope)?",  # podman
+        rf"libpod-payload-{_ID}",  # podman in a group that systemd gave to it (--cgroups=split, quadlets)
+        rf"nerdctl-{_ID}\.scope",  # containerd by way of nerdctl
         rf"cri-containerd-{_ID}\.scope",  # containerd under kubernetes
+        rf"[^:]+\.slice:(?:cri-containerd|crio|docker):{_ID}",  # a path meant for systemd, with the cgroupfs driver
         rf"crio-{_ID}(?:\.scope)?",  # cri-o
         r"lxc\.payload\.(.+)",  # lxc 4 and later
     )
 )
-#: The part before a bare id, by the engine that made it with the cgroupfs driver: /docker/ID, /kubepods/…/podUID/ID.
+#: The path before a bare id, by the engine that made it with the cgroupfs driver: /docker/ID, /kubepods/…/podUID/ID,
+#: /ecs/TASK/ID and /ecs/CLUSTER/TASK/ID, where a task is 32 digits or a UUID.
 _BARE_PARENTS = re.compile(
-    r"docker|libpod_parent|default|k8s\.io|moby|pod[0-9a-f-]{36}|kubepods.*-pod[0-9a-f_]{36}\.slice"
+    r"(?:.*/)?(?:docker|libpod_parent|default|k8s\.io|moby|pod[0-9a-f-]{36}|kubepods[^/]*-pod[0-9a-f_]{36}\.slice"
+    r"|ecs/(?:[^/]+/)?(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))",
+    re.DOTALL,
 )
 
 
@@ -120,6 +127,32 @@ def processes(host: Host, group: Cgroup) -> list[int]:
     return [pid for pid in numbers if pid]
 
 
+def says_nothing(group: Cgroup) -> bool:
+    """Whether a process of this group may be in others: in the root of cgroup2, beside hierarchies of version 1.
+
+    A hybrid machine (systemd's file-hierarchy) may leave all there and keep services and containers apart elsewhere.
+    """
+    return group.path == "/" and group.directory != _USUAL_MOUNTS[0]
+
+
+def parse_memberships(text: str, source: str) -> str | None:
+    r"""The group of a process by its /proc/PID/cgroup (cgroups(7)): that in systemd's hierarchy, if there are several.
+
+    None where there are several, and none of them is systemd's: what the others are for is anybody's own affair.
+
+    >>> parse_memberships("4:cpu:/\n1:name=systemd:/system.slice/nginx.service\n0::/\n", "an example")
+    '/system.slice/nginx.service'
+    """
+    paths: dict[str, str] = {}
+    for line in filter(None, text.split("\n")):
+        _, colon, rest = line.partition(":")
+        names, separator, path = rest.partition(":")
+        if not colon or not separator:
+            raise ParseError(source, "a number, names and a path in each line", line)
+        paths[names] = path
+    return paths.get("name=systemd", paths.get("") if len(paths) == 1 else None)
+
+
 def unit(path: str) -> str | None:
     r"""The systemd unit that a path belongs to: its last part that names one, with the escapes of the name undone.
 
@@ -150,7 +183,7 @@ def container(path: str) -> str | None:
             match = shape.fullmatch(parts[place])
             if match:
                 return match[1]
-        if place and re.fullmatch(_ID, parts[place]) and _BARE_PARENTS.fullmatch(parts[place - 1]):
+        if re.fullmatch(_ID, parts[place]) and _BARE_PARENTS.fullmatch("/".join(parts[:place])):
             return parts[place]
         if place and parts[place - 1] == "lxc":
             return parts[place]  # lxc before version 4

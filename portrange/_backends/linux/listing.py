@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: How often a socket is looked for again that was passed on while its holders were looked for.
 _SEARCHES = 3
 _FURTHER_HOLDERS = "processes that may not be looked into: any of them may hold these sockets too; ask as the superuser"
-#: How many processes without a readable namespace are named one by one.
+#: How many namespaces that cannot be read, or told, are named one by one.
 _NAMED = 5
 
 
@@ -95,7 +95,7 @@ def _find(host: Host, query: SocketQuery) -> tuple[list[_Found], list[str]]:
     spaces, unread = namespaces.find_all(host)
     gaps = unread[:_NAMED]
     if len(unread) > _NAMED:
-        gaps.append(f"the network namespaces of {len(unread) - _NAMED} more processes")
+        gaps.append(f"{len(unread) - _NAMED} more network namespaces, or processes that did not tell theirs")
     for space in spaces:
         try:
             seen = namespaces.look_from(host, space, lambda there: _records(there, query))
@@ -128,9 +128,9 @@ def _facts(found: _Found, reader: ProcessReader, holdings: dict[int, Holding]) -
     """The fields that all sockets share."""
     record, host = found.record, found.host
     holding = holdings.get(record.inode, Holding())
-    path = holding.group.path if holding.group else None
+    path = holding.cgroup
     # What has no inode is nobody's any more, or nobody's yet: the kernel writes 0 there, and does not mean root.
-    uid = record.uid if record.inode else None
+    uid = reader.known(record.uid) if record.inode else None
     return {
         "protocol": record.protocol,
         "family": record.local.family,

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
 
 class Mount(NamedTuple):
-    """One mount: its place, the type of its file system, and the options of that."""
+    """One mount: its place, the type of its file system, the options of that, and what of it is mounted there."""
 
     point: str
     kind: str
     options: tuple[str, ...]
+    root: str = "/"
 
 
 def parse_mounts(text: str, source: str) -> list[Mount]:
@@ -25,7 +26,7 @@ def parse_mounts(text: str, source: str) -> list[Mount]:
     Of what ends a line for Python only the newline is escaped so (mangle, fs/proc_namespace.c).
 
     >>> parse_mounts("42 35 0:39 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n", "an example")
-    [Mount(point='/sys/fs/cgroup', kind='cgroup2', options=('rw', 'nsdelegate'))]
+    [Mount(point='/sys/fs/cgroup', kind='cgroup2', options=('rw', 'nsdelegate'), root='/')]
     """
     found: list[Mount] = []
     for line in filter(None, text.split("\n")):
@@ -33,15 +34,20 @@ def parse_mounts(text: str, source: str) -> list[Mount]:
         fields, (kind, *rest) = before.split(" "), after.split(" ")
         if not separator or len(fields) < 6:
             raise ParseError(source, "mounts with a separator and a type", line)
-        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4])
-        found.append(Mount(point, kind, tuple(rest[-1].split(",")) if rest else ()))
+        root, point = (re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field) for field in fields[3:5])
+        found.append(Mount(point, kind, tuple(rest[-1].split(",")) if rest else (), root))
     return found
 
 
 def read_mounts(host: Host) -> list[Mount]:
     """All mounts; none where that cannot be read."""
-    source = f"{host.procfs}/self/mountinfo"
     try:
-        return parse_mounts(host.read(source).decode("utf-8", "surrogateescape"), source)
+        return mounts_of(host, f"{host.procfs}/self")
     except OSError:
         return []
+
+
+def mounts_of(host: Host, process: str) -> list[Mount]:
+    """All mounts that a process sees, given as a directory such as ``/proc/4242``. Raises the `OSError` of reading."""
+    source = f"{process}/mountinfo"
+    return parse_mounts(host.read(source).decode("utf-8", "surrogateescape"), source)

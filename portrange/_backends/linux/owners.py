@@ -30,6 +30,7 @@ _PASSES = 3
 class Holding(NamedTuple):
     """What a search found out about one socket; see `Socket` for the meaning of each.
 
+    `cgroup`: the path of its group, None where it cannot be told.
     `partial`: some processes could not be looked into, so `owners` may not be all.
     `slipped`: somebody was seen holding it who had closed it, or ended, before that could be confirmed. Whoever it was
     passed on to may have been looked into before that.
@@ -39,7 +40,7 @@ class Holding(NamedTuple):
     candidates: tuple[Process, ...] = ()
     hidden: bool = False
     scope: str = "host"
-    group: Cgroup | None = None
+    cgroup: str | None = None
     partial: bool = False
     slipped: bool = False
 
@@ -166,7 +167,7 @@ def find(reader: ProcessReader, records: Iterable[SocketRecord], *, exhaustive: 
             candidates=_candidates(search, group, members.get(record.cgroup_id, [])),
             hidden=not owners and partial,
             scope="host" if target in wide else "service",
-            group=group,
+            cgroup=_path(search, group, owners),
             partial=partial,
             slipped=not owners and target in search.holders,
         )
@@ -183,6 +184,24 @@ def _candidates(search: _Search, group: Cgroup | None, members: list[int]) -> tu
     unseen = [Process(pid) for pid in missing if pid in there]
     described = [entry[0] for entry in map(search.described, refused) if entry is not None]
     return tuple(sorted((*described, *unseen), key=lambda process: process.pid))
+
+
+def _path(search: _Search, group: Cgroup | None, owners: tuple[Process, ...]) -> str | None:
+    """The path of a socket's group; where that says nothing, of its oldest holder's: as near as one can get."""
+    if group is None or not cgroup.says_nothing(group):
+        return group.path if group else None
+    described = search.described(owners[0].pid) if owners else None
+    if described is None:
+        return None
+    pid = described[0].pid
+    source = f"{search.host.procfs}/{pid}/cgroup"
+    try:
+        content = processes.ask(search.host.read, source)
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    if processes.start_ticks(search.host, pid) != described[1]:
+        return None  # another process by now
+    return cgroup.parse_memberships(processes.decode(content), source)
 
 
 def _group_ids(by_inode: dict[int, SocketRecord]) -> set[int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -28,6 +29,13 @@ _COMMAND_LINE = 1 << 21
 #: Field 22 of /proc/PID/stat, counted from the state, which is field 3.
 _STARTTIME = 22 - 3
 _ZOMBIE = "Z"
+#: What the kernel shows in place of a user that the caller's user namespace does not know, unless it was told otherwise
+#: (DEFAULT_OVERFLOWUID, linux/highuid.h).
+_OVERFLOW = 65534
+#: How many users there are: all 32-bit numbers but the last, which means none.
+_USERS = (1 << 32) - 1
+#: CAP_SYS_PTRACE (linux/capability.h): the right to look into any process of one's user namespace.
+_TRACE = 1 << 19
 #: The links of a directory with one directory in it: its name, "." in it and ".." in the other.
 _ONE_THREAD = 3
 
@@ -87,6 +95,34 @@ def parse_uid(text: str, source: str) -> int:
     raise ParseError(source, "a line with Uid: and its numbers", text)
 
 
+def parse_capabilities(text: str, source: str) -> int:
+    r"""The effective capabilities in /proc/PID/status, a bit each: the line "CapEff:", in hexadecimal.
+
+    >>> hex(parse_capabilities("CapPrm:\t000001ffffffffff\nCapEff:\t0000000000080000\n", "an example"))
+    '0x80000'
+    """
+    for line in text.split("\n"):
+        name, _, value = line.partition(":")
+        if name == "CapEff" and re.fullmatch("[0-9a-f]{1,16}", value.strip()):
+            return int(value, 16)
+    raise ParseError(source, "a line with CapEff: and a hexadecimal number", text)
+
+
+def parse_uid_map(text: str, source: str) -> int:
+    r"""How many users a user namespace knows, by its /proc/PID/uid_map: the sum of the third column.
+
+    >>> parse_uid_map("         0          0 4294967295\n", "an example")
+    4294967295
+    """
+    known = 0
+    for line in text.split("\n"):
+        numbers = [unsigned(field, 32) for field in line.split()]
+        if numbers and (len(numbers) != 3 or numbers[2] is None):
+            raise ParseError(source, "three numbers in each line", line)
+        known += (numbers[2] or 0) if numbers else 0
+    return known
+
+
 def parse_cmdline(content: bytes) -> tuple[str, ...]:
     r"""Arguments, each ended by a NUL; a process may write anything there. Bytes that are not UTF-8 become escapes.
 
@@ -108,6 +144,12 @@ class ProcessReader:
         self.host = host
         self.user = cache(host.user_name)
         self._boot_time = cache(self._read_boot_time)
+        self._overflow = cache(lambda: overflow_uid(host))
+        self._knows_all = cache(lambda: knows_all_users(host))
+
+    def known(self, uid: int) -> int | None:
+        """A user as the kernel shows him; None where that number stands for all whom the caller cannot be told of."""
+        return None if uid == self._overflow() and not self._knows_all() else uid
 
     def describe(self, pid: int) -> tuple[Process, int] | None:
         """A process and its start in ticks; None where it is gone. What may not be read is left as None."""
@@ -120,13 +162,13 @@ class ProcessReader:
             return Process(pid), 0
         try:
             arguments = ask(lambda path: self.host.read_start(path, _COMMAND_LINE), f"{directory}/cmdline")
-            uid = parse_uid(decode(ask(self.host.read, f"{directory}/status")), f"{directory}/status")
+            uid = self.known(parse_uid(decode(ask(self.host.read, f"{directory}/status")), f"{directory}/status"))
         except (FileNotFoundError, ProcessLookupError):
             return None
         except PermissionError:
             return Process(pid, decode(stat.name), started=self._started(stat)), stat.started
         name = decode(_whole_name(stat.name, arguments))
-        user = self.user(uid) or str(uid)
+        user = None if uid is None else self.user(uid) or str(uid)
         cmdline = parse_cmdline(arguments)
         return Process(pid, name, cmdline, self._exe(directory), user, self._started(stat)), stat.started
 
@@ -159,6 +201,32 @@ def ask(call: Callable[[str], T], path: str) -> T:
         raise SourceError.from_os_error(path, error) from error
 
 
+def overflow_uid(host: Host) -> int:
+    """The number that the kernel shows for users without one in the caller's user namespace; read once a host.
+
+    No administrator changes it while programs run, as it stands in files by then.
+    """
+    known: int | None = host.proven.get("overflow uid")
+    if known is None:
+        try:
+            told = unsigned(host.read(f"{host.procfs}/sys/kernel/overflowuid").decode("ascii", "replace").strip(), 32)
+        except OSError:
+            told = None
+        known = host.proven["overflow uid"] = _OVERFLOW if told is None else told
+    return known
+
+
+def knows_all_users(host: Host) -> bool:
+    """Whether the caller's user namespace has a number for each user (user_namespaces(7)), as the first one has."""
+    source = f"{host.procfs}/self/uid_map"
+    try:
+        return parse_uid_map(decode(ask(host.read, source)), source) >= _USERS
+    except FileNotFoundError:
+        return True  # a kernel without user namespaces
+    except (ProcessLookupError, PermissionError):
+        return False
+
+
 def _whole_name(name: bytes, arguments: bytes) -> bytes:
     """The name as it was before the kernel cut it, where the program file of the command line begins with it."""
     if len(name) < _COMM_LENGTH:
@@ -189,14 +257,27 @@ def hides_others(host: Host, shown: list[int]) -> bool:
     """Whether procfs keeps other users' processes out of sight (mount option hidepid, proc(5)).
 
     Process 1 is always there; where it is not shown, others may not be shown either. In a container it may be the
-    caller's own: then the option itself tells.
+    caller's own: then the option itself tells, unless the caller may look into all processes whatever the option.
     """
     if 1 not in shown:
         return True
-    if host.uid == 0:
+    if _may_look_into_all(host):
         return False
     here = [mount.options for mount in read_mounts(host) if mount.kind == "proc" and mount.point == host.procfs]
     return bool(here) and not _HIDING.isdisjoint(here[-1])
+
+
+def _may_look_into_all(host: Host) -> bool:
+    """Whether the caller may look into processes of any user, by the capability for that (capabilities(7)).
+
+    In a user namespace a capability is one over the processes of that namespace only.
+    """
+    source = f"{host.procfs}/self/status"
+    try:
+        held = parse_capabilities(decode(ask(host.read, source)), source)
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return host.uid == 0
+    return bool(held & _TRACE) and knows_all_users(host)
 
 
 def counts_as_caller(host: Host) -> bool:

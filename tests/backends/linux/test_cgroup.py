@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portrange import ParseError
-from portrange._backends.linux.cgroup import container, unit
+from portrange._backends.linux.cgroup import Cgroup, container, parse_memberships, says_nothing, unit
 from portrange._backends.linux.mounts import Mount, parse_mounts
 
 ID = "0123456789abcdef" * 4
 POD = "12345678-1234-1234-1234-123456789abc"
 UNDERSCORED = POD.replace("-", "_")
+TASK = POD.replace("-", "")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,16 @@ def test_units(path, name):
         f"/kubepods/besteffort/pod{POD}/{ID}",
         f"/default/{ID}",
         f"/k8s.io/{ID}",
+        f"/user.slice/user-1000.slice/user@1000.service/app.slice/web.service/libpod-payload-{ID}",
+        f"/system.slice/containerd.service/kubepods-besteffort-pod{UNDERSCORED}.slice:cri-containerd:{ID}",
+        f"/system.slice/kubepods-pod{UNDERSCORED}.slice:crio:{ID}",
+        f"/system.slice/system.slice:docker:{ID}",
+        f"/user.slice/user-1000.slice/user@1000.service/user.slice/nerdctl-{ID}.scope",
+        f"/ecs/{POD}/{ID}",
+        f"/ecs/{TASK}/{ID}",
+        f"/ecs/a-cluster/{TASK}/{ID}",
+        f"/ecs/a-cluster/{TASK}/{ID}/init",
+        f"/ecstasks.slice/ecstasks-{TASK}.slice/docker-{ID}.scope",
     ],
 )
 def test_containers_by_the_shapes_of_their_engines(path):
@@ -73,10 +84,55 @@ def test_lxc_containers_have_names(path, name):
         f"/system.slice/docker-{ID}.service",
         f"/system.slice/mydocker-{ID}.scope",
         "/user.slice/not-a-docker-container.scope",
+        f"/libpod-payload-{ID}.scope",
+        f"/my-libpod-payload-{ID}",
+        f"/libpod-payload-{ID[:-1]}",
+        f"/system.slice/kubepods.slice:other:{ID}",
+        f"/system.slice/kubepods.slice:docker:{ID[:-1]}",
+        f"/system.slice/:docker:{ID}",
+        f"/user.slice/a:b.slice:docker:{ID}",
+        f"/user.slice/nerdctl-{ID}",
+        f"/user.slice/nerdctl-{ID}.service",
+        f"/ecs/{ID}",
+        f"/ecs/a-cluster/{ID}",
+        f"/ecs/{TASK[:-1]}/{ID}",
+        f"/ecs/a/b/{TASK}/{ID}",
+        f"/myecs/{TASK}/{ID}",
+        f"/{TASK}/{ID}",
+        f"/mydocker/{ID}",
+        f"/kubepods.slice/a-pod{UNDERSCORED}.slice/{ID}",
     ],
 )
 def test_a_name_that_only_looks_like_one_is_no_container(path):
     assert container(path) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("0::/\n", "/"),
+        ("0::/a:b/c\n", "/a:b/c"),
+        (f"3:cpu,cpuacct:/a\n1:name=systemd:/docker/{ID}\n0::/\n", f"/docker/{ID}"),
+        ("1:name=systemd:/a\n", "/a"),
+        ("2:cpu:/docker/x\n1:name=openrc:/docker\n0::/\n", None),
+        ("2:cpu:/a\n", None),
+        ("", None),
+    ],
+)
+def test_the_group_of_a_process_is_that_of_systemd_where_there_are_several(text, path):
+    assert parse_memberships(text, "file") == path
+
+
+@pytest.mark.parametrize("text", ["x", "0:/\n", "0::/\n\x85\n"])
+def test_what_is_no_table_of_memberships(text):
+    with pytest.raises(ParseError, match=r"^file"):
+        parse_memberships(text, "file")
+
+
+def test_the_root_of_cgroup2_says_nothing_beside_other_hierarchies():
+    assert says_nothing(Cgroup("/sys/fs/cgroup/unified", "/"))
+    assert not says_nothing(Cgroup("/sys/fs/cgroup/unified/a", "/a"))
+    assert not says_nothing(Cgroup("/sys/fs/cgroup", "/"))
 
 
 def test_mount_points():
@@ -110,6 +166,11 @@ def test_a_mount_may_be_named_after_what_ends_a_line_elsewhere(sign):
     """Whoever mounts a file system of his own would otherwise keep everybody from reading the table."""
     line = f"42 35 0:39 / /home/me/a{sign}b rw - fuse.x x{sign}y rw\n"
     assert parse_mounts(line, "file") == [Mount(f"/home/me/a{sign}b", "fuse.x", ("rw",))]
+
+
+def test_a_mount_of_a_namespace_tells_which_one():
+    text = "88 60 0:4 net:[4026532316] /run/netns/blue\\040sky rw shared:5 - nsfs nsfs rw\n"
+    assert parse_mounts(text, "file") == [Mount("/run/netns/blue sky", "nsfs", ("rw",), "net:[4026532316]")]
 
 
 def test_what_is_escaped_need_not_be_text():

@@ -37,6 +37,50 @@ def test_a_user_without_a_name_is_a_number():
     assert described(SEVEN)[0].user == "33"
 
 
+WHOLE = b"         0          0 4294967295\n"
+#: Two ranges that together are everything, in another order.
+TURNED = b"0 100000 65536\n65536 0 4294901759\n"
+PART = b"         0     100000      65536\n"
+
+
+@pytest.mark.parametrize(
+    ("uid", "map_", "overflow", "user"),
+    [
+        (65534, WHOLE, b"65534\n", "nobody"),
+        (65534, TURNED, b"65534\n", "nobody"),
+        (65534, PART, b"65534\n", None),
+        (65534, PART, None, None),
+        (65534, b"", b"65534\n", None),
+        (65534, DENIED, b"65534\n", None),
+        (65534, None, b"65534\n", "nobody"),
+        (65534, PART, b"99\n", "nobody"),
+        (99, PART, b"99\n", None),
+        (99, PART, b"65534\n", "99"),
+    ],
+)
+def test_a_number_that_stands_for_all_unknown_users_is_nobody_in_particular(uid, map_, overflow, user):
+    files = {
+        **SEVEN,
+        "/proc/7/status": b"Uid:\t0\t%d\t0\t0\n" % uid,
+        "/proc/self/uid_map": map_,
+        "/proc/sys/kernel/overflowuid": overflow,
+    }
+    files = {path: content for path, content in files.items() if content is not None}
+    assert described(files, users={65534: "nobody"})[0].user == user
+
+
+@pytest.mark.parametrize("text", ["0 0\n", "0 0 1 1\n", "0 0 x\n", "0 0 -1\n", "0 0 4294967296\n"])
+def test_what_is_no_map_of_users(text):
+    with pytest.raises(ParseError, match=r"^file"):
+        processes.parse_uid_map(text, "file")
+
+
+@pytest.mark.parametrize("text", ["", "CapPrm:\t00\n", "CapEff:\n", "CapEff:\t0x1\n", "CapEff:\t-1\n", " CapEff: 1\n"])
+def test_what_tells_no_capabilities(text):
+    with pytest.raises(ParseError, match=r"^file"):
+        processes.parse_capabilities(text, "file")
+
+
 @pytest.mark.parametrize("refused", ["cmdline", "status"])
 def test_what_may_not_be_read_is_left_out(refused):
     found = described({**SEVEN, f"/proc/7/{refused}": DENIED})
@@ -121,10 +165,13 @@ def test_processes_are_the_numbers_in_procfs():
     assert processes.pids(StandIn(folders={"/proc": ["10", "net", "9", "self", "1x"]})) == [9, 10]
 
 
-def hides(*options: str, uid: int = 1000, shown: tuple[int, ...] = (1, 7)) -> bool:
+def hides(
+    *options: str, uid: int = 1000, shown: tuple[int, ...] = (1, 7), files: dict[str, bytes] | None = None
+) -> bool:
     lines = [f"22 1 0:21 / /proc rw - proc proc {option}\n" for option in options]
     other = "23 1 0:22 / /other rw - proc proc rw,hidepid=2\n24 1 0:23 / /proc rw - tmpfs x hidepid=2\n"
-    host = StandIn({"/proc/self/mountinfo": (other + "".join(lines)).encode()}, uid=uid)
+    mountinfo = (other + "".join(lines)).encode()
+    host = StandIn({"/proc/self/mountinfo": mountinfo, **(files or {})}, uid=uid)
     return processes.hides_others(host, list(shown))
 
 
@@ -134,6 +181,19 @@ def test_a_procfs_that_hides_others(option):
     assert hides("rw", f"rw,{option}"), "the one on top counts"
     assert not hides(f"rw,{option}", "rw")
     assert not hides(f"rw,{option}", uid=0), "but not from root"
+
+
+WITH, WITHOUT = b"CapEff:\t000001ffffffffff\n", b"CapEff:\t000001fffff7ffff\n"
+
+
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_what_is_hidden_from_root_is_told_by_its_rights(uid):
+    hidden = [
+        hides("hidepid=4", uid=uid, files={"/proc/self/status": status, "/proc/self/uid_map": map_})
+        for status, map_ in ((WITH, WHOLE), (WITHOUT, WHOLE), (WITH, PART))
+    ]
+    assert hidden == [False, True, True], "in a user namespace of its own a right is one over its own processes"
+    assert not hides("rw", uid=uid, files={"/proc/self/status": WITHOUT, "/proc/self/uid_map": WHOLE})
 
 
 def test_a_procfs_that_hides_nobody():
