@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from portrange import BoundSocket
-from portrange._questions.endpoints import WILDCARDS, Endpoint, conflict, may_conflict
+from portrange._questions.endpoints import WILDCARDS, Endpoint, conflict, is_link_local, may_conflict
 
 
 def socket(address: str, *, dual_stack: bool | None = False, protocol: str = "tcp", state: str = "listen"):
@@ -15,8 +15,8 @@ def socket(address: str, *, dual_stack: bool | None = False, protocol: str = "tc
     return BoundSocket(protocol, family, address, 80, dual_stack=dual_stack, state=state)
 
 
-def wanted(address: str, family: str | None = None) -> Endpoint:
-    return Endpoint("tcp", family or ("ipv6" if ":" in address else "ipv4"), address, 80)
+def wanted(address: str, interface: str | None = None) -> Endpoint:
+    return Endpoint("tcp", "ipv6" if ":" in address else "ipv4", address, 80, interface)
 
 
 def test_the_addresses_that_stand_for_all():
@@ -52,11 +52,34 @@ def test_addresses(there, asked, expected):
         ("::", "eth1", "fe80::1%eth0", False),
         ("::", None, "fe80::1%eth0", True),
         ("::", "eth1", "::1", True),  # who asks is bound to no interface, and so meets each
-        ("fe80::1", "eth1", "fe80::1%2", True),  # perhaps the number of eth1
+        ("fe80::1", "eth0", "fe80::1%2", True),  # the number of eth0
+        ("fe80::1", "eth1", "fe80::1%2", False),
     ],
 )
 def test_sockets_on_different_interfaces_do_not_meet(there, interface, asked, expected):
-    assert conflict(replace(socket(there), interface=interface), wanted(asked)) is expected
+    tied = "eth0" if "%" in asked else None
+    assert conflict(replace(socket(there), interface=interface), wanted(asked, tied)) is expected
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("fe80::1", True),
+        ("febf::1", True),
+        ("fec0::1", False),
+        ("::1", False),
+        ("2001:db8::1", False),
+        ("ff01::1", True),
+        ("ff02::1", True),
+        ("ff12::1", True),
+        ("ff05::1", False),
+        ("ff0e::1", False),
+        ("169.254.0.1", False),  # IPv4 has no zones
+        ("224.0.0.1", False),
+    ],
+)
+def test_addresses_that_need_an_interface(address, expected):
+    assert is_link_local(address) is expected
 
 
 def test_an_address_that_the_system_does_not_tell_may_be_any():

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _NEAR = 0.8
 #: From this share on, a bar can be seen.
 _BAR = 0.01
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - nothing of ours ever listens there
 _HEADERS = ("DESTINATION", "FROM", "PORTS", "OF", "TIME-WAIT", "SHARE")
 #: What is not shortened: what the table is about, and its figures; where that leaves no room, the figures.
 _WHOLE = ((0, 2, 3, 4, 5), (2, 3, 4, 5))
@@ -154,9 +155,10 @@ def _near(usage: EphemeralUsage, near: list[Destination]) -> Iterator[str]:
 
 def _udp(usage: EphemeralUsage) -> Iterator[str]:
     if usage.size and usage.used == usage.size:
+        full = {one.family for one in usage.addresses if one.address in _EVERYWHERE and not one.free}
         yield (
-            "A UDP socket that is not bound needs a port that is free on all addresses: its connect() or sendto() "
-            f"{_fails(usage, 'sendto')}."
+            f"A UDP socket{' of IPv6' if full == {'ipv6'} else ''} that is not bound needs a port that is free on all "
+            f"addresses: its connect() or sendto() {_fails(usage, 'sendto')}."
         )
     if usage.destinations:
         one = usage.destinations[0]

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 _FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 # The numbers of IANA's protocol registry; the socket module lacks some of them on some systems.
@@ -17,6 +18,7 @@ _KINDS = {
     "sctp": (socket.SOCK_STREAM, 132),
     "dccp": (getattr(socket, "SOCK_DCCP", 6), 33),
 }
+_NO_NAME = "No interface has such a name"
 
 
 def try_bind(protocol: str, family: str, address: str, port: int) -> None:
@@ -32,12 +34,24 @@ def try_bind(protocol: str, family: str, address: str, port: int) -> None:
         exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
         if exclusive is not None:
             probe.setsockopt(socket.SOL_SOCKET, exclusive, 1)
-        # bind() itself takes the zone of a link-local address (fe80::1%eth0) as a number of its own only.
-        try:
-            endpoint = socket.getaddrinfo(address, port, probe.family, kind, flags=socket.AI_NUMERICHOST)[0][4]
-        except socket.gaierror as error:  # its numbers are not those of the system
-            raise OSError(errno.EINVAL, error.strerror) from error
-        probe.bind(endpoint)
+        probe.bind(_endpoint(address, port, probe.family, kind))
+
+
+def _endpoint(address: str, port: int, family: int, kind: int) -> tuple[Any, ...]:
+    """What bind() takes: the zone of a link-local address (fe80::1%eth0) as a number of its own.
+
+    Raises `OSError` with EINVAL for a zone that the system does not know.
+    """
+    try:
+        # As bytes: Python would encode a string as the name of a domain (IDNA), which that of an interface is not.
+        name = os.fsencode(address)
+        if b"\0" in name:
+            raise OSError(errno.EINVAL, _NO_NAME)  # the system would read no further
+        return socket.getaddrinfo(name, port, family, kind, flags=socket.AI_NUMERICHOST)[0][4]
+    except socket.gaierror as error:  # its numbers are not those of the system
+        raise OSError(errno.EINVAL, error.strerror) from error
+    except UnicodeError as error:
+        raise OSError(errno.EINVAL, _NO_NAME) from error
 
 
 @cache

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from .._compat import Self
 from .._errors import PortrangeError
 from .files import find_directory, read_at_once
+from .words import printable
 
 T = TypeVar("T")
 
@@ -194,7 +195,7 @@ class Host:
         except ImportError:
             return None
         try:
-            return pwd.getpwuid(uid).pw_name
+            return printable(pwd.getpwuid(uid).pw_name)
         except KeyError:
             return None
 
@@ -203,8 +204,8 @@ class Host:
         import socket
 
         try:
-            return self.within_network(lambda: socket.if_indextoname(index))
-        except OSError:
+            return printable(self.within_network(lambda: socket.if_indextoname(index)))
+        except (OSError, OverflowError):
             return f"#{index}"
 
     def network_identity(self, process: str) -> int:

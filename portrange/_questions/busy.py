@@ -9,9 +9,10 @@ from .._backends.base import WILDCARDS
 from .._backends.select import backend_for
 from .._errors import SourceError, UnsupportedPlatformError
 from .._host.bind_errors import ABSENT, IN_USE, NOT_LOCAL, REFUSED, UNUSABLE
+from .._host.words import printable
 from . import obstacles
 from .arguments import host_asked, protocol_name
-from .endpoints import Endpoint, conflict, may_conflict
+from .endpoints import Endpoint, conflict, is_link_local, may_conflict
 
 if TYPE_CHECKING:
     from .._answers.listener import BoundSocket
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 #: Seconds between attempts at a port that nobody seems to need for long. Another process that asks the same may have to
 #: wait for its turn on the machine before it closes what it has bound.
 _PAUSES = (0.001, 0.002, 0.004, 0.008, 0.016)
+#: The digits of the highest number of an interface.
+_DIGITS = 10
 
 
 def why_busy(
@@ -50,7 +53,8 @@ def why_busy(
     number, protocol = port_number(port), protocol_name(protocol)
     asked = host_asked(host)
     backend = backend_for(asked)
-    wanted = [Endpoint(protocol, family, place, number) for family, place in _places(asked, address)]
+    places = _places(asked, address)
+    wanted = [Endpoint(protocol, family, place, number, interface) for family, place, interface in places]
     settings = backend.settings(asked)
     known = obstacles.worth_knowing(number, settings)
     failures = _try(asked, wanted)
@@ -66,22 +70,39 @@ def why_busy(
     return (*blocking, *known)
 
 
-def _places(host: Host, address: object) -> list[tuple[str, str]]:
-    """The families to try, each with the address to bind there in its usual notation."""
+def _places(host: Host, address: object) -> list[tuple[str, str, str | None]]:
+    """The families to try, each with the address to bind there as backends write it, and the interface of that."""
     import ipaddress
+    import socket
 
     if not isinstance(address, str):
         raise TypeError(f"an address is a string such as '127.0.0.1', not {type(address).__name__}: {address!r}")
     if not address:
-        return list(WILDCARDS.items())
+        return [(family, everywhere, None) for family, everywhere in WILDCARDS.items()]
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         raise ValueError(f"{address!r} is not a numeric IPv4 or IPv6 address; leave it empty for all") from None
     if str(parsed) == WILDCARDS["ipv6"] and not host.is_v6only:
-        return list(WILDCARDS.items())
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return [(f"ipv{parsed.version}", str(parsed))] if mapped is None else [("ipv4", str(mapped))]
+        return [(family, everywhere, None) for family, everywhere in WILDCARDS.items()]
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return [("ipv4", str(parsed), None)]
+    if parsed.ipv4_mapped is not None:
+        return [("ipv4", str(parsed.ipv4_mapped), None)]
+    # The system has another notation than `ipaddress` for some, such as ::192.0.2.1 (RFC 4291, section 2.5.5.1).
+    text = socket.inet_ntop(socket.AF_INET6, parsed.packed)
+    zone = parsed.scope_id
+    if zone is None:
+        return [("ipv6", text, None)]
+    return [("ipv6", f"{text}%{zone}", _interface(host, zone) if is_link_local(text) else None)]
+
+
+def _interface(host: Host, zone: str) -> str:
+    """The name of the interface that a zone means (RFC 4007, section 11.2), which may be given by its number."""
+    if not (zone.isascii() and zone.isdigit() and len(zone) <= _DIGITS):
+        return printable(zone)
+    name = host.interface_name(int(zone))
+    return zone if name.startswith("#") else name
 
 
 def _try(host: Host, wanted: list[Endpoint]) -> dict[Endpoint, OSError]:
@@ -90,7 +111,7 @@ def _try(host: Host, wanted: list[Endpoint]) -> dict[Endpoint, OSError]:
     absent: list[OSError] = []
     for endpoint in wanted:
         try:
-            host.bind(*endpoint)
+            host.bind(endpoint.protocol, endpoint.family, endpoint.address, endpoint.port)
         except SourceError:
             raise  # the network that was asked about could not be reached: nothing was bound there
         except OSError as error:
@@ -125,11 +146,15 @@ def _try_again(host: Host, wanted: list[Endpoint]) -> list[Endpoint]:
 def _blocking(
     failures: dict[Endpoint, OSError], settings: PortSettings, sockets: tuple[BoundSocket, ...]
 ) -> tuple[Obstacle, ...]:
-    """The obstacles behind failed attempts, each once."""
+    """The obstacles behind failed attempts."""
     found: list[Obstacle] = []
     for endpoint, error in failures.items():
         if error.errno in REFUSED:
-            found.append(obstacles.refusal(endpoint, settings))
+            refusal = obstacles.refusal(endpoint, settings)
+            # WSAEACCES is also what Winsock says where another program has the port for its exclusive use.
+            is_in_use = settings.platform == "windows" and any(conflict(one, endpoint) for one in sockets)
+            if refusal.kind != "refused" or not is_in_use:
+                found.append(refusal)
         elif error.errno in UNUSABLE:
             found.append(obstacles.unusable(endpoint, error, is_local=error.errno not in NOT_LOCAL))
         elif error.errno not in IN_USE:
@@ -137,12 +162,13 @@ def _blocking(
             what = f"binding {endpoint.protocol} {endpoint.address} port {endpoint.port}"
             raise SourceError.from_os_error(what, error) from error
         elif endpoint.port == 0:
-            found.append(obstacles.exhausted(endpoint))
+            found.append(obstacles.exhausted(endpoint, settings))
     named = [endpoint for endpoint in failures if endpoint.port]
     in_the_way = [one for one in sockets if any(conflict(one, endpoint) for endpoint in named)]
     if not found and not in_the_way:
         # macOS calls the ports that it keeps for itself "in use" (net.restricted_port).
-        found += [obstacles.refusal(one, settings) for one in named if obstacles.is_excluded(one.port, settings)]
+        found += [obstacles.restricted(one, settings) for one in named if obstacles.is_excluded(one.port, settings)]
     if not found and not in_the_way:
         in_the_way = [one for one in sockets if any(may_conflict(one, endpoint) for endpoint in named)]
-    return tuple(dict.fromkeys([*found, *obstacles.of_sockets(in_the_way, settings)]))
+    # Both families may be refused for the same reason.
+    return (*dict.fromkeys(found), *obstacles.of_sockets(in_the_way, settings))

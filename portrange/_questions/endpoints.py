@@ -9,14 +9,33 @@ from .._backends.base import WILDCARDS
 if TYPE_CHECKING:
     from .._answers.listener import BoundSocket
 
+_LINK_SCOPES = (1, 2)
+
 
 class Endpoint(NamedTuple):
-    """What somebody wants to bind."""
+    """What somebody wants to bind.
+
+    `address` is as the backends write it, and may have a zone, as in ``fe80::1%2``; `interface` is the name of that.
+    """
 
     protocol: str
     family: str
     address: str
     port: int
+    interface: str | None = None
+
+
+def is_link_local(address: str) -> bool:
+    """Whether an address, without its zone, means something only together with a network interface.
+
+    So do fe80::/10 and the multicast addresses of an interface or a link (RFC 4291, sections 2.5.6 and 2.7).
+    """
+    import ipaddress
+
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return False
+    return parsed.is_link_local or (parsed.is_multicast and parsed.packed[1] & 15 in _LINK_SCOPES)
 
 
 def conflict(socket: BoundSocket, wanted: Endpoint) -> bool:
@@ -28,10 +47,10 @@ def conflict(socket: BoundSocket, wanted: Endpoint) -> bool:
         return False
     if socket.family != wanted.family:
         return wanted.family == "ipv4" and socket.dual_stack is not False
-    address, _, zone = wanted.address.partition("%")
-    # Two sockets that are bound to different interfaces never meet; a zone may also be given by its number.
-    if socket.interface and zone and not zone.isdigit() and zone != socket.interface:
+    # Two sockets that are bound to different interfaces never meet.
+    if socket.interface and wanted.interface and socket.interface != wanted.interface:
         return False
+    address = wanted.address.partition("%")[0]
     return WILDCARDS[wanted.family] in (socket.address, address) or socket.address in ("", address)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .._answers.obstacle import Obstacle
 from .._answers.span import contains
+from .._answers.usage import may_overlook
 from .._backends.base import WILDCARDS
+from .._render.text import visible
 from . import stand_ins
+from .endpoints import is_link_local
 
 if TYPE_CHECKING:
     from .._answers.listener import BoundSocket
@@ -30,17 +34,15 @@ _SENTENCES = {
     ),
 }
 
-
 _END = "stop that program or "
 
 
 def of_sockets(sockets: Sequence[BoundSocket], settings: PortSettings) -> Iterator[Obstacle]:
-    """One obstacle for all sockets of a kind with the same address and holders: a server may have thousands."""
+    """One obstacle for all sockets that differ in their other ends at most: a server may have thousands."""
     listeners = [one for one in sockets if one.state == "listen"]
-    groups: dict[object, list[BoundSocket]] = {}
+    groups: dict[BoundSocket, list[BoundSocket]] = {}
     for one in sockets:
-        key = (one.state, one.family, one.address, one.interface, one.owners, one.uid, one.unit)
-        groups.setdefault(key if one.state != "listen" else object(), []).append(one)
+        groups.setdefault(replace(one, remote_address="", remote_port=0, scope=""), []).append(one)
     order = list(_SENTENCES)
     for group in sorted(groups.values(), key=lambda group: order.index(group[0].state)):
         kind, sentence = _SENTENCES[group[0].state]
@@ -49,8 +51,6 @@ def of_sockets(sockets: Sequence[BoundSocket], settings: PortSettings) -> Iterat
 
 
 def _fill(sentence: str, group: list[BoundSocket], advice: str) -> str:
-    from .._render.text import visible
-
     first = group[0]
     host = f"[{first.remote_address}]" if ":" in first.remote_address else first.remote_address
     return visible(
@@ -107,25 +107,66 @@ def refusal(endpoint: Endpoint, settings: PortSettings) -> Obstacle:
             "CAP_NET_BIND_SERVICE, or take a higher port"
         )
         return Obstacle("privileged", detail)
-    detail = f"the system refuses port {endpoint.port} to this program; ask whoever set its security policy"
-    return Obstacle("refused", detail)
+    detail = f"the system refuses port {endpoint.port} to this program"
+    if settings.platform != "windows":
+        return Obstacle("refused", f"{detail}; ask whoever set its security policy")
+    # Winsock's list of errors, WSAEACCES.
+    detail += ": another program may have it for its exclusive use"
+    if settings.excluded is None:
+        detail += (
+            ", or it is excluded, which could not be read: netsh int "
+            f"{endpoint.family} show excludedportrange protocol={endpoint.protocol} lists what is"
+        )
+    return Obstacle("refused", f"{detail}; take another port, or ask whoever set the security policy")
+
+
+def restricted(endpoint: Endpoint, settings: PortSettings) -> Obstacle:
+    """A port that is in use by nobody to be seen, and kept by the system.
+
+    XNU has a bitmap for both transports, though it keeps some ports for one alone (bsd/net/restricted_in_port.c).
+    """
+    detail = (
+        f"the system keeps port {endpoint.port} from programs that it has not permitted "
+        f"({settings.source('excluded')}; some such ports for TCP or UDP alone), or another user's program has it: "
+        "take another, or look again as the superuser"
+    )
+    return Obstacle("excluded", detail)
 
 
 def unusable(wanted: Endpoint, error: OSError, *, is_local: bool) -> Obstacle:
     """An address that cannot be bound whatever its port."""
     detail = f"{wanted.address} is no address of this machine, or not yet; bind one that it has, or all of them"
     if is_local:
-        detail = (
-            f"{wanted.address} cannot be bound ({error.strerror or error}); a link-local address needs the name of a "
-            "network interface of this machine, as in fe80::1%eth0"
+        detail = f"{wanted.address} cannot be bound ({error.strerror or error}); {_usable(wanted)}"
+    return Obstacle("address", visible(detail))
+
+
+def _usable(wanted: Endpoint) -> str:
+    """What would make an address that can be bound."""
+    from ipaddress import ip_address
+
+    address, _, zone = wanted.address.partition("%")
+    if wanted.protocol != "udp" and ip_address(address).is_multicast:
+        return f"it stands for a group of machines, which {wanted.protocol} does not know; bind an address of this one"
+    if is_link_local(address):
+        return f"a link-local address needs the name of a network interface of this machine, as in {address}%eth0"
+    if zone:
+        return f"only a link-local address (fe80::/10) is tied to a network interface: leave out %{zone}"
+    return "bind an address that this machine has, or all of them"
+
+
+def exhausted(wanted: Endpoint, settings: PortSettings) -> Obstacle:
+    """Port 0 stands for any port: it can only be the pool that has none left, or that Linux overlooks the last one.
+
+    See `LocalAddress.free` for that.
+    """
+    left = f"no {wanted.protocol} port on {wanted.address} is left to be handed out"
+    odd = [pool for pool in settings.pools or () if may_overlook(settings.platform, wanted.protocol, pool)]
+    if odd:
+        left += (
+            f", or one alone, which Linux may overlook because {odd[0].first}-{odd[0].last} is an odd number of them"
         )
-    return Obstacle("address", detail)
-
-
-def exhausted(wanted: Endpoint) -> Obstacle:
-    """Port 0 stands for any port: it can only be the pool that has none left."""
-    detail = f"no {wanted.protocol} port on {wanted.address} is left to be handed out; name one outside of the pool"
-    return Obstacle("exhausted", detail)
+    return Obstacle("exhausted", visible(f"{left}; name one outside of the pool"))
 
 
 def worth_knowing(port: int, settings: PortSettings) -> tuple[Obstacle, ...]:
@@ -143,4 +184,4 @@ def hidden(wanted: Endpoint, error: OSError) -> Obstacle:
         "system shows no socket there: one that is bound without listening (Linux shows those from 6.8 on), or "
         "another user's; look again as the administrator"
     )
-    return Obstacle("hidden", detail)
+    return Obstacle("hidden", visible(detail))

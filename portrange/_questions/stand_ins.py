@@ -23,8 +23,11 @@ _ADVICE_BY_PID = {
     # See systemd.socket(5) and launchd.plist(5).
     (1, "systemd"): "it waits to start a service: stop its socket unit (systemctl list-sockets) or take another port",
     (1, "launchd"): "it waits to start a service: unload its job (launchctl list) or take another port",
-    # The kernel of Windows: http.sys listens for IIS, WinRM and others.
-    (4, "System"): "Windows itself listens for another program: netsh http show servicestate names it",
+    # The kernel of Windows: http.sys listens for IIS, WinRM and others, srv2.sys and netbt.sys for shared files.
+    (4, "System"): (
+        "Windows itself listens: its file server (ports 139 and 445), or http.sys for another program, which "
+        "netsh http show servicestate names"
+    ),
 }
 
 

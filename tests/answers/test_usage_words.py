@@ -114,6 +114,12 @@ def test_what_limits_udp_is_the_whole_pool():
     assert "a wider range in a setting" in words
 
 
+@pytest.mark.parametrize(("ipv4", "who"), [(100, "A UDP socket that"), (60, "A UDP socket of IPv6 that")])
+def test_udp_sockets_for_ipv6_alone_leave_their_ports_to_ipv4(ipv4, who):
+    everywhere = (LocalAddress("ipv4", "0.0.0.0", ipv4, 100), LocalAddress("ipv6", "::", 100, 100))
+    assert f"{who} is not bound needs a port" in said(usage("udp", used=100, addresses=everywhere))
+
+
 def test_a_quiet_udp_pool():
     words = said(usage("udp", used=3))
     assert words.endswith("Nothing is near its limit.")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from live.world import World
 
 import portrange
+from portrange._render.text import visible
 
 
 def kinds(obstacles: tuple[portrange.Obstacle, ...]) -> list[str]:
@@ -25,6 +28,19 @@ def test_a_listener_is_named_with_its_process(world: World, kind: str):
     assert (one.kind, one.blocks, holders(one)) == ("listener", True, [child.pid])
     assert str(child.pid) in one.detail
     assert kinds(portrange.why_busy(port, protocol=kind)) == ["listener"]
+
+
+def test_listeners_that_share_a_port_are_counted(world: World):
+    child = world.start("""
+        first = tcp(reuse_port=True)
+        made = [first, *(tcp("127.0.0.1", port(first), reuse_port=True) for _ in range(2))]
+        say(port(first))
+        wait()
+    """)
+    port = child.hear()
+    [one] = portrange.why_busy(port, address="127.0.0.1")
+    assert (one.kind, one.count, holders(one)) == ("listener", 3, [child.pid])
+    assert len(portrange.who_listens(port)) == 3
 
 
 def test_a_port_of_one_transport_is_free_for_the_other(world: World):
@@ -198,6 +214,117 @@ def test_an_address_that_needs_an_interface_is_not_called_busy(ipv6: None, world
     [one] = portrange.why_busy(port, address="fe80::1")
     assert one.kind == "address"
     assert "another user" not in one.detail
+
+
+@pytest.mark.parametrize(
+    "zone", ["x" * 100, "v\udcff", "\ud800", "lo\0x", "é", "9" * 5000, "4294967297", "nosuch", "#1"]
+)
+def test_a_zone_that_names_no_interface_is_an_obstacle(ipv6: None, zone: str):
+    [one] = portrange.why_busy(1, address=f"fe80::1%{zone}")
+    assert one.kind == "address"
+    assert one.detail.isprintable()
+    assert visible(f"fe80::1%{zone} cannot be bound") in one.detail
+    assert "as in fe80::1%eth0" in one.detail
+
+
+@pytest.mark.parametrize(
+    ("address", "protocol", "advice"),
+    [
+        (
+            "2001:db8::1%e0",
+            "tcp",
+            "only a link-local address (fe80::/10) is tied to a network interface: leave out %e0",
+        ),
+        ("::1%lo", "udp", "only a link-local address (fe80::/10) is tied to a network interface: leave out %lo"),
+        ("ff0e::1%lo", "udp", "leave out %lo"),
+        ("ff0e::1", "tcp", "it stands for a group of machines, which tcp does not know"),
+        ("ff02::1", "udp", "needs the name of a network interface of this machine, as in ff02::1%eth0"),
+        ("fe80::1", "tcp", "needs the name of a network interface of this machine, as in fe80::1%eth0"),
+    ],
+)
+def test_the_advice_fits_the_address(ipv6: None, address: str, protocol: str, advice: str):
+    [one] = portrange.why_busy(1, address=address, protocol=protocol)
+    assert one.kind == "address"
+    assert advice in one.detail
+    assert ("link-local address needs" in one.detail) is ("needs" in advice)
+
+
+#: What gives the loopback interface of a network of one's own another address; call it with a packed one.
+_ADDRESS = """
+    import fcntl, portrange, struct, time
+    new_network()
+    with open("/proc/sys/net/ipv6/conf/lo/accept_dad", "w") as file:
+        file.write("0")
+
+    def add_address(text, index=1):
+        # struct in6_ifreq { struct in6_addr; u32 prefixlen; int ifindex; }, by SIOCSIFADDR.
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as any_socket:
+            fcntl.ioctl(any_socket, 0x8916, struct.pack("16sIi", socket.inet_pton(socket.AF_INET6, text), 64, index))
+
+    def listening(*end):
+        made = socket.socket(socket.AF_INET6)
+        while True:
+            try:
+                made.bind(end)
+                break
+            except OSError:
+                time.sleep(0.01)  # an address is tentative for a moment
+        made.listen()
+        return made
+"""
+
+
+@pytest.mark.usefixtures("namespaces")
+@pytest.mark.parametrize("written", ["::1.2.3.4", "::102:304", "0:0:0:0:0:0:102:304"])
+def test_an_ipv4_compatible_address_is_the_same_however_it_is_written(ipv6: None, world: World, written: str):
+    kinds = world.ask(
+        _ADDRESS
+        + """
+    add_address("::1.2.3.4")
+    made = listening("::1.2.3.4", 4711)
+    say([[one.kind for one in portrange.why_busy(number, address=sys.argv[1])] for number in (4711, 4712)])
+    """,
+        written,
+    )
+    assert kinds == [["listener"], []]
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_the_number_of_an_interface_is_as_good_as_its_name(ipv6: None, world: World):
+    if shutil.which("ip") is None:
+        pytest.skip("no program ip to make links with")
+    said = world.ask(
+        _ADDRESS
+        + """
+    import subprocess
+    try:
+        for words in ("link add v0 type veth peer name w0", "link set v0 up", "link set w0 up"):
+            subprocess.run(["ip", *words.split()], check=True, capture_output=True, text=True)
+    except subprocess.CalledProcessError as error:
+        say(error.stderr)
+        wait()
+    ends = {name: socket.if_nametoindex(name) for name in ("v0", "w0")}
+    for index in ends.values():
+        subprocess.run(
+            ["ip", "address", "add", "fe80::9/64", "dev", socket.if_indextoname(index), "nodad"], check=True
+        )
+    made = [listening("fe80::9", 4711, 0, index) for index in ends.values()]
+    made.append(listening("fe80::9", 4712, 0, ends["v0"]))
+    answers = {}
+    for name, index in ends.items():
+        for zone in (name, str(index)):
+            answers[zone] = [
+                [one.socket.interface for one in portrange.why_busy(number, address=f"fe80::9%{zone}")]
+                for number in (4711, 4712)
+            ]
+    say([ends, answers])
+    """
+    )
+    if isinstance(said, str):
+        pytest.skip(f"no links can be made: {said}")
+    ends, answers = said
+    for name, index in ends.items():
+        assert answers[name] == answers[str(index)] == [[name], ["v0"] if name == "v0" else []]
 
 
 @pytest.mark.usefixtures("namespaces")
