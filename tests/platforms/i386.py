@@ -13,7 +13,7 @@ def check(workspace: Path) -> None:
     machine.need_linux("x86_64")
     machine.need_namespaces(*debian.NAMESPACES)
     # There are no wheels of psutil for it; Debian's may be older than what portrange asks for, and must serve as well.
-    packages = ("python3", "python3-psutil", "coreutils", "libc-bin")
+    packages = ("python3", "python3-psutil", "coreutils", "dash", "libc-bin")
     root = debian.Release(workspace, "i386").unpack(workspace / "root", *packages)
     run_in(root, "32-bit Python of Debian for i386")
 

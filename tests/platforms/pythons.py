@@ -109,7 +109,7 @@ def run_from_debian(workspace: Path, versions: list[tuple[int, int]]) -> None:
     machine.need_namespaces(*debian.NAMESPACES)
     names = [f"python{major}.{minor}" for major, minor in versions]
     root = debian.Release(workspace, DEBIAN_ARCHITECTURES[os.uname().machine], DEBIAN_SUITE).unpack(
-        workspace / "root", "coreutils", "libc-bin", PYPY, *names
+        workspace / "root", "coreutils", "dash", "libc-bin", PYPY, *names
     )
     machine.copy_project(root / "project")
     install_needs(root / "needs")
