@@ -24,7 +24,7 @@ class SocketQuery:
 
     - `port` None: every port. `protocols` None: all that the system can list.
     - `exhaustive`: look into every process, also where the socket's own cgroup named an owner.
-    - `all_namespaces`: every network namespace that a visible process is in.
+    - `all_namespaces`: every network namespace that a visible process is in, or that a mount keeps.
     """
 
     port: int | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ..._answers.listener import Process
 from ..._errors import ParseError, SourceError
+from . import users
 from .mounts import read_mounts
 from .number import unsigned
 
@@ -29,11 +30,6 @@ _COMMAND_LINE = 1 << 21
 #: Field 22 of /proc/PID/stat, counted from the state, which is field 3.
 _STARTTIME = 22 - 3
 _ZOMBIE = "Z"
-#: What the kernel shows in place of a user that the caller's user namespace does not know, unless it was told otherwise
-#: (DEFAULT_OVERFLOWUID, linux/highuid.h).
-_OVERFLOW = 65534
-#: How many users there are: all 32-bit numbers but the last, which means none.
-_USERS = (1 << 32) - 1
 #: CAP_SYS_PTRACE (linux/capability.h): the right to look into any process of one's user namespace.
 _TRACE = 1 << 19
 #: The links of a directory with one directory in it: its name, "." in it and ".." in the other.
@@ -108,21 +104,6 @@ def parse_capabilities(text: str, source: str) -> int:
     raise ParseError(source, "a line with CapEff: and a hexadecimal number", text)
 
 
-def parse_uid_map(text: str, source: str) -> int:
-    r"""How many users a user namespace knows, by its /proc/PID/uid_map: the sum of the third column.
-
-    >>> parse_uid_map("         0          0 4294967295\n", "an example")
-    4294967295
-    """
-    known = 0
-    for line in text.split("\n"):
-        numbers = [unsigned(field, 32) for field in line.split()]
-        if numbers and (len(numbers) != 3 or numbers[2] is None):
-            raise ParseError(source, "three numbers in each line", line)
-        known += (numbers[2] or 0) if numbers else 0
-    return known
-
-
 def parse_cmdline(content: bytes) -> tuple[str, ...]:
     r"""Arguments, each ended by a NUL; a process may write anything there. Bytes that are not UTF-8 become escapes.
 
@@ -144,8 +125,8 @@ class ProcessReader:
         self.host = host
         self.user = cache(host.user_name)
         self._boot_time = cache(self._read_boot_time)
-        self._overflow = cache(lambda: overflow_uid(host))
-        self._knows_all = cache(lambda: knows_all_users(host))
+        self._overflow = cache(lambda: users.overflow(host))
+        self._knows_all = cache(lambda: users.knows_all(host))
 
     def known(self, uid: int) -> int | None:
         """A user as the kernel shows him; None where that number stands for all whom the caller cannot be told of."""
@@ -201,32 +182,6 @@ def ask(call: Callable[[str], T], path: str) -> T:
         raise SourceError.from_os_error(path, error) from error
 
 
-def overflow_uid(host: Host) -> int:
-    """The number that the kernel shows for users without one in the caller's user namespace; read once a host.
-
-    No administrator changes it while programs run, as it stands in files by then.
-    """
-    known: int | None = host.proven.get("overflow uid")
-    if known is None:
-        try:
-            told = unsigned(host.read(f"{host.procfs}/sys/kernel/overflowuid").decode("ascii", "replace").strip(), 32)
-        except OSError:
-            told = None
-        known = host.proven["overflow uid"] = _OVERFLOW if told is None else told
-    return known
-
-
-def knows_all_users(host: Host) -> bool:
-    """Whether the caller's user namespace has a number for each user (user_namespaces(7)), as the first one has."""
-    source = f"{host.procfs}/self/uid_map"
-    try:
-        return parse_uid_map(decode(ask(host.read, source)), source) >= _USERS
-    except FileNotFoundError:
-        return True  # a kernel without user namespaces
-    except (ProcessLookupError, PermissionError):
-        return False
-
-
 def _whole_name(name: bytes, arguments: bytes) -> bytes:
     """The name as it was before the kernel cut it, where the program file of the command line begins with it."""
     if len(name) < _COMM_LENGTH:
@@ -277,7 +232,7 @@ def _may_look_into_all(host: Host) -> bool:
         held = parse_capabilities(decode(ask(host.read, source)), source)
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return host.uid == 0
-    return bool(held & _TRACE) and knows_all_users(host)
+    return bool(held & _TRACE) and users.knows_all(host)
 
 
 def counts_as_caller(host: Host) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from stand_in import StandIn
 
 from portrange import ParseError, Process, SourceError
-from portrange._backends.linux import cgroup, processes
+from portrange._backends.linux import cgroup, processes, users
 from portrange._backends.linux.cgroup import Cgroup
 from portrange._backends.linux.mounts import read_mounts
 from portrange._backends.linux.processes import ProcessReader, Stat, parse_boot_time, parse_stat, parse_uid
@@ -72,7 +72,7 @@ def test_a_number_that_stands_for_all_unknown_users_is_nobody_in_particular(uid,
 @pytest.mark.parametrize("text", ["0 0\n", "0 0 1 1\n", "0 0 x\n", "0 0 -1\n", "0 0 4294967296\n"])
 def test_what_is_no_map_of_users(text):
     with pytest.raises(ParseError, match=r"^file"):
-        processes.parse_uid_map(text, "file")
+        users.parse_uid_map(text, "file")
 
 
 @pytest.mark.parametrize("text", ["", "CapPrm:\t00\n", "CapEff:\n", "CapEff:\t0x1\n", "CapEff:\t-1\n", " CapEff: 1\n"])
