@@ -160,7 +160,8 @@ def test_what_is_no_date_is_not_written_into_a_program(generate, date):
 
 
 def test_a_text_that_python_cannot_hold_stops_the_generator(generate):
-    source = content(generate, row("x", "1", "tcp", "a\0b", modified="2020-02-03"))
+    # Python's csv module writes no such text before 3.11.
+    source = content(generate, row("x", "1", "tcp", "a?b", modified="2020-02-03")).replace(b"a?b", b"a\0b")
     with pytest.raises(generate.UnexpectedRegistryError):
         generate.table_module(source)
 
