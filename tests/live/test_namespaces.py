@@ -337,6 +337,74 @@ def test_a_mounted_namespace_with_processes_is_asked_once(world: World, open_dir
     assert gaps == []
 
 
+def test_a_mounted_namespace_whose_last_process_ends_while_one_looks_is_entered_by_the_mount(
+    world: World, open_directory: str
+):
+    number, ended, rows, gaps = world.ask(
+        KEEP
+        + """
+    within = os.open(f"{directory}/blue", os.O_RDONLY)
+    ready, started = os.pipe()
+    def stay():
+        ctypes.CDLL(None).setns(within, 0)
+        os.write(started, b"x")
+        wait()
+    last = fork(stay)
+    os.read(ready, 1)
+    ended = []
+    class Ending(portrange.Host):
+        def in_network(self, process, expected=None):
+            if process == f"/proc/{last}":
+                os.kill(last, signal.SIGKILL)
+                ended.append(os.waitpid(last, 0)[0] == last)
+            return super().in_network(process, expected)
+    say([port(made), ended, *ask(host=Ending())])
+    """,
+        open_directory,
+    )
+    assert ended == [True]
+    assert [row["port"] for row in rows] == [number]
+    assert gaps == []
+
+
+def test_a_mount_that_goes_while_one_looks_is_no_gap(world: World, open_directory: str):
+    unmounted, rows, gaps = world.ask(
+        KEEP
+        + """
+    unmounted = []
+    class Going(portrange.Host):
+        def in_network(self, process, expected=None):
+            if process == f"{directory}/blue" and expected is not None:
+                unmount(process)
+                unmounted.append(process)
+            return super().in_network(process, expected)
+    answer = ask(host=Going())
+    say([unmounted, *answer])
+    """,
+        open_directory,
+    )
+    assert unmounted
+    assert rows == []
+    assert gaps == []
+
+
+def test_of_many_namespaces_that_may_not_be_entered_a_few_are_named(world: World, open_directory: str):
+    gaps = world.ask(
+        KEEP
+        + """
+    for number in range(8):
+        keep(str(number))
+    os.chmod(directory, 0o755)
+    become_nobody()
+    say(list(portrange.listeners(namespaces="all").gaps))
+    """,
+        open_directory,
+    )
+    assert len([gap for gap in gaps if gap.startswith("network namespace net:[")]) <= 5
+    [rest] = [gap for gap in gaps if "more network namespaces" in gap]
+    assert int(rest.split()[0]) >= 4
+
+
 def test_a_mounted_namespace_that_an_ordinary_user_may_not_enter_is_reported(world: World, open_directory: str):
     inside, rows, gaps, truth = world.ask(
         KEEP
