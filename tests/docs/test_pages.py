@@ -52,10 +52,11 @@ def test_the_blocks_of_a_page_do_what_they_show(page, namespaces, tmp_path):
     """In a network namespace of its own: the kernel's default settings, and no listeners but those of the page."""
     commands = tmp_path / "bin"
     commands.mkdir()
-    (commands / "python").symlink_to(sys.executable)
-    script = commands / "portrange"
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m portrange "$@"\n')
-    script.chmod(0o755)
+    # No links: a virtual environment is known by the directory of its interpreter (site).
+    for command, run in (("python", sys.executable), ("portrange", f"{sys.executable} -m portrange")):
+        script = commands / command
+        script.write_text(f'#!/bin/sh\nexec {run} "$@"\n')
+        script.chmod(0o755)
     environment = dict(os.environ, PATH=f"{commands}:{os.environ['PATH']}", PYTHONPATH=str(ROOT), COLUMNS="100")
     environment["PYTEST_ADDOPTS"] = ""  # a reader's pytest is a plain one
     done = subprocess.run(
