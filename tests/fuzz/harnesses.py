@@ -29,6 +29,7 @@ from portrange._backends.linux import (
     sockets,
     time_wait,
     usage,
+    users,
 )
 from portrange._backends.linux.socket_record import SocketRecord
 from portrange._cli.choose import choose
@@ -166,6 +167,9 @@ HARNESSES: dict[str, Harness] = {
     "pid-status-nspid": Harness(
         lambda data: processes.counts_as_caller(Saying(data)), holds.is_bool, (seeds.PID_STATUS,), ()
     ),
+    "pid-status-capabilities": Harness(text(processes.parse_capabilities), holds.is_number, (seeds.PID_STATUS,)),
+    "pid-uid-map": Harness(text(users.parse_uid_map), holds.is_number, seeds.UID_MAPS),
+    "pid-cgroup": Harness(text(cgroup.parse_memberships), holds.is_text, seeds.MEMBERSHIPS),
     "pid-cmdline": Harness(processes.parse_cmdline, holds.are_texts, seeds.CMDLINES, ()),
     "mountinfo": Harness(text(mounts.parse_mounts, "surrogateescape"), holds.are_mounts, (seeds.MOUNTINFO,)),
     "cgroup-unit": Harness(lambda data: cgroup.unit(processes.decode(data)), holds.is_text, seeds.CGROUPS, ()),

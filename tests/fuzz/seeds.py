@@ -68,7 +68,14 @@ SCTP_ENDPOINTS = lines(
 PROTOCOLS = lines("protocol  size sockets", "SCTP      1536      0", "TCP       2304      6")
 BOOT_TIME = lines("cpu 1 2", "btime 1700000000", "processes 5")
 PID_STAT = b"7 (a) b) S 1 7 7 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0\n"
-PID_STATUS = lines("Name:\tsshd", "Umask:\t0022", "Pid:\t7", "Uid:\t0\t33\t0\t0", "NSpid:\t7\t1")
+PID_STATUS = lines(
+    "Name:\tsshd", "Umask:\t0022", "Pid:\t7", "Uid:\t0\t33\t0\t0", "NSpid:\t7\t1", "CapEff:\t000001ffffffffff"
+)
+UID_MAPS = (lines("         0          0 4294967295"), lines("0 1000 1", "1 100000 65536"))
+MEMBERSHIPS = (
+    lines("0::/system.slice/nginx.service"),
+    lines("4:cpu,cpuacct:/", "1:name=systemd:/docker/" + "2c" * 32, "0::/"),
+)
 CMDLINES = (b"python3\0-m\0http.server\0", b"\xff\0\0a")
 MOUNTINFO = lines(
     "22 1 0:21 / /proc rw,nosuid - proc proc rw,hidepid=2",

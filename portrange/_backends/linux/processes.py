@@ -32,6 +32,7 @@ _STARTTIME = 22 - 3
 _ZOMBIE = "Z"
 #: CAP_SYS_PTRACE (linux/capability.h): the right to look into any process of one's user namespace.
 _TRACE = 1 << 19
+_CAPABILITIES = re.compile(r"^CapEff:[ \t]*([0-9a-f]{1,16})$", re.MULTILINE)
 #: The links of a directory with one directory in it: its name, "." in it and ".." in the other.
 _ONE_THREAD = 3
 
@@ -97,11 +98,10 @@ def parse_capabilities(text: str, source: str) -> int:
     >>> hex(parse_capabilities("CapPrm:\t000001ffffffffff\nCapEff:\t0000000000080000\n", "an example"))
     '0x80000'
     """
-    for line in text.split("\n"):
-        name, _, value = line.partition(":")
-        if name == "CapEff" and re.fullmatch("[0-9a-f]{1,16}", value.strip()):
-            return int(value, 16)
-    raise ParseError(source, "a line with CapEff: and a hexadecimal number", text)
+    found = _CAPABILITIES.search(text)
+    if found is None:
+        raise ParseError(source, "a line with CapEff: and a hexadecimal number", text)
+    return int(found[1], 16)
 
 
 def parse_cmdline(content: bytes) -> tuple[str, ...]:
