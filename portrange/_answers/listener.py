@@ -60,9 +60,10 @@ class Socket(Record):
     - `uid`, `user`: of whoever made the socket; None where the kernel does not know any more (TIME_WAIT), or does not
       tell: the caller's user namespace may have no number for him (user_namespaces(7)).
     - `cgroup`, `unit` (systemd), `container` (its id): of the socket. A unit or container that is None is none, or the
-      cgroup is None, too. Where hierarchies of version 1 stand beside cgroup2, whose root all are in, it is the cgroup
-      of the oldest owner in systemd's. The escapes in the name of a unit are undone; systemctl(1) takes it with them,
-      as it stands in `cgroup`.
+      cgroup is None, too. The path is what the caller is shown of it: in a container with a cgroup namespace of its
+      own (cgroup_namespaces(7)) that begins inside, and does not name the container. Where hierarchies of version 1
+      stand beside cgroup2, whose root all are in, it is the cgroup of the oldest owner in systemd's. The escapes in
+      the name of a unit are undone; systemctl(1) takes it with them, as it stands in `cgroup`.
     - `namespace`: the network namespace (as in ``net:[4026531840]``), filled when several were asked.
     """
 
