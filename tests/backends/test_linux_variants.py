@@ -37,6 +37,19 @@ def test_what_windows_excludes_is_not_known_inside_of_wsl_1():
     assert classify(50000, host=RecordedHost("linux-5.15-wsl2-mirrored")).excluded is False
 
 
+def test_without_the_release_it_may_be_wsl_1():
+    class Unreleased(RecordedHost):
+        def read(self, path):
+            if path.endswith("/osrelease"):
+                raise PermissionError(13, "Permission denied", path)
+            return super().read(path)
+
+    info = classify(50000, host=Unreleased("linux-6.18"))
+    assert (info.ephemeral, info.excluded) == (True, None)
+    [unread] = info.settings.unread
+    assert unread.startswith("/proc/sys/kernel/osrelease: cannot be read")
+
+
 def test_reserved_ports_are_not_handed_out():
     host = RecordedHost("linux-6.18-reserved")
     pool = ephemeral_range(host=host)

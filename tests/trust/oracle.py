@@ -23,6 +23,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
@@ -39,6 +40,8 @@ _GROUPS = ("web.service", "data.service", "docker/" + "5" * 64)
 _ANSWERS = ("listeners", "exhaustive", "who_listens", "frozen", "tables")
 #: lsof closes as many descriptors as it may have; a world needs few.
 _DESCRIPTORS = 256
+#: Where cgroup2 is alone, its root is here (systemd's file-hierarchy).
+_UNIFIED = Path("/sys/fs/cgroup/cgroup.controllers")
 
 
 class NoSockDiag(portrange.Host):
@@ -163,7 +166,7 @@ def own_differences(name: str, there: list[Made], truth: list[Row], said: list[d
         found = rivals.difference(name, bare, [row._replace(pids=(), names=()) for row in rows])
         found += _owner_differences(name, there, said)
     facts = Counter((one.protocol, one.address, one.port, one.uid, one.cgroup) for one in there)
-    told = Counter((row["protocol"], row["address"], row["port"], row["uid"], row["cgroup"]) for row in said)
+    told = Counter((row["protocol"], row["address"], row["port"], row["uid"], _group(row)) for row in said)
     if all(one.cgroup == "/" for one in there):  # perhaps there are no groups here at all
         facts = Counter({key[:4]: count for key, count in _by(facts, 4).items()})
         told = _by(told, 4)
@@ -171,6 +174,13 @@ def own_differences(name: str, there: list[Made], truth: list[Row], said: list[d
         found.append(f"{name}: user or control group: {facts - told} is so, and {told - facts} is said")
     found += [f"{name}: hidden from root: {row}" for row in said if row["hidden"] or row["candidates"]]
     return found
+
+
+def _group(row: dict[str, Any]) -> str | None:
+    """A control group. The root of cgroup2 says nothing beside hierarchies of version 1, so it is not told without a
+    holder, whose group in another one counts then."""
+    untold = row["cgroup"] is None and not row["owners"] and not _UNIFIED.exists()
+    return "/" if untold else row["cgroup"]
 
 
 def _by(counted: Counter[Any], length: int) -> Counter[Any]:

@@ -108,22 +108,31 @@ def _privileged(host: Host, _protocol: str, _family: str) -> Found[Spans]:
     return Found(below(found.value), found.source)
 
 
-def is_wsl1(host: Host) -> bool:
+def is_wsl1(host: Host) -> bool | None:
     """Whether this is WSL 1, which translates system calls: its sockets are those of Windows, with Windows' settings.
 
-    Its kernel release ends in "-Microsoft"; that of WSL 2, which is Linux, in "-microsoft-standard-WSL2".
+    Its kernel release ends in "-Microsoft"; that of WSL 2, which is Linux, in "-microsoft-standard-WSL2". None where
+    the release cannot be read.
     """
-    if "WSL 1" not in host.proven:
+    known: bool | None = host.proven.get("WSL 1")
+    if known is None:
         try:
-            release = host.read(f"{host.procfs}/sys/kernel/osrelease").decode("ascii", "replace")
+            release = host.read(_release(host)).decode("ascii", "replace")
         except OSError:
-            return False
-        host.proven["WSL 1"] = release.strip().endswith("-Microsoft")  # until this machine starts again
-    return bool(host.proven["WSL 1"])
+            return None
+        known = host.proven["WSL 1"] = release.strip().endswith("-Microsoft")  # until this machine starts again
+    return known
+
+
+def _release(host: Host) -> str:
+    return f"{host.procfs}/sys/kernel/osrelease"
 
 
 def _excluded(host: Host, _protocol: str, _family: str) -> Found[Spans]:
-    if is_wsl1(host):
+    translated = is_wsl1(host)
+    if translated is None:
+        raise SourceError(_release(host), "cannot be read; it tells Linux from WSL 1, where Windows excludes ports")
+    if translated:
         raise SourceError("WSL 1", "its sockets are those of Windows, which does not tell here what it excludes")
     return _NOTHING
 
