@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from portrange import BoundSocket
-from portrange._questions.endpoints import WILDCARDS, Endpoint, conflict, is_link_local, may_conflict
+from portrange._questions.endpoints import WILDCARDS, Endpoint, conflict, needs_interface, may_conflict
 
 
 def socket(address: str, *, dual_stack: bool | None = False, protocol: str = "tcp", state: str = "listen"):
@@ -79,7 +79,7 @@ def test_sockets_on_different_interfaces_do_not_meet(there, interface, asked, ex
     ],
 )
 def test_addresses_that_need_an_interface(address, expected):
-    assert is_link_local(address) is expected
+    assert needs_interface(address) is expected
 
 
 def test_an_address_that_the_system_does_not_tell_may_be_any():

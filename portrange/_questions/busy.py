@@ -12,7 +12,7 @@ from .._host.bind_errors import ABSENT, IN_USE, NOT_LOCAL, REFUSED, UNUSABLE
 from .._host.words import printable
 from . import obstacles
 from .arguments import host_asked, protocol_name
-from .endpoints import Endpoint, conflict, is_link_local, may_conflict
+from .endpoints import Endpoint, conflict, needs_interface, may_conflict
 
 if TYPE_CHECKING:
     from .._answers.listener import BoundSocket
@@ -94,7 +94,7 @@ def _places(host: Host, address: object) -> list[tuple[str, str, str | None]]:
     zone = parsed.scope_id
     if zone is None:
         return [("ipv6", text, None)]
-    return [("ipv6", f"{text}%{zone}", _interface(host, zone) if is_link_local(text) else None)]
+    return [("ipv6", f"{text}%{zone}", _interface(host, zone) if needs_interface(text) else None)]
 
 
 def _interface(host: Host, zone: str) -> str:

@@ -25,7 +25,7 @@ class Endpoint(NamedTuple):
     interface: str | None = None
 
 
-def is_link_local(address: str) -> bool:
+def needs_interface(address: str) -> bool:
     """Whether an address, without its zone, means something only together with a network interface.
 
     So do fe80::/10 and the multicast addresses of an interface or a link (RFC 4291, sections 2.5.6 and 2.7).

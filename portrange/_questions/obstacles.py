@@ -12,7 +12,7 @@ from .._answers.usage import may_overlook
 from .._backends.base import WILDCARDS
 from .._render.text import visible
 from . import stand_ins
-from .endpoints import is_link_local
+from .endpoints import needs_interface
 
 if TYPE_CHECKING:
     from .._answers.listener import BoundSocket
@@ -148,7 +148,7 @@ def _usable(wanted: Endpoint) -> str:
     address, _, zone = wanted.address.partition("%")
     if wanted.protocol != "udp" and ip_address(address).is_multicast:
         return f"it stands for a group of machines, which {wanted.protocol} does not know; bind an address of this one"
-    if is_link_local(address):
+    if needs_interface(address):
         return f"a link-local address needs the name of a network interface of this machine, as in {address}%eth0"
     if zone:
         return f"only a link-local address (fe80::/10) is tied to a network interface: leave out %{zone}"
