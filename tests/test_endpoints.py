@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from portrange import BoundSocket
-from portrange._questions.endpoints import WILDCARDS, Endpoint, conflict, needs_interface, may_conflict
+from portrange._questions.endpoints import WILDCARDS, Endpoint, conflict, may_conflict, needs_interface
 
 
 def socket(address: str, *, dual_stack: bool | None = False, protocol: str = "tcp", state: str = "listen"):

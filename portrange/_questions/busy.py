@@ -12,7 +12,7 @@ from .._host.bind_errors import ABSENT, IN_USE, NOT_LOCAL, REFUSED, UNUSABLE
 from .._host.words import printable
 from . import obstacles
 from .arguments import host_asked, protocol_name
-from .endpoints import Endpoint, conflict, needs_interface, may_conflict
+from .endpoints import Endpoint, conflict, may_conflict, needs_interface
 
 if TYPE_CHECKING:
     from .._answers.listener import BoundSocket
