@@ -7,7 +7,7 @@ comes out is one line a finding:
           left out, indented below it: tests that a run of pytest skipped or was told to leave out, and why
     VALUE name = value      something that must be the same on every platform; `run_all` compares
     SKIP  why this machine cannot run the check, or a part of it (only for what was probed)
-    LACK  a part that must have been run somewhere, and why this machine cannot; `run_all --no-skip` fails
+    LACK  a part that ran nowhere else either, and why this machine cannot run it
     FAIL  why it failed
 """
 
