@@ -95,6 +95,14 @@ def test_privileged_ports_of_freebsd_are_ports(high):
     assert "reservedhigh: expected ports from 0 to 65535, found" in unread
 
 
+def test_every_port_of_freebsd_may_be_privileged():
+    class All(RecordedHost):
+        def sysctl(self, name):
+            return (65535).to_bytes(4, sys.byteorder) if name.endswith(".reservedhigh") else super().sysctl(name)
+
+    assert classify(80, host=All("freebsd-13.0")).settings.privileged == ((1, 65535),)
+
+
 def test_a_pool_of_openbsd_may_begin_at_nothing():
     class FromZero(RecordedHost):
         def sysctl(self, name):

@@ -37,6 +37,31 @@ def test_what_windows_excludes_is_not_known_inside_of_wsl_1():
     assert classify(50000, host=RecordedHost("linux-5.15-wsl2-mirrored")).excluded is False
 
 
+def test_the_release_is_read_once():
+    class Counting(RecordedHost):
+        read_releases = 0
+
+        def read(self, path):
+            self.read_releases += path.endswith("/osrelease")
+            return super().read(path)
+
+    host = Counting("linux-6.18")
+    assert [classify(port, host=host).excluded for port in (1, 2, 3)] == [False] * 3
+    assert host.read_releases == 1
+
+
+@pytest.mark.parametrize(
+    ("release", "excluded"),
+    [(b"4.4.0-\xff-Microsoft\n", None), (b"5.15-microsoft-standard-WSL2\n", False), (b"", False)],
+)
+def test_wsl_1_is_known_by_the_end_of_its_release(release, excluded):
+    class Released(RecordedHost):
+        def read(self, path):
+            return release if path.endswith("/osrelease") else super().read(path)
+
+    assert classify(50000, host=Released("linux-6.18")).excluded is excluded
+
+
 def test_without_the_release_it_may_be_wsl_1():
     class Unreleased(RecordedHost):
         def read(self, path):
@@ -47,7 +72,9 @@ def test_without_the_release_it_may_be_wsl_1():
     info = classify(50000, host=Unreleased("linux-6.18"))
     assert (info.ephemeral, info.excluded) == (True, None)
     [unread] = info.settings.unread
-    assert unread.startswith("/proc/sys/kernel/osrelease: cannot be read")
+    assert unread == (
+        "/proc/sys/kernel/osrelease: cannot be read; it tells Linux from WSL 1, where Windows excludes ports"
+    )
 
 
 def test_reserved_ports_are_not_handed_out():

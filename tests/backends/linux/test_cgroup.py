@@ -125,7 +125,7 @@ def test_the_group_of_a_process_is_that_of_systemd_where_there_are_several(text,
 
 @pytest.mark.parametrize("text", ["x", "0:/\n", "0::/\n\x85\n"])
 def test_what_is_no_table_of_memberships(text):
-    with pytest.raises(ParseError, match=r"^file"):
+    with pytest.raises(ParseError, match=r"^file: expected a number, names and a path in each line, found "):
         parse_memberships(text, "file")
 
 

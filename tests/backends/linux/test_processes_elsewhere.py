@@ -77,7 +77,7 @@ def test_what_is_no_map_of_users(text):
 
 @pytest.mark.parametrize("text", ["", "CapPrm:\t00\n", "CapEff:\n", "CapEff:\t0x1\n", "CapEff:\t-1\n", " CapEff: 1\n"])
 def test_what_tells_no_capabilities(text):
-    with pytest.raises(ParseError, match=r"^file"):
+    with pytest.raises(ParseError, match=r"^file: expected a line with CapEff: and a hexadecimal number, found "):
         processes.parse_capabilities(text, "file")
 
 
