@@ -17,6 +17,7 @@ MAP, OVERFLOW = "/proc/self/uid_map", "/proc/sys/kernel/overflowuid"
     ("text", "known"),
     [
         ("", 0),
+        ("0 0 0\n", 0),
         ("0 1000 1\n", 1),
         ("0 1000 1\n1 100000 65536\n", 65537),
         ("         0          0 4294967295\n", 4294967295),
@@ -32,8 +33,9 @@ def test_how_many_users_there_are(text, known):
 def test_what_is_no_map(text):
     with pytest.raises(ParseError, match=r"^a map: expected three numbers in each line, found '0 0"):
         users.parse_uid_map(text, "a map")
-    with pytest.raises(ParseError, match=re.escape(f"{MAP}: expected three numbers")):
-        users.knows_all(StandIn(files={MAP: text.encode()}))
+    for content in (text.encode(), b"0 0 \xff\n"):
+        with pytest.raises(ParseError, match=re.escape(f"{MAP}: expected three numbers")):
+            users.knows_all(StandIn(files={MAP: content}))
 
 
 def test_without_user_namespaces_all_users_are_known():
