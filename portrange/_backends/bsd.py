@@ -155,14 +155,8 @@ def _anonymous(node: str) -> _Pair:
 
 def _netbsd_reserved(host: Host, _protocol: str, family: str) -> Found[Spans]:
     name = _NETBSD_RESERVE[family]
-
-    def read() -> Spans:
-        try:
-            return sysctl.ports(host, name)
-        except FileNotFoundError:
-            return ()  # NetBSD 5 and before: no port can be set aside
-
-    return found_in(f"sysctl {name}", read)
+    # On NetBSD 5 and before no port can be set aside.
+    return found_in(f"sysctl {name}", lambda: sysctl.ports_if_any(host, name))
 
 
 NETBSD = SettingsReader(

@@ -35,15 +35,8 @@ def _bounds(host: Host, _protocol: str, _family: str) -> Found[Bounds]:
 
 
 def _restricted(host: Host, _protocol: str, _family: str) -> Found[Spans]:
-    source = f"sysctl {RESTRICTED}"
-
-    def read() -> Spans:
-        try:
-            return sysctl.ports(host, RESTRICTED)
-        except FileNotFoundError:
-            return ()  # macOS 10.14 and before: no port is restricted
-
-    return found_in(source, read)
+    # On macOS 10.14 and before no port is restricted.
+    return found_in(f"sysctl {RESTRICTED}", lambda: sysctl.ports_if_any(host, RESTRICTED))
 
 
 SETTINGS = SettingsReader(

@@ -52,6 +52,14 @@ def ports(host: Host, name: Name) -> Spans:
     return parse_ports(host.once(("sysctl", name), lambda: host.sysctl(name)), title(name))
 
 
+def ports_if_any(host: Host, name: Name) -> Spans:
+    """The same; no ports where the system is older than the setting."""
+    try:
+        return ports(host, name)
+    except FileNotFoundError:
+        return ()
+
+
 def title(name: Name) -> str:
     """How a setting is named in answers and errors."""
     return f"sysctl {name if isinstance(name, str) else '.'.join(map(str, name))}"

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..._errors import ParseError
+from ..._host.words import printable
 from .mounts import read_mounts
 from .number import unsigned
 
@@ -97,8 +98,7 @@ def _search(host: Host, cgroup_id: int) -> Cgroup | None:
     for mount in there:
         directory = mount if _inode(host, mount) == cgroup_id else host.find_directory(mount, cgroup_id)
         if directory is not None:
-            path = directory.removeprefix(mount).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            return Cgroup(directory, path or "/")
+            return Cgroup(directory, printable(directory.removeprefix(mount)) or "/")
     return None
 
 

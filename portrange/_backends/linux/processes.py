@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ..._answers.listener import Process
 from ..._errors import ParseError, SourceError
+from ..._host.words import printable
 from . import users
 from .mounts import read_mounts
 from .number import unsigned
@@ -156,7 +157,7 @@ class ProcessReader:
     def _exe(self, directory: str) -> str | None:
         """The program file: needs the same rights as looking at descriptors; kernel threads have none."""
         try:
-            return decode(self.host.read_link(f"{directory}/exe").encode("utf-8", "surrogateescape"))
+            return printable(self.host.read_link(f"{directory}/exe"))
         except OSError:
             return None
 
