@@ -52,7 +52,7 @@ class UnknownHost(Host):
         return "plan9"
 
 
-LINUX = LinuxHost().frozen()
+LINUX = LinuxHost().snapshot()
 ports = st.integers(0, 65535)
 
 
@@ -185,14 +185,14 @@ def test_the_settings_of_the_host_decide():
 
 def test_a_port_that_was_set_aside_is_no_risk_on_this_host_but_elsewhere():
     info = classify(40000, host=LinuxHost(reserved="40000\n"))
-    assert [risk.kind for risk in info.risks if risk.severity == "high"] == ["default-pool"]
+    assert [risk.kind for risk in info.risks if risk.severity == "high"] == ["default-range"]
 
 
 def test_what_could_not_be_read_is_not_known():
     info = classify(33333, host=LinuxHost(pool=None))
     assert info.ephemeral is None
     assert info.privileged is False
-    assert info.risks[-1].kind == "unread"
+    assert info.risks[-1].kind == "unknown"
     assert "unknown if ephemeral" in info.explain()
     assert "not read: /proc/sys/net/ipv4/ip_local_port_range: Permission denied" in info.explain()
     assert "unknown if ephemeral here" in str(info)
@@ -208,7 +208,7 @@ def test_an_unreadable_list_of_reserved_ports_leaves_the_pool_unknown_and_the_re
 def test_a_setting_that_makes_no_sense_is_named():
     info = classify(80, host=LinuxHost(unprivileged="many\n"))
     assert info.privileged is None
-    assert any("many" in reason for reason in info.settings.unread)
+    assert any("many" in reason for reason in info.settings.incomplete)
 
 
 def test_an_unknown_platform_still_gets_what_does_not_depend_on_it():
@@ -216,9 +216,9 @@ def test_an_unknown_platform_still_gets_what_does_not_depend_on_it():
     assert info.name == "https"
     assert (info.ephemeral, info.reserved, info.excluded, info.privileged) == (None, None, None, None)
     assert info.settings.platform == "plan9"
-    assert "plan9" in info.settings.unread[0]
+    assert "plan9" in info.settings.incomplete[0]
     assert "not read: " in info.explain()
-    assert info == classify(443, host=UnknownHost().frozen())
+    assert info == classify(443, host=UnknownHost().snapshot())
 
 
 def test_the_settings_are_read_anew_for_each_call():
@@ -231,7 +231,7 @@ def test_the_settings_are_read_anew_for_each_call():
 
 def test_a_frozen_host_reads_each_source_once():
     host = LinuxHost()
-    frozen = host.frozen()
+    frozen = host.snapshot()
     for port in range(0, 65536, 64):
         classify(port, host=frozen)
     assert len(host.reads) == 3
@@ -240,7 +240,7 @@ def test_a_frozen_host_reads_each_source_once():
 
 def test_a_frozen_host_gives_the_answers_of_a_fresh_one():
     given_settings = {"pool": "1024\t50000\n", "reserved": "2000-3000,50000\n", "unprivileged": "443\n"}
-    frozen = LinuxHost(**given_settings).frozen()
+    frozen = LinuxHost(**given_settings).snapshot()
     for port in range(0, 65536, 61):
         assert classify(port, host=frozen) == classify(port, host=LinuxHost(**given_settings))
 
@@ -248,7 +248,7 @@ def test_a_frozen_host_gives_the_answers_of_a_fresh_one():
 def test_threads_get_the_same_answers():
     asked = range(0, 65536, 37)
     expected = [classify(port, host=LINUX) for port in asked]
-    shared, found = LinuxHost().frozen(), {}
+    shared, found = LinuxHost().snapshot(), {}
 
     def ask(number):
         found[number] = [classify(port, host=shared) for port in asked]
@@ -352,7 +352,7 @@ def test_the_page_of_a_port_with_nothing_against_it():
 def test_the_line_says_what_matters():
     assert str(classify(33333, host=LINUX)) == (
         "port 33333: user port (1024-49151), assigned: dgi-serv (tcp); ephemeral on this host; "
-        "not advised for fixed use (host-pool, default-pool)"
+        "not advised for fixed use (host-range, default-range)"
     )
     assert str(classify(8080, host=LINUX)) == (
         "port 8080: user port (1024-49151), assigned: http-alt (tcp, udp); not ephemeral on this host; "

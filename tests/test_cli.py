@@ -113,12 +113,12 @@ def test_checking_fixed_ports():
     assert f"{inside}  high:   " in done.stdout
     assert run("check", "8080").returncode == 0
     assert run("check", "--strict", "8080").returncode == 1
-    accepted = ("--accept", "registered", "--accept", "other-pool", "--accept", "unread")
+    accepted = ("--accept", "registered", "--accept", "other-range", "--accept", "unknown")
     assert run("check", "--strict", "8080", *accepted).returncode == 0
     assert run("check", str(inside), *accepted).returncode == 1
     assert f"{inside}  fails: " in done.stdout
     assert "8080   passes: " in done.stdout
-    assert "[other-pool]" in done.stdout
+    assert "[other-range]" in done.stdout
     answer = json.loads(run("check", "8080", str(inside), "--json").stdout)
     assert [entry["safe"] for entry in answer] == [True, False]
 

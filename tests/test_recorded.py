@@ -33,7 +33,7 @@ def test_what_was_not_recorded_is_missing():
 
 def test_nothing_of_this_machine_is_looked_at():
     """Whatever `Host` can ask a system for is answered from the recording."""
-    without_system = {"frozen", "is_frozen", "once", "in_network"}
+    without_system = {"snapshot", "is_snapshot", "once", "in_network"}
     asking = {name for name in vars(Host) if not name.startswith("_")} - without_system
     assert asking <= set(vars(RecordedHost))
 

@@ -20,8 +20,8 @@ LINUX = PortSettings(
     privileged=(Span(1, 1023),),
     sources=(("pools", "a file"), ("privileged", "another file")),
 )
-HIGH = ["excluded", "host-pool", "privileged", "reserved", "dynamic-band", "default-pool"]
-LOW = ["registered", "browser", "restricted", "other-pool", "unread"]
+HIGH = ["excluded", "host-range", "privileged", "reserved", "dynamic-band", "default-range"]
+LOW = ["registered", "browser", "restricted", "other-range", "unknown"]
 
 
 def judged(port, *, settings=LINUX, ephemeral=False, excluded=False, privileged=False):
@@ -45,17 +45,17 @@ def detail(port, kind, **here):
         (22, ["registered", "browser"]),
         (24, ["registered"]),
         (1023, ["reserved"]),
-        (1024, ["reserved", "other-pool"]),
+        (1024, ["reserved", "other-range"]),
         (4, []),
-        (8080, ["registered", "other-pool"]),
-        (10080, ["registered", "browser", "other-pool"]),
-        (32767, ["registered", "other-pool"]),
-        (32768, ["default-pool", "registered", "other-pool"]),
-        (33333, ["default-pool", "registered", "other-pool"]),
-        (49151, ["reserved", "default-pool", "other-pool"]),
-        (49152, ["dynamic-band", "default-pool", "other-pool"]),
-        (55555, ["dynamic-band", "default-pool", "restricted", "other-pool"]),
-        (65535, ["dynamic-band", "default-pool", "other-pool"]),
+        (8080, ["registered", "other-range"]),
+        (10080, ["registered", "browser", "other-range"]),
+        (32767, ["registered", "other-range"]),
+        (32768, ["default-range", "registered", "other-range"]),
+        (33333, ["default-range", "registered", "other-range"]),
+        (49151, ["reserved", "default-range", "other-range"]),
+        (49152, ["dynamic-band", "default-range", "other-range"]),
+        (55555, ["dynamic-band", "default-range", "restricted", "other-range"]),
+        (65535, ["dynamic-band", "default-range", "other-range"]),
     ],
 )
 def test_the_risks_that_hold_on_every_host(port, expected):
@@ -63,16 +63,16 @@ def test_the_risks_that_hold_on_every_host(port, expected):
 
 
 def test_the_pool_of_this_host_is_the_worst_that_can_be_bound():
-    assert kinds(33333, ephemeral=True)[0] == "host-pool"
-    assert kinds(60860, ephemeral=True)[:3] == ["host-pool", "dynamic-band", "default-pool"]
+    assert kinds(33333, ephemeral=True)[0] == "host-range"
+    assert kinds(60860, ephemeral=True)[:3] == ["host-range", "dynamic-band", "default-range"]
 
 
 def test_a_port_in_the_pool_is_told_how_to_leave_it():
-    said = detail(33333, "host-pool", settings=LINUX, ephemeral=True)
+    said = detail(33333, "host-range", settings=LINUX, ephemeral=True)
     assert "32768-60999" in said
     assert "ip_local_reserved_ports" in said
     elsewhere = PortSettings("darwin", pools=(EphemeralRange(49152, 65535),))
-    said = detail(50000, "host-pool", settings=elsewhere, ephemeral=True)
+    said = detail(50000, "host-range", settings=elsewhere, ephemeral=True)
     assert "49152-65535" in said
     assert "ip_local_reserved_ports" not in said
 
@@ -80,8 +80,8 @@ def test_a_port_in_the_pool_is_told_how_to_leave_it():
 def test_pools_of_several_transports_are_named_once():
     same = PortSettings("win32", pools=(EphemeralRange(1024, 2047), EphemeralRange(1024, 2047, "udp")))
     other = PortSettings("win32", pools=(EphemeralRange(1024, 2047), EphemeralRange(1024, 4095, "udp")))
-    assert detail(1500, "host-pool", settings=same, ephemeral=True).count("1024-2047") == 1
-    assert "(1024-2047 and 1024-4095)" in detail(1500, "host-pool", settings=other, ephemeral=True)
+    assert detail(1500, "host-range", settings=same, ephemeral=True).count("1024-2047") == 1
+    assert "(1024-2047 and 1024-4095)" in detail(1500, "host-range", settings=other, ephemeral=True)
 
 
 def test_a_privilege_and_a_refusal_name_their_source():
@@ -93,10 +93,10 @@ def test_a_privilege_and_a_refusal_name_their_source():
 
 def test_what_this_host_did_not_tell_is_a_low_risk_that_names_it():
     unknown = judged(8080, ephemeral=None, excluded=None, privileged=None)
-    assert [(risk.kind, risk.severity) for risk in unknown][-1] == ("unread", "low")
+    assert [(risk.kind, risk.severity) for risk in unknown][-1] == ("unknown", "low")
     assert "hands it out, refuses to bind it or asks a privilege" in unknown[-1].detail
-    assert "refuses" not in detail(8080, "unread", ephemeral=None)
-    assert "unread" not in kinds(8080)
+    assert "refuses" not in detail(8080, "unknown", ephemeral=None)
+    assert "unknown" not in kinds(8080)
 
 
 def test_the_service_is_named_with_its_other_names():
@@ -111,19 +111,19 @@ def test_port_zero_is_no_port_to_wait_on():
 
 
 def test_other_systems_are_named_with_their_pools():
-    assert "Linux (32768-60999):" in detail(40000, "default-pool").replace(", which", ":")
-    assert "Linux (32768-60999), macOS (49152-65535) and Windows (49152-65535)" in detail(50000, "default-pool")
-    assert "Linux" not in detail(61000, "default-pool")
-    assert "OpenBSD (1024-49151) and DragonFly (1024-5000)" in detail(5000, "other-pool")
-    assert "DragonFly" not in detail(5001, "other-pool")
+    assert "Linux (32768-60999):" in detail(40000, "default-range").replace(", which", ":")
+    assert "Linux (32768-60999), macOS (49152-65535) and Windows (49152-65535)" in detail(50000, "default-range")
+    assert "Linux" not in detail(61000, "default-range")
+    assert "OpenBSD (1024-49151) and DragonFly (1024-5000)" in detail(5000, "other-range")
+    assert "DragonFly" not in detail(5001, "other-range")
 
 
 @pytest.mark.parametrize("pool", DEFAULT_POOLS, ids=lambda pool: pool.system)
 def test_the_bounds_of_a_default_pool_belong_to_it(pool):
     for port in (pool.first, pool.last):
-        assert pool.system in stretch(port).default_pools
+        assert pool.system in stretch(port).ephemeral_by_default_on
     for port in {pool.first - 1, pool.last + 1} & set(range(65536)):
-        assert pool.system not in stretch(port).default_pools
+        assert pool.system not in stretch(port).ephemeral_by_default_on
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_the_bounds_of_a_default_pool_belong_to_it(pool):
     ],
 )
 def test_default_pools_stand_in_one_order(port, systems):
-    assert list(stretch(port).default_pools) == systems
+    assert list(stretch(port).ephemeral_by_default_on) == systems
 
 
 def test_browsers_refuse_as_many_ports_as_the_standard_lists():

@@ -81,7 +81,7 @@ def test_where_there_is_no_backend_the_reason_is_told(platform, reason):
 def test_settings_of_a_system_without_a_backend_are_unknown_for_a_reason():
     settings = settings_of(Elsewhere("haiku"))
     assert (settings.platform, settings.pools, settings.reserved, settings.privileged) == ("haiku", None, None, None)
-    assert "40000" in settings.unread[0]
+    assert "40000" in settings.incomplete[0]
     here = Elsewhere("linux")
     assert settings_of(here) == backend_for(here).settings(here)
 
@@ -96,7 +96,7 @@ def test_a_port_is_classified_everywhere(platform):
         None,
         None,
     )
-    assert platform in info.settings.unread[0]
+    assert platform in info.settings.incomplete[0]
 
 
 def test_a_backend_can_be_asked_for_by_name():

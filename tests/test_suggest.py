@@ -23,7 +23,7 @@ from portrange._registry.pools import COMMON_SYSTEMS, DEFAULT_POOLS
 from portrange._registry.refused import BAD_PORTS
 
 #: A Linux with the documented settings, so that the settings of the machine that runs the tests have no say.
-LINUX = RecordedHost("linux-6.18").frozen()
+LINUX = RecordedHost("linux-6.18").snapshot()
 NAMES = 100_000
 #: Hosts whose pool has every port that may be suggested.
 EVERYTHING_IS_HANDED_OUT = {"openbsd-7.6", "win32-10.0-split"}
@@ -57,7 +57,7 @@ def allowed(port: int) -> bool:
     return (
         info.safe
         and info.assignment is Assignment.UNASSIGNED
-        and not {"linux", "macos", "windows"} & set(info.default_pools)
+        and not {"linux", "macos", "windows"} & set(info.ephemeral_by_default_on)
         and not any(risk.kind in ("browser", "restricted") for risk in info.risks)
     )
 
@@ -117,7 +117,7 @@ def test_the_area_is_what_the_common_pools_and_privileges_leave():
 def test_another_process_with_another_hash_seed_says_the_same():
     code = """
 import json, portrange
-host = portrange.Host().frozen()  # Windows is asked through programs, which take their time
+host = portrange.Host().snapshot()  # Windows is asked through programs, which take their time
 print(json.dumps([portrange.suggest_port(f'name {i}', host=host) for i in range(200)]))
 """
     root = Path(portrange.__file__).parent.parent
@@ -132,13 +132,13 @@ print(json.dumps([portrange.suggest_port(f'name {i}', host=host) for i in range(
         for seed in ("0", "1", "4711")
     }
     assert len(answers) == 1
-    host = portrange.Host().frozen()
+    host = portrange.Host().snapshot()
     assert json.loads(answers.pop()) == [suggest_port(f"name {i}", host=host) for i in range(200)]
 
 
 @pytest.mark.parametrize("recorded", ["linux-6.18", "darwin-24.4", "win32-10.0", "win32-10.0-wine", "netbsd-10.0"])
 def test_a_host_with_its_usual_settings_has_no_say(recorded: str):
-    host = RecordedHost(recorded).frozen()
+    host = RecordedHost(recorded).snapshot()
     assert [suggest_port(str(i), host=host) for i in range(300)] == [
         suggest_port(str(i), host=LINUX) for i in range(300)
     ]
@@ -153,7 +153,7 @@ def test_a_platform_of_which_nothing_is_known_has_no_say(platform: str):
 
 @pytest.mark.parametrize("recorded", sorted({*names()} - EVERYTHING_IS_HANDED_OUT))
 def test_no_suggestion_is_what_its_host_keeps_for_itself(recorded: str):
-    host = RecordedHost(recorded).frozen()
+    host = RecordedHost(recorded).snapshot()
     for i in range(20):
         info = portrange.classify(suggest_port(str(i), host=host), host=host)
         assert not any((info.ephemeral, info.reserved, info.excluded, info.privileged))
@@ -161,7 +161,7 @@ def test_no_suggestion_is_what_its_host_keeps_for_itself(recorded: str):
 
 
 def test_a_wider_pool_moves_only_the_names_inside():
-    freebsd = RecordedHost("freebsd-13.0").frozen()
+    freebsd = RecordedHost("freebsd-13.0").snapshot()
     pool = portrange.ephemeral_range(host=freebsd)
     assert pool.first == 10000
     kept = moved = 0

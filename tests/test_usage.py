@@ -97,12 +97,12 @@ def test_exhausted_means_that_somebody_is_refused(answer: EphemeralUsage, exhaus
 
 
 def test_answers_go_into_json_and_through_pickle():
-    answer = usage(destination(100, time_wait=40), states=(("established", 60), ("time-wait", 40)), gaps=("a gap",))
+    answer = usage(destination(100, time_wait=40), states=(("established", 60), ("time-wait", 40)), incomplete=("a gap",))
     told = json.loads(json.dumps(answer.to_dict()))
     assert told["destinations"][0]["free"] == 0
     assert told["errors"] == [["connect", "EADDRNOTAVAIL"], ["bind", "EADDRINUSE"], ["listen", "EADDRINUSE"]]
     assert told["states"] == [["established", 60], ["time-wait", 40]]
-    assert (told["exhausted"], told["share"], told["gaps"]) == (True, 1.0, ["a gap"])
+    assert (told["exhausted"], told["share"], told["incomplete"]) == (True, 1.0, ["a gap"])
     assert pickle.loads(pickle.dumps(answer)) == answer
     assert hash(answer) == hash(pickle.loads(pickle.dumps(answer)))
 
@@ -181,7 +181,7 @@ def test_ports_of_waiting_sockets_are_lost_to_connections():
 
 
 def test_what_was_not_looked_at_is_said():
-    assert words(usage(gaps=("the moon",))).endswith("Not looked at: the moon.")
+    assert words(usage(incomplete=("the moon",))).endswith("Not looked at: the moon.")
 
 
 def test_an_assumed_pool_has_no_setting_to_change():
@@ -532,13 +532,13 @@ def test_a_wildcard_of_ipv4_that_may_have_ports_left_is_named():
         ([*over_ipv6, *(sighting(40000 + n) for n in range(99))], 1),
         ([*over_ipv6, *(sighting(40000 + n) for n in range(100))], 0),
     ):
-        gaps = Occupancy("tcp", "linux", POOLS).count(seen).gaps
+        gaps = Occupancy("tcp", "linux", POOLS).count(seen).incomplete
         assert ["0.0.0.0" in gap for gap in gaps] == [True] * untold
 
 
 def test_what_is_not_told_of_a_socket_is_named_where_it_matters():
     def gaps(*sightings: Sighting) -> list[str]:
-        return [gap.split(" ")[1] for gap in Occupancy("tcp", "linux", POOLS).count(sightings).gaps]
+        return [gap.split(" ")[1] for gap in Occupancy("tcp", "linux", POOLS).count(sightings).incomplete]
 
     unknown = Sighting("ipv6", "::", 40000, "listen", dual_stack=None)
     link_local = Sighting("ipv6", "fe80::5", 40001, "established", "fe80::1", 443)
@@ -576,7 +576,7 @@ def test_a_host_without_sock_diag_answers_from_its_tables(tmp_path: Path):
     assert answer.states == (("established", 2), ("listen", 1), ("time-wait", 1))
     [one] = answer.destinations
     assert (one.endpoint, one.sockets, one.time_wait, one.limit) == ("127.0.0.1:9001", 2, 1, 99)
-    assert [gap.partition(":")[0].partition(",")[0] for gap in answer.gaps] == [
+    assert [gap.partition(":")[0].partition(",")[0] for gap in answer.incomplete] == [
         "TCP sockets that are bound and do not listen",
         "the age of sockets in TIME-WAIT",
     ]
@@ -609,7 +609,7 @@ def row(port: int, state: str = "connection", protocol: str = "tcp") -> SocketRo
 def test_rows_of_a_whole_table_are_counted_once():
     shared = Rows({1: [row(40000)], 2: [row(40000), row(40001, "listen")]}, unheld=[row(40002, "time-wait")])
     answer = portable_usage(RecordedHost("win32-10.0"), "tcp", shared, WHOLE_TABLE, POOLS)
-    assert answer.gaps == ()
+    assert answer.incomplete == ()
     assert (answer.platform, answer.used, answer.waiting) == ("win32", 3, 1)
     assert answer.states == (("connection", 1), ("listen", 1), ("time-wait", 1))
     [one] = answer.destinations
@@ -620,7 +620,7 @@ def test_rows_of_processes_leave_gaps():
     rows = Rows({1: [row(40000)], 2: [row(40001)]}, refusing=frozenset({2}), whole_table_refused=True)
     answer = portable_usage(RecordedHost("darwin-24.4"), "tcp", rows, ONE_BY_ONE, POOLS)
     assert answer.used == 1
-    assert [gap.partition(";")[0] for gap in answer.gaps] == [
+    assert [gap.partition(";")[0] for gap in answer.incomplete] == [
         "sockets of processes that may not be looked into",
         "sockets that no process holds any more (TIME-WAIT), which this system does not show to psutil",
     ]
@@ -630,7 +630,7 @@ def test_udp_rows_are_bound_or_connected():
     rows = Rows({1: [row(40000, "listen", "udp"), row(40001, "connection", "udp")]})
     answer = portable_usage(RecordedHost("darwin-24.4"), "udp", rows, ONE_BY_ONE, POOLS)
     assert answer.states == (("bound", 1), ("connected", 1))
-    assert answer.gaps == ()
+    assert answer.incomplete == ()
 
 
 def test_rows_of_an_ipv6_wildcard_and_of_link_local_addresses():
@@ -643,7 +643,7 @@ def test_rows_of_an_ipv6_wildcard_and_of_link_local_addresses():
         }
     )
     answer = portable_usage(RecordedHost("win32-10.0"), "tcp", rows, WHOLE_TABLE, POOLS)
-    assert answer.gaps == ("which sockets on :: take IPv6 alone (IPV6_V6ONLY): each is counted as one for IPv4 too",)
+    assert answer.incomplete == ("which sockets on :: take IPv6 alone (IPV6_V6ONLY): each is counted as one for IPv4 too",)
     [one] = answer.destinations
     assert one.interface
     assert one.endpoint == f"[fe80::1%{one.interface}]:443"

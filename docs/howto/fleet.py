@@ -30,7 +30,7 @@ def ask(client: Client, port: int) -> tuple[list[dict[str, object]], dict[str, s
         answer = answers[address]
         if isinstance(answer, portrange.Listeners):
             rows += [{"host": host, **row} for row in answer.to_dicts()]
-            failure = "; ".join(answer.gaps)
+            failure = "; ".join(answer.incomplete)
         else:
             failure = str(answer)  # what was raised there
         if failure:

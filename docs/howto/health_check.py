@@ -22,8 +22,8 @@ def check(port: int, program: str) -> tuple[int, str]:
     for listener in found:
         if program in [owner.name for owner in listener.owners]:
             return YES, str(listener)
-    if found.gaps:
-        return UNKNOWN, "; ".join(found.gaps)
+    if found.incomplete:
+        return UNKNOWN, "; ".join(found.incomplete)
     hidden = [listener for listener in found if listener.hidden]
     if hidden:
         return UNKNOWN, str(hidden[0])

@@ -17,5 +17,5 @@ def test_the_port_is_safe(purpose: str, port: int) -> None:
 @pytest.mark.parametrize(("purpose", "port"), FIXED_PORTS.items())
 def test_no_common_system_hands_the_port_out(purpose: str, port: int) -> None:
     """Also where the tests do not run: a colleague's laptop, the customer's server."""
-    pools = set(portrange.classify(port).default_pools) & {"linux", "macos", "windows"}
+    pools = set(portrange.classify(port).ephemeral_by_default_on) & {"linux", "macos", "windows"}
     assert not pools, f"{purpose}: port {port} is in the default pool of {', '.join(sorted(pools))}"

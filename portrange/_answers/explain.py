@@ -104,7 +104,7 @@ def _host(info: PortInfo) -> Iterator[str]:
     said += [f"unknown if {question}" for question, answer in unknown.items() if answer is None]
     yield "; ".join(said)
     if None in (info.ephemeral, *unknown.values()):
-        yield from (f"not read: {reason}" for reason in settings.unread)
+        yield from (f"not read: {reason}" for reason in settings.incomplete)
 
 
 def _ephemeral(info: PortInfo) -> str:
@@ -158,7 +158,7 @@ def _source(info: PortInfo, fact: str, opening: str = " (") -> str:
 
 
 def _elsewhere(info: PortInfo) -> Iterable[str]:
-    return [f"in the default pool of {', '.join(info.default_pools)}"] if info.default_pools else []
+    return [f"in the default pool of {', '.join(info.ephemeral_by_default_on)}"] if info.ephemeral_by_default_on else []
 
 
 def _fixed_use(info: PortInfo) -> Iterator[str]:

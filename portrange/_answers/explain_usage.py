@@ -203,7 +203,7 @@ def _advice(usage: EphemeralUsage, near: list[Destination], *, is_near: bool) ->
 
 
 def _gaps(usage: EphemeralUsage) -> Iterator[str]:
-    return (f"Not looked at: {gap}." for gap in usage.gaps)
+    return (f"Not looked at: {gap}." for gap in usage.incomplete)
 
 
 _PROTOCOLS = {"tcp": _tcp, "udp": _udp}

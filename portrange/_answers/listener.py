@@ -54,7 +54,7 @@ class Socket(Record):
       on faster than one can look. Without owners and not hidden, every visible process was looked into and none had
       it then: the kernel holds it, or a process in another PID namespace, or a thread that shares its descriptors
       with nobody.
-    - `candidates`: processes of the socket's cgroup that could not be looked into; any of them may hold it.
+    - `possible_owners`: processes of the socket's cgroup that could not be looked into; any of them may hold it.
     - `scope`: "service" where the processes of the socket's own cgroup were searched, "host" where all were that the
       caller may look into.
     - `uid`, `user`: of whoever made the socket; None where the kernel does not know any more (TIME_WAIT), or does not
@@ -77,7 +77,7 @@ class Socket(Record):
     dual_stack: bool | None = False
     interface: str | None = None
     owners: tuple[Process, ...] = ()
-    candidates: tuple[Process, ...] = ()
+    possible_owners: tuple[Process, ...] = ()
     hidden: bool = False
     scope: str = "host"
     uid: int | None = None
@@ -145,17 +145,17 @@ class Listeners(Record, Sequence[Listener]):
     """Listening sockets, in the order of port, protocol and address.
 
     An immutable sequence. It is false only where it is proven that nobody listens: where something could not be
-    looked at, `gaps` says what, a sentence each, and the answer is true even if it is empty.
+    looked at, `incomplete` says what, a sentence each, and the answer is true even if it is empty.
     """
 
     listeners: tuple[Listener, ...] = ()
-    gaps: tuple[str, ...] = ()
+    incomplete: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.listeners)
 
     def __bool__(self) -> bool:
-        return bool(self.listeners or self.gaps)
+        return bool(self.listeners or self.incomplete)
 
     def __iter__(self) -> Iterator[Listener]:
         return iter(self.listeners)
@@ -170,7 +170,7 @@ class Listeners(Record, Sequence[Listener]):
     def on(self, port: SupportsIndex) -> Listeners:
         """The listeners on one port. Raises `TypeError` and `InvalidPortError` for what is none."""
         number = port_number(port)
-        return Listeners(tuple(one for one in self.listeners if one.port == number), self.gaps)
+        return Listeners(tuple(one for one in self.listeners if one.port == number), self.incomplete)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """One JSON-safe dictionary a listener, ready for ``pandas.DataFrame``."""
@@ -185,7 +185,7 @@ class Listeners(Record, Sequence[Listener]):
 
         # Transport and address are what one came for: they are never shortened.
         table = text.table(_HEADERS, map(_row, self.listeners), columns, whole=(0, 1)) if self.listeners else ""
-        notes = (line for gap in self.gaps for line in text.wrap(text.visible(f"not looked at: {gap}"), columns))
+        notes = (line for gap in self.incomplete for line in text.wrap(text.visible(f"not looked at: {gap}"), columns))
         return "\n".join(filter(None, (table, self._nobody(), *notes)))
 
     def _nobody(self) -> str:
@@ -195,7 +195,7 @@ class Listeners(Record, Sequence[Listener]):
         from .._render import html
 
         rows = [[str(cell) for cell in _row(one)] for one in self.listeners]
-        return html.table(_HEADERS, rows, notes=self.gaps) or f"<p>{self._nobody()}</p>"
+        return html.table(_HEADERS, rows, notes=self.incomplete) or f"<p>{self._nobody()}</p>"
 
 
 def _row(one: Listener) -> tuple[str | Names, ...]:
@@ -223,7 +223,7 @@ def _holder(socket: Socket) -> Names:
     if not socket.hidden:
         is_connection = isinstance(socket, BoundSocket) and socket.state == "connection"
         return Names(_LEFT_BEHIND if is_connection else _OUT_OF_SIGHT, ())
-    return Names("hidden from you: one of " if socket.candidates else "hidden from you", _named(socket.candidates))
+    return Names("hidden from you: one of " if socket.possible_owners else "hidden from you", _named(socket.possible_owners))
 
 
 def _named(processes: tuple[Process, ...]) -> list[tuple[str, str]]:

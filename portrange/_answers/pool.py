@@ -89,7 +89,7 @@ class EphemeralRange(Record):
 class PortSettings(Record):
     """What an operating system does with port numbers, as far as it could be read.
 
-    `None` means that a setting could not be read, and `unread` says why; it never means "no".
+    `None` means that a setting could not be read, and `incomplete` says why; it never means "no".
 
     - `pools`: the distinct ephemeral ranges (systems that keep them per protocol or family have several).
     - `reserved`: never handed out automatically, but free to be bound by name.
@@ -104,7 +104,7 @@ class PortSettings(Record):
     excluded: Spans | None = None
     privileged: Spans | None = None
     sources: tuple[tuple[str, str], ...] = ()
-    unread: tuple[str, ...] = ()
+    incomplete: tuple[str, ...] = ()
 
     def source(self, fact: str) -> str | None:
         """Where `fact` ("pools", "reserved", "excluded", "privileged") was read: one place or several."""

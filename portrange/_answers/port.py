@@ -10,12 +10,16 @@ from .pool import PortSettings
 from .record import Record
 
 
-class Band(Enum):
+class Band(str, Enum):
     """The three parts of the port number space, by the names and bounds of RFC 6335, section 6."""
 
     SYSTEM = "system"
     USER = "user"
     DYNAMIC = "dynamic"
+
+    # Python 3.10 and 3.12 format members of mixed-in enums differently.
+    __str__ = str.__str__
+    __format__ = str.__format__
 
     @property
     def first(self) -> int:
@@ -31,13 +35,16 @@ class Band(Enum):
 _BOUNDS = {Band.SYSTEM: (0, 1023), Band.USER: (1024, 49151), Band.DYNAMIC: (49152, 65535)}
 
 
-class Assignment(Enum):
+class Assignment(str, Enum):
     """What IANA has done with a port number (the states of RFC 6335, section 6)."""
 
     ASSIGNED = "assigned"
     UNASSIGNED = "unassigned"
     RESERVED = "reserved"
     DYNAMIC = "dynamic"
+
+    __str__ = str.__str__
+    __format__ = str.__format__
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +89,8 @@ class RegistryEntry(Record):
 
 #: The kinds of `Risk` by severity, each in the order of its docstring.
 RISK_KINDS = {
-    "high": ("excluded", "host-pool", "privileged", "reserved", "dynamic-band", "default-pool"),
-    "low": ("registered", "browser", "restricted", "other-pool", "unread"),
+    "high": ("excluded", "host-range", "privileged", "reserved", "dynamic-band", "default-range"),
+    "low": ("registered", "browser", "restricted", "other-range", "unknown"),
 }
 
 
@@ -94,10 +101,10 @@ class Risk(Record):
     `severity` is "high" where it will fail some day, "low" where it is worth knowing. `detail` is one sentence
     that says what to do. `kind` is one of
 
-    - high: "excluded" (this host refuses to bind it), "host-pool" (this host hands it out), "privileged" (here),
-      "reserved" (by IANA), "dynamic-band" (IANA's, for temporary use), "default-pool" (of Linux, macOS or Windows);
-    - low: "registered" (to a service), "browser" (browsers refuse it), "restricted" (macOS does), "other-pool" (of
-      another system), "unread" (this host did not tell everything).
+    - high: "excluded" (this host refuses to bind it), "host-range" (this host hands it out), "privileged" (here),
+      "reserved" (by IANA), "dynamic-band" (IANA's, for temporary use), "default-range" (of Linux, macOS or Windows);
+    - low: "registered" (to a service), "browser" (browsers refuse it), "restricted" (macOS does), "other-range" (of
+      another system), "unknown" (this host did not tell everything).
     """
 
     kind: str
@@ -129,7 +136,7 @@ class PortInfo(Record):
     reserved: bool | None
     excluded: bool | None
     privileged: bool | None
-    default_pools: tuple[str, ...]
+    ephemeral_by_default_on: tuple[str, ...]
     risks: tuple[Risk, ...]
     settings: PortSettings = field(repr=False)
 

@@ -153,7 +153,7 @@ class EphemeralUsage(Record):
       local port at the same time.
     - `addresses`: the fullest of this machine's addresses, which are what limits bind() to port 0, and every automatic
       port of UDP.
-    - `gaps`: what could not be looked at.
+    - `incomplete`: what could not be looked at.
 
     What no system shows: a connection whose program called bind() first keeps its port from all other destinations. A
     destination's `free` is therefore the most that can be hoped for.
@@ -172,7 +172,7 @@ class EphemeralUsage(Record):
     destination_count: int = 0
     addresses: tuple[LocalAddress, ...] = ()
     pool_ipv6: EphemeralRange | None = None
-    gaps: tuple[str, ...] = ()
+    incomplete: tuple[str, ...] = ()
 
     @property
     def share(self) -> float:

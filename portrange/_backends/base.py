@@ -44,7 +44,7 @@ class Backend(Protocol):
         ...
 
     def settings(self, host: Host) -> PortSettings:
-        """Everything the system does with port numbers. What cannot be read is None there and named in `unread`."""
+        """Everything the system does with port numbers. What cannot be read is None there and named in `incomplete`."""
         ...
 
     def listeners(self, host: Host, query: SocketQuery) -> Listeners:

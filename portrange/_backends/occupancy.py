@@ -90,7 +90,7 @@ class Occupancy:
     """What whoever lists sockets has seen so far.
 
     `in_pool` has, by family, a 1 for each port that is handed out automatically. `waiting` marks the ports of sockets
-    without a peer, whatever their address; `states` counts all sockets with a port of the pool; `gaps` says what could
+    without a peer, whatever their address; `states` counts all sockets with a port of the pool; `incomplete` says what could
     not be looked at.
     """
 
@@ -101,7 +101,7 @@ class Occupancy:
         self.in_pool = {family: of_pool(pool) for family, pool in pools.items()}
         self.waiting = bytearray(PORTS)
         self.states: Counter[str] = Counter()
-        self.gaps: list[str] = []
+        self.incomplete: list[str] = []
         self._held: dict[str, dict[tuple[str, str | None], list[Flags]]] = {family: {} for family in pools}
         self._connected_over_ipv6: list[Flags] = []
 
@@ -125,7 +125,7 @@ class Occupancy:
         """What the sockets come to."""
         seen = [one for one in sightings if self.in_pool[one.family][one.port]]
         self.states.update(one.state for one in seen)
-        self.gaps += _unseen(seen)
+        self.incomplete += _unseen(seen)
         waiting = _marked_places((place, one.port) for one in seen if not one.remote_port for place in _places(one))
         for place, flags in waiting.items():
             self.hold(place.family, place.address, flags, interface=place.interface)
@@ -181,7 +181,7 @@ class Occupancy:
         """What it comes to; `count` is how many destinations there are, of which `fullest` are the fullest."""
         addresses = self._addresses()
         if addresses.doubtful:
-            self.gaps.append(_CONNECTED_UNSEEN)
+            self.incomplete.append(_CONNECTED_UNSEEN)
         room = self._open_to_peers(addresses)
         destinations = [
             Destination(
@@ -210,7 +210,7 @@ class Occupancy:
             destination_count=count,
             addresses=addresses.rows,
             pool_ipv6=None if same_pool else self.pools["ipv6"],
-            gaps=tuple(self.gaps),
+            incomplete=tuple(self.incomplete),
         )
 
     def _addresses(self) -> _Addresses:

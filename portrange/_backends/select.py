@@ -127,13 +127,13 @@ def backend_for(host: Host) -> Backend:
 
 
 def settings_of(host: Host) -> PortSettings:
-    """What a host does with port numbers; on a system without a backend nothing is known, and `unread` says why."""
+    """What a host does with port numbers; on a system without a backend nothing is known, and `incomplete` says why."""
     try:
         backend = backend_for(host)
     except UnsupportedPlatformError as error:
         from .._answers.pool import PortSettings
 
-        return PortSettings(platform=host.platform, unread=(str(error),))
+        return PortSettings(platform=host.platform, incomplete=(str(error),))
     return backend.settings(host)
 
 

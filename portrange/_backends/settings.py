@@ -116,12 +116,12 @@ class SettingsReader:
         return EphemeralRange(*found.value, protocol, family, _joined(set_aside), found.source, assumed)
 
     def settings(self, host: Host) -> PortSettings:
-        """All of it, protocols and families taken together; what cannot be read is None, and named in `unread`."""
+        """All of it, protocols and families taken together; what cannot be read is None, and named in `incomplete`."""
         return host.once("settings", lambda: self._settings(self._picture(host)))
 
     def _picture(self, host: Host) -> Host:
         """Where settings are kept apart, several stand in one source, which is read only once for an answer."""
-        return host if self.apart is TOGETHER else host.frozen()
+        return host if self.apart is TOGETHER else host.snapshot()
 
     def _settings(self, host: Host) -> PortSettings:
         log = _Log(host, self.apart)
@@ -141,7 +141,7 @@ class SettingsReader:
             excluded=_union(excluded),
             privileged=_union(privileged),
             sources=tuple(log.sources),
-            unread=tuple(log.unread),
+            incomplete=tuple(log.incomplete),
         )
 
 
@@ -152,7 +152,7 @@ class _Log:
         self.host = host
         self.apart = apart
         self.sources: dict[tuple[str, str], None] = {}
-        self.unread: dict[str, None] = {}
+        self.incomplete: dict[str, None] = {}
 
     def collect(self, fact: str, read: Reader[T]) -> dict[tuple[str, str], Found[T]] | None:
         """A fact by protocol and family; None where one of them cannot be read, for half an answer is none."""
@@ -162,7 +162,7 @@ class _Log:
             try:
                 collected[key] = read(self.host, *key)
             except (ParseError, SourceError) as error:
-                self.unread[str(error)] = None
+                self.incomplete[str(error)] = None
                 complete = False
         if not complete:
             return None

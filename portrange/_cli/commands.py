@@ -114,7 +114,7 @@ def _check_arguments(parser: ArgumentParser) -> None:
 
 
 def _check(arguments: Namespace) -> Output:
-    asked = arguments.host.frozen()
+    asked = arguments.host.snapshot()
     checked = [classify(number, host=asked) for number in arguments.ports]
     failing = [
         [risk for risk in info.risks if risk.kind not in arguments.accept and (arguments.strict or _is_high(risk))]
@@ -160,7 +160,7 @@ COMMANDS: dict[str, Command] = {
         [
             ("check 8080 5432", "may a project rely on these?"),
             ("check 443 --accept privileged", "yes, by a service that has the right to"),
-            ("check 26756 --strict --accept other-pool", "not even a small risk but this one?"),
+            ("check 26756 --strict --accept other-range", "not even a small risk but this one?"),
         ],
     ),
     "usage": USAGE,

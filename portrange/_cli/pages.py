@@ -41,7 +41,7 @@ def described_listeners(found: Listeners) -> list[str]:
     lines: list[str] = []
     for owners, sockets in groupby(found, key=lambda one: one.owners):
         lines += [*map(_socket, sockets), *_commands(owners)]
-    lines += [f"not looked at: {gap}" for gap in found.gaps]
+    lines += [f"not looked at: {gap}" for gap in found.incomplete]
     return lines
 
 

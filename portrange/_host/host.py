@@ -32,7 +32,7 @@ class Host:
     - `backend`: the name of the backend to ask with, instead of the one that belongs to the platform; "portable" asks
       through psutil anywhere.
 
-    Provisional: the two parameters and `frozen` stay, the other methods may still change.
+    Provisional: the two parameters and `snapshot` stay, the other methods may still change.
     """
 
     def __init__(self, procfs: str | os.PathLike[str] = "/proc", *, backend: str | None = None) -> None:
@@ -57,17 +57,17 @@ class Host:
         return sys.platform
 
     @property
-    def is_frozen(self) -> bool:
+    def is_snapshot(self) -> bool:
         """Whether each source is read only once."""
         return self._memory is not None
 
-    def frozen(self) -> Self:
+    def snapshot(self) -> Self:
         """This host as it is first seen: each source is read once, when it is first needed. For loops over many ports.
 
         All answers from one frozen host about settings fit together, and all about listeners; `why_busy` binds for real
         each time. The machine may have changed meanwhile: freeze anew to see it.
         """
-        if self.is_frozen:
+        if self.is_snapshot:
             return self
         return self._changed(_memory={})
 

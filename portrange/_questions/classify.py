@@ -24,14 +24,14 @@ def classify(port: SupportsIndex, *, host: Host | None = None) -> PortInfo:
       as of `REGISTRY_DATE`. They say what was registered, not what is running.
     - `ephemeral`, `reserved`, `excluded` and `privileged` are read from the host (see `ephemeral_range` for the
       sources) and are None where it does not tell; no socket is looked at.
-    - `default_pools` are the systems that hand the port out unless somebody changed a setting.
+    - `ephemeral_by_default_on` are the systems that hand the port out unless somebody changed a setting.
     - `risks` say why a program should not rely on the number, worst first; `safe` means that none is "high".
 
-    The settings are read anew for each call: for loops over many ports pass ``host=Host().frozen()``. The first call
+    The settings are read anew for each call: for loops over many ports pass ``host=Host().snapshot()``. The first call
     loads the registry, which takes some 20 milliseconds.
 
     Raises `TypeError` for what is not a whole number (a bool is not), `InvalidPortError` outside 0-65535. Where a
-    platform is unknown or a setting unreadable, the facts of the host are None, and `settings.unread` says why.
+    platform is unknown or a setting unreadable, the facts of the host are None, and `settings.incomplete` says why.
 
     >>> import portrange
     >>> https = portrange.classify(443)
@@ -63,7 +63,7 @@ def classify(port: SupportsIndex, *, host: Host | None = None) -> PortInfo:
         reserved=_within(settings.reserved, number),
         excluded=excluded,
         privileged=privileged,
-        default_pools=around.default_pools,
+        ephemeral_by_default_on=around.ephemeral_by_default_on,
         risks=risks(number, record, around, here),
         settings=settings,
     )

@@ -48,7 +48,7 @@ def who_listens(
     asked = host_asked(host)
     if number == 0:
         return Listeners()
-    if asked.is_frozen:
+    if asked.is_snapshot:
         return _listeners(asked, SocketQuery(None, protocols, exhaustive)).on(number)
     return _listeners(asked, SocketQuery(number, protocols, exhaustive))
 
@@ -60,7 +60,7 @@ def listeners(
 
     `namespaces="all"` asks every network namespace that a visible thread is in, or that a mount keeps which the caller
     sees (Linux; it takes the right to enter them, CAP_SYS_ADMIN) and fills `Listener.namespace`; what could not be
-    entered stands in the answer's `gaps`. One that only a descriptor keeps, or a mount of another mount namespace, is
+    entered stands in the answer's `incomplete`. One that only a descriptor keeps, or a mount of another mount namespace, is
     not seen.
 
     Raises the same errors as `who_listens`.
@@ -78,9 +78,9 @@ def _listeners(host: Host, query: SocketQuery) -> Listeners:
     def ask(query: SocketQuery) -> Listeners:
         return host.once(query, lambda: backend_for(host).listeners(host, query))
 
-    if host.is_frozen and query.protocols and _COMMON.issuperset(query.protocols):
+    if host.is_snapshot and query.protocols and _COMMON.issuperset(query.protocols):
         # Whoever asks for TCP and whoever asks for everything are to see the same moment.
         found = ask(replace(query, protocols=None))
-        if not found.gaps:  # which may be about the others
+        if not found.incomplete:  # which may be about the others
             return Listeners(tuple(one for one in found if one.protocol in query.protocols))
     return ask(query)

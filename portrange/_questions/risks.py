@@ -51,7 +51,7 @@ class Stretch(NamedTuple):
     """Neighbouring ports that lie in the same band and the same default pools, and what speaks against them."""
 
     first: int
-    default_pools: tuple[str, ...]
+    ephemeral_by_default_on: tuple[str, ...]
     high: tuple[Risk, ...]
     low: tuple[Risk, ...]
 
@@ -91,7 +91,7 @@ def host_risks(
         pools = _listed(dict.fromkeys(f"{pool.first}-{pool.last}" for pool in settings.pools or ()))
         high.append(
             Risk(
-                "host-pool",
+                "host-range",
                 "high",
                 f"this host may give it to any outgoing connection at any time: choose a port outside its pool "
                 f"({pools}){_SET_ASIDE.get(settings.platform, '')}",
@@ -112,7 +112,7 @@ def host_risks(
         }
         unknown = _listed((question for question, answer in open_questions.items() if answer is None), "or")
         low.append(
-            Risk("unread", "low", f"this host did not tell whether it {unknown}: look there before relying on it")
+            Risk("unknown", "low", f"this host did not tell whether it {unknown}: look there before relying on it")
         )
     return HostRisks(tuple(high), tuple(low))
 
@@ -150,10 +150,10 @@ def _stretches() -> Iterable[Stretch]:
         low: tuple[Risk, ...] = ()
         if common:
             detail = f"in the default pool of {_titles(common)}, which may hand it out at any time: {_ADVICE}"
-            high += (Risk("default-pool", "high", detail),)
+            high += (Risk("default-range", "high", detail),)
         if others:
             detail = f"in the default pool of {_titles(others)}: if it is to run there, set it aside or choose another"
-            low = (Risk("other-pool", "low", detail),)
+            low = (Risk("other-range", "low", detail),)
         yield Stretch(first, tuple(pool.system for pool in pools), high, low)
 
 

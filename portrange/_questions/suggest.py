@@ -60,7 +60,7 @@ def suggest_port(name: str, *, avoid: Iterable[Avoided] = (), host: Host | None 
     and b the next 8, both read as big-endian numbers. The candidates are 1024 + (a + k * s) mod 31751 for k = 0, 1, 2
     and so on, with s = 1 + b mod 31750. The first one that meets the above is the answer.
 
-    This host's settings are read anew for each call: for many names pass ``host=Host().frozen()``.
+    This host's settings are read anew for each call: for many names pass ``host=Host().snapshot()``.
 
     Raises `TypeError` for a name that is no string or an `avoid` that is no collection of the above, `ValueError` for
     an empty name, an unknown system or a number outside 0-65535, `PortrangeError` where no port is left.

@@ -32,7 +32,7 @@ def test_the_holder_in_words_never_claims_more_than_was_seen():
     assert listener(owners=(NGINX, WORKER)).holder == "nginx (812), nginx (813)"
     assert listener(hidden=True).holder == "hidden from you"
     assert (
-        listener(hidden=True, candidates=(NGINX, WORKER)).holder == "hidden from you: one of nginx (812), nginx (813)"
+        listener(hidden=True, possible_owners=(NGINX, WORKER)).holder == "hidden from you: one of nginx (812), nginx (813)"
     )
     assert listener().holder == "no visible process: the kernel, or another PID namespace"
     assert listener(owners=(Process(7),)).holder == "? (7)"
@@ -65,11 +65,11 @@ def test_it_is_an_immutable_sequence():
 
 
 def test_what_was_not_looked_at_stays_said_for_a_single_port():
-    assert Listeners((listener(),), ("a gap",)).on(81).gaps == ("a gap",)
+    assert Listeners((listener(),), ("a gap",)).on(81).incomplete == ("a gap",)
 
 
 def test_dictionaries_are_json_and_have_one_shape():
-    rows = Listeners((listener(owners=(NGINX,)), listener(port=81, hidden=True, candidates=(WORKER,)))).to_dicts()
+    rows = Listeners((listener(owners=(NGINX,)), listener(port=81, hidden=True, possible_owners=(WORKER,)))).to_dicts()
     assert json.loads(json.dumps(rows)) == rows
     assert list(rows[0]) == list(rows[1])
     assert rows[0]["owners"][0]["cmdline"] == ["nginx"]

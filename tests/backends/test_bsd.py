@@ -44,7 +44,7 @@ def test_openbsd_keeps_further_ports_for_the_superuser():
 def test_what_openbsd_does_not_tell_is_unknown():
     info = classify(2049, host=RecordedHost("openbsd-7.6-pledged"))
     assert (info.privileged, info.reserved, info.ephemeral) == (None, None, None)
-    assert [reason.partition(":")[0] for reason in info.settings.unread] == [
+    assert [reason.partition(":")[0] for reason in info.settings.incomplete] == [
         "sysctl net.inet.tcp.baddynamic",
         "sysctl net.inet.udp.baddynamic",
         "sysctl net.inet.tcp.rootonly",
@@ -80,7 +80,7 @@ def test_netbsd_without_that_setting_sets_nothing_aside():
             return super().sysctl(name)
 
     info = classify(50100, host=Older("netbsd-10.0-split"))
-    assert (info.ephemeral, info.reserved, info.settings.unread) == (True, False, ())
+    assert (info.ephemeral, info.reserved, info.settings.incomplete) == (True, False, ())
 
 
 @pytest.mark.parametrize("high", [65536, 70000, 2**31 - 1])
@@ -91,8 +91,8 @@ def test_privileged_ports_of_freebsd_are_ports(high):
 
     host = Garbled("freebsd-13.0")
     assert classify(80, host=host).privileged is None
-    [unread] = classify(80, host=host).settings.unread
-    assert "reservedhigh: expected ports from 0 to 65535, found" in unread
+    [reason] = classify(80, host=host).settings.incomplete
+    assert "reservedhigh: expected ports from 0 to 65535, found" in reason
 
 
 def test_every_port_of_freebsd_may_be_privileged():

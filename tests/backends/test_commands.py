@@ -291,5 +291,5 @@ def test_a_pool_is_assumed_where_one_of_the_lists_is_unread(fact):
     part = replace(reader, **{fact: fails})
     found = part.settings(StandIn())
     assert [pool.assumed for pool in found.pools] == [True]
-    assert found.unread == ("a list: may not be read",)
+    assert found.incomplete == ("a list: may not be read",)
     assert part.pool(StandIn(), "tcp", "ipv4").assumed

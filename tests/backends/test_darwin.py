@@ -29,7 +29,7 @@ def test_restricted_ports_are_never_handed_out_and_refused_to_everybody():
 def test_before_there_were_restricted_ports_none_is_refused():
     info = classify(55555, host=RecordedHost("darwin-18.7-no-bitmap"))
     assert (info.ephemeral, info.excluded) == (True, False)
-    assert info.settings.unread == ()
+    assert info.settings.incomplete == ()
 
 
 def test_ios_restricts_more_ports():
@@ -50,7 +50,7 @@ def test_sysctls_of_another_size_are_no_values():
     assert (caught.value.source, caught.value.text) == ("sysctl net.inet.ip.portrange.first", "00c0")
     settings = classify(80, host=host).settings
     assert (settings.pools, settings.excluded) == (None, None)
-    assert len(settings.unread) == 2
+    assert len(settings.incomplete) == 2
 
 
 def test_macos_has_no_other_transports():

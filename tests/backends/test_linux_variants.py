@@ -33,7 +33,7 @@ def test_the_pool(name, first, last, source, assumed):
 def test_what_windows_excludes_is_not_known_inside_of_wsl_1():
     info = classify(50000, host=RecordedHost("linux-4.4-wsl1"))
     assert info.excluded is None
-    assert any(reason.startswith("WSL 1: its sockets are those of Windows") for reason in info.settings.unread)
+    assert any(reason.startswith("WSL 1: its sockets are those of Windows") for reason in info.settings.incomplete)
     assert classify(50000, host=RecordedHost("linux-5.15-wsl2-mirrored")).excluded is False
 
 
@@ -71,8 +71,8 @@ def test_without_the_release_it_may_be_wsl_1():
 
     info = classify(50000, host=Unreleased("linux-6.18"))
     assert (info.ephemeral, info.excluded) == (True, None)
-    [unread] = info.settings.unread
-    assert unread == (
+    [reason] = info.settings.incomplete
+    assert reason == (
         "/proc/sys/kernel/osrelease: cannot be read; it tells Linux from WSL 1, where Windows excludes ports"
     )
 
@@ -90,8 +90,8 @@ def test_reserved_ports_are_not_handed_out():
 def test_an_old_kernel_does_not_tell_its_privileged_ports():
     info = classify(80, host=RecordedHost("linux-3.10-old"))
     assert info.privileged is None
-    assert len(info.settings.unread) == 1
-    assert "ip_unprivileged_port_start" in info.settings.unread[0]
+    assert len(info.settings.incomplete) == 1
+    assert "ip_unprivileged_port_start" in info.settings.incomplete[0]
 
 
 def test_garbled_files_are_named():
@@ -101,7 +101,7 @@ def test_garbled_files_are_named():
     assert caught.value.source == FILE
     settings = classify(80, host=host).settings
     assert (settings.pools, settings.reserved, settings.privileged) == (None, None, None)
-    assert len(settings.unread) == 3
+    assert len(settings.incomplete) == 3
 
 
 @pytest.mark.parametrize("name", ["linux-4.4-wsl1", "linux-5.10-android"])

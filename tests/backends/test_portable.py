@@ -119,7 +119,7 @@ def test_all_listeners_are_listed(server, datagrams):
 
 
 def test_a_frozen_host_asks_psutil_once(server):
-    frozen = HOST.frozen()
+    frozen = HOST.snapshot()
     before = listeners(host=frozen)
     server.close()
     assert listeners(host=frozen) is before
@@ -133,7 +133,7 @@ def test_psutil_lists_no_other_transports():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has network namespaces to ask")
 def test_other_namespaces_are_named_as_a_gap():
-    assert "network namespaces" in listeners(namespaces="all", host=HOST).gaps[-1]
+    assert "network namespaces" in listeners(namespaces="all", host=HOST).incomplete[-1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a procfs of another machine")

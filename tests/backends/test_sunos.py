@@ -51,7 +51,7 @@ def test_without_either_command_the_default_stands_in():
     assert (pool.first, pool.last, pool.assumed) == (32768, 65535, True)
     info = classify(40000, host=host)
     assert (info.ephemeral, info.privileged) == (None, None)
-    assert info.settings.unread == tuple(
+    assert info.settings.incomplete == tuple(
         f"ipadm show-prop {protocol}: exit status 1: Insufficient privileges" for protocol in ("tcp", "udp")
     )
 

@@ -20,7 +20,7 @@ def test_the_pool_is_read_in_every_language(language):
 @pytest.mark.parametrize("language", [*LANGUAGES, "-zh"])
 def test_exclusions_are_read_in_every_language(language):
     info = classify(5357, host=RecordedHost(f"win32-10.0{language}"))
-    assert (info.excluded, info.reserved, info.settings.unread) == (True, False, ())
+    assert (info.excluded, info.reserved, info.settings.incomplete) == (True, False, ())
 
 
 def test_hyper_v_moves_the_pool_down():
@@ -68,7 +68,7 @@ def test_a_netsh_that_prints_nothing_leaves_the_documented_default():
     assert (pool.first, pool.last, pool.assumed, pool.source) == (49152, 65535, True, "documented default")
     info = classify(60000, host=host)
     assert (info.ephemeral, info.reserved, info.excluded) == (None, None, None)
-    assert any("printed nothing" in reason for reason in info.settings.unread)
+    assert any("printed nothing" in reason for reason in info.settings.incomplete)
 
 
 def test_cygwin_asks_windows():

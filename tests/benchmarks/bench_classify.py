@@ -78,7 +78,7 @@ def ask_classify(ports: Iterable[int], host: Host | None) -> None:
 
 def call_times() -> list[Figure]:
     """Microseconds a call: a warm frozen host, the host read afresh, and getservbyport."""
-    ports, frozen = mixed_ports(2000), Host().frozen()
+    ports, frozen = mixed_ports(2000), Host().snapshot()
     contenders: dict[str, Callable[[], None]] = {
         "frozen": lambda: ask_classify(ports, frozen),
         "getservbyport": lambda: ask_getservbyport(ports),
@@ -98,7 +98,7 @@ def call_times() -> list[Figure]:
 
 
 def all_ports() -> Figure:
-    frozen = Host().frozen()
+    frozen = Host().snapshot()
     ask_classify(range(65536), frozen)
     taken = median(seconds(lambda: ask_classify(range(65536), frozen)) for _ in range(ROUNDS))
     return Figure("classify, all 65,536 ports, frozen host, warm", taken, 0.8, "s")

@@ -30,8 +30,8 @@ def test_settings_always_answer_and_say_why_something_is_unknown(host):
     unknown = [
         fact for fact in (settings.pools, settings.reserved, settings.excluded, settings.privileged) if fact is None
     ]
-    assert bool(unknown) == bool(settings.unread)
-    assert all(reason.strip() and "\n" not in reason for reason in settings.unread)
+    assert bool(unknown) == bool(settings.incomplete)
+    assert all(reason.strip() and "\n" not in reason for reason in settings.incomplete)
     json.dumps(settings.to_dict())
 
 
@@ -69,7 +69,7 @@ def test_a_port_is_never_both_handed_out_and_set_aside(host):
 
 
 def test_a_frozen_host_tells_the_same(host):
-    frozen = host.frozen()
+    frozen = host.snapshot()
     assert settings_of(frozen) == settings_of(host)
     assert settings_of(frozen) is settings_of(frozen)
 
@@ -125,7 +125,7 @@ def test_a_machine_that_tells_nothing_is_answered_for_with_its_default(name):
         assert (pool.assumed, pool.source) == (True, "documented default")
     info = classify(60000, host=host)
     assert info.ephemeral is None
-    assert info.settings.unread
+    assert info.settings.incomplete
 
 
 @pytest.mark.parametrize(

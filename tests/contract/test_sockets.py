@@ -119,14 +119,14 @@ def test_for_the_superuser_binding_settles_what_no_process_holds(name):
     answer, _ = asked(name, Rows({5: []}), taken={("tcp", "ipv4", 8080): errno.EADDRINUSE}, port=8080)
     assert len(answer) == 0
     assert answer
-    assert "tcp port 8080: no process" in answer.gaps[0]
+    assert "tcp port 8080: no process" in answer.incomplete[0]
 
 
 @pytest.mark.parametrize("name", SUPERUSER)
 def test_for_the_superuser_a_listener_in_sight_leaves_no_doubt(name):
     answer, host = asked(name, Rows({5: [WEB]}), port=8080, protocols=("tcp",))
     assert [one.pid for one in answer] == [5]
-    assert (answer.gaps, host.bound) == ((), [])
+    assert (answer.incomplete, host.bound) == ((), [])
     answer, host = asked(name, Rows({5: []}), taken={("tcp", "ipv4", 55555): errno.EADDRINUSE}, port=55555)
     assert not answer
 
@@ -153,7 +153,7 @@ def test_where_others_are_out_of_sight_a_taken_port_is_a_hidden_listener(name, f
     (hidden,) = answer
     assert (hidden.protocol, hidden.family, hidden.port, hidden.address) == ("tcp", family, 8080, "")
     assert (hidden.hidden, hidden.owners, hidden.dual_stack) == (True, (), dual_stack)
-    assert [gap for gap in answer.gaps if "tcp port 8080" in gap and "does not listen" in gap]
+    assert [gap for gap in answer.incomplete if "tcp port 8080" in gap and "does not listen" in gap]
 
 
 @pytest.mark.parametrize("name", [*ONE_BY_ONE, "aix-7.2"])
@@ -175,7 +175,7 @@ def test_a_port_that_the_caller_has_is_not_bound_to_settle_who_else_has_it(name)
     answer, host = asked(name, Rows({5: [WEB], 6: []}, refusing=frozenset({6})), port=8080, protocols=("tcp",))
     assert [one.pid for one in answer] == [5]
     assert host.bound == []
-    assert len(answer.gaps) == 1
+    assert len(answer.incomplete) == 1
 
 
 @pytest.mark.parametrize("name", ONE_BY_ONE)
@@ -189,8 +189,8 @@ def test_the_callers_own_connection_explains_why_binding_fails_and_proves_no_lis
 def test_all_listeners_of_a_partial_view_are_not_all(name):
     answer, host = asked(name, Rows({5: [WEB], 6: [DNS]}, refusing=frozenset({6}), whole_table_refused=True))
     assert answer
-    assert len(answer.gaps) == 1
-    assert "superuser" in answer.gaps[0]
+    assert len(answer.incomplete) == 1
+    assert "superuser" in answer.incomplete[0]
     assert host.bound == []
 
 
@@ -202,7 +202,7 @@ def test_a_restricted_port_of_macos_cannot_be_settled_by_binding():
 
 def test_a_restricted_port_of_macos_may_be_free_for_the_other_transport():
     answer, host = asked("darwin-24.4", Rows(), port=55555, protocols=("udp",))
-    assert (answer.gaps, bool(answer)) == ((), False)
+    assert (answer.incomplete, bool(answer)) == ((), False)
     assert {protocol for protocol, *_ in host.bound} == {"udp"}
 
 
@@ -213,11 +213,11 @@ def test_a_process_that_psutil_fails_at_spoils_no_other_answer(failure):
     rows = Rows({5: [WEB], 6: [DNS]}, refusing=frozenset({6}), failure=failure)
     answer, _ = asked("freebsd-13.0", rows)
     assert [owner.pid for one in answer for owner in one.owners] == [5]
-    assert len(answer.gaps) == 1
+    assert len(answer.incomplete) == 1
     backend = backend_for(RecordedHost("freebsd-13.0"))
     assert isinstance(backend, PortableBackend)
     usage = replace(backend, table=rows).usage(RecordedHost("freebsd-13.0"), "tcp")
-    assert "sockets of processes that may not be looked into" in usage.gaps[0]
+    assert "sockets of processes that may not be looked into" in usage.incomplete[0]
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -229,7 +229,7 @@ def test_other_transports_cannot_be_listed(name):
 @pytest.mark.parametrize("name", EVERY)
 def test_other_namespaces_are_a_gap(name):
     answer, _ = asked(name, Rows({7: [WEB]}), all_namespaces=True)
-    assert "network namespaces" in answer.gaps[-1]
+    assert "network namespaces" in answer.incomplete[-1]
 
 
 @pytest.mark.parametrize("name", EVERY)

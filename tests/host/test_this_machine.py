@@ -24,13 +24,13 @@ def test_it_says_what_it_asks():
 
 
 def test_a_frozen_host_is_frozen_already():
-    frozen = Host().frozen()
-    assert (Host().is_frozen, frozen.is_frozen) == (False, True)
-    assert frozen.frozen() is frozen
+    frozen = Host().snapshot()
+    assert (Host().is_snapshot, frozen.is_snapshot) == (False, True)
+    assert frozen.snapshot() is frozen
 
 
 def test_a_frozen_host_remembers_a_value_and_a_failure():
-    frozen, asked = Host().frozen(), []
+    frozen, asked = Host().snapshot(), []
 
     def fails() -> None:
         asked.append(1)

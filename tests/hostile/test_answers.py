@@ -155,7 +155,7 @@ def test_a_container_is_called_what_its_group_is_called(neighbourhood):
 def test_all_of_them_stand_in_one_table(neighbourhood):
     found = portrange.listeners()
     shown = str(found).split("\n")
-    assert len(shown) == 1 + len(found.listeners) + len(found.gaps)
+    assert len(shown) == 1 + len(found.listeners) + len(found.incomplete)
     for neighbour in neighbourhood.values():
         [line] = [line for line in shown if f"({neighbour.pid})" in line]
         assert visible(neighbour.lines.comm) in line

@@ -323,7 +323,7 @@ def test_the_processes_of_another_pid_namespace_are_not_taken_for_neighbours(
     )
     assert one["hidden"] is True
     assert one["unit"] == "web.service"
-    assert {candidate["pid"] for candidate in one["candidates"]} <= {child.pid}
+    assert {candidate["pid"] for candidate in one["possible_owners"]} <= {child.pid}
 
 
 IN_HIERARCHIES = """

@@ -93,7 +93,7 @@ def test_what_comes_and_goes_disturbs_no_answer(world: World):
     names = set()
     for _ in range(ROUNDS):
         found = portrange.listeners()
-        assert found.gaps == ()
+        assert found.incomplete == ()
         assert list(found.on(port)) == [before]
         for one in found:
             assert one.port

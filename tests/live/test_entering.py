@@ -39,7 +39,7 @@ def test_programs_that_replace_threads_stay_where_they_are_and_get_the_answer(wo
     import portrange
     found = portrange.listeners(namespaces="all")
     after = os.readlink("/proc/thread-self/ns/net")
-    say([before, [[one.port, one.namespace] for one in found], after, found.gaps])
+    say([before, [[one.port, one.namespace] for one in found], after, found.incomplete])
     """
     )
     assert before == after

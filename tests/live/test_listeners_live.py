@@ -34,7 +34,7 @@ def test_an_ipv4_listener_is_found_with_its_process(world: World, program: str, 
     [one] = portrange.who_listens(port)
     assert where(one) == expected
     assert pids(one) == [child.pid]
-    assert (one.port, one.pid, one.uid, one.hidden, one.candidates) == (port, child.pid, os.getuid(), False, ())
+    assert (one.port, one.pid, one.uid, one.hidden, one.possible_owners) == (port, child.pid, os.getuid(), False, ())
 
 
 @pytest.mark.usefixtures("ipv6", "sock_diag")
@@ -101,7 +101,7 @@ def test_a_free_port_is_empty_and_false(world: World):
     found = portrange.who_listens(port)
     assert len(found) == 0
     assert not found
-    assert found.gaps == ()
+    assert found.incomplete == ()
     assert str(found) == "nobody listens"
 
 
@@ -248,7 +248,7 @@ def test_all_ways_to_ask_give_the_same_answer(world: World):
     assert len(found) == 2
     assert all(len(one.owners) == 2 for one in found)
     assert portrange.listeners().on(port) == found
-    frozen = portrange.Host().frozen()
+    frozen = portrange.Host().snapshot()
     assert portrange.who_listens(port, host=frozen) == found
     assert portrange.listeners(host=frozen).on(port) == found
     exhaustive = portrange.who_listens(port, exhaustive=True)
@@ -257,7 +257,7 @@ def test_all_ways_to_ask_give_the_same_answer(world: World):
 
 
 def test_all_questions_about_listeners_see_the_same_moment_of_a_frozen_host(world: World):
-    frozen = portrange.Host().frozen()
+    frozen = portrange.Host().snapshot()
     before = portrange.listeners(host=frozen)
     port = world.start("made = tcp(); say(port(made)); wait()").hear()
     assert portrange.who_listens(port)
@@ -271,7 +271,7 @@ def test_all_questions_about_listeners_see_the_same_moment_of_a_frozen_host(worl
 def test_a_frozen_host_keeps_its_moment(world: World):
     child = world.start("made = tcp(); say(port(made)); hear(); made.close(); say(0); wait()")
     port = child.hear()
-    frozen = portrange.Host().frozen()
+    frozen = portrange.Host().snapshot()
     before = portrange.who_listens(port, host=frozen)
     child.tell("close it")
     child.hear()

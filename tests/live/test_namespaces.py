@@ -114,7 +114,7 @@ def test_a_zombie_has_no_namespace_to_ask_for(world: World):
     """)
     pid = child.hear()
     found = portrange.listeners(namespaces="all")
-    assert not [gap for gap in found.gaps if str(pid) in gap]
+    assert not [gap for gap in found.incomplete if str(pid) in gap]
 
 
 def test_a_namespace_that_only_a_thread_is_left_in_is_asked(world: World):
@@ -143,7 +143,7 @@ def test_a_namespace_that_only_a_thread_of_a_running_program_is_in_is_asked(worl
     found = portrange.listeners(namespaces="all", host=host)
     [one] = [one for one in found.on(port) if one.namespace == name]
     assert [owner.pid for owner in one.owners] == [child.pid]
-    assert found.gaps == ()
+    assert found.incomplete == ()
 
 
 def test_a_namespace_of_many_threads_is_asked_once(world: World):
@@ -166,7 +166,7 @@ def test_an_ordinary_user_finds_the_listeners_of_other_namespaces(world: World):
         import portrange
         become_nobody()
         found = portrange.listeners(namespaces="all")
-        say([found.to_dicts(), list(found.gaps)])
+        say([found.to_dicts(), list(found.incomplete)])
     """)
     there = mine(found[0], port)
     # What may not be entered can still be read, or is said not to be.
@@ -184,7 +184,7 @@ def test_what_procfs_keeps_out_of_sight_is_reported(world: World):
         import portrange
         become_nobody()
         found = portrange.listeners(namespaces="all")
-        say([found.to_dicts(), list(found.gaps), bool(found.on(1))])
+        say([found.to_dicts(), list(found.incomplete), bool(found.on(1))])
     """)
     assert mine(rows, port) or gaps
     assert truth is True
@@ -206,7 +206,7 @@ def test_an_empty_namespace_has_proven_nobody(world: World):
         import portrange
         new_network()
         found = portrange.listeners()
-        say([len(found), bool(found), list(found.gaps), str(found)])
+        say([len(found), bool(found), list(found.incomplete), str(found)])
     """) == [0, False, [], "nobody listens"]
 
 
@@ -278,7 +278,7 @@ KEEP = """
     made, inside = keep("blue")
     def ask(**options):
         found = portrange.listeners(namespaces="all", **options)
-        return [[one.to_dict() for one in found if one.namespace == inside], list(found.gaps)]
+        return [[one.to_dict() for one in found if one.namespace == inside], list(found.incomplete)]
 """
 
 
@@ -396,7 +396,7 @@ def test_of_many_namespaces_that_may_not_be_entered_a_few_are_named(world: World
         keep(str(number))
     os.chmod(directory, 0o755)
     become_nobody()
-    say(list(portrange.listeners(namespaces="all").gaps))
+    say(list(portrange.listeners(namespaces="all").incomplete))
     """,
         open_directory,
     )
@@ -468,7 +468,7 @@ def test_with_another_procfs_the_mounts_are_those_of_its_first_process(world: Wo
             unmount(f"{sys.argv[1]}/blue")
             found = portrange.listeners(namespaces="all", host=portrange.Host(f"{sys.argv[1]}/proc"))
             rows = [one.pid for one in found if one.namespace == inside]
-            os.write(asked, json.dumps([rows, list(found.gaps)]).encode())
+            os.write(asked, json.dumps([rows, list(found.incomplete)]).encode())
         fork(look)
         say(json.loads(os.read(ready, 1 << 16)))
         """,

@@ -25,7 +25,7 @@ NARROW = """
             answer = PortableBackend(SETTINGS, ONE_BY_ONE).listeners(Host(), SocketQuery(port, protocols or None))
         except SourceError as error:
             return str(error)
-        return {"true": bool(answer), "gaps": answer.gaps, "all": answer.to_dicts()}
+        return {"true": bool(answer), "incomplete": answer.incomplete, "all": answer.to_dicts()}
 
     become_nobody()
 """
@@ -108,7 +108,7 @@ def test_with_a_narrow_view_a_strangers_listener_is_found_by_binding(world: Worl
     answer = world.ask(NARROW + "\n    say(ask(int(sys.argv[1])))", port)
     (one,) = answer["all"]
     assert (one["protocol"], one["port"], one["address"], one["hidden"]) == ("tcp", port, "", True)
-    assert [gap for gap in answer["gaps"] if f"tcp port {port}" in gap]
+    assert [gap for gap in answer["incomplete"] if f"tcp port {port}" in gap]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
@@ -123,14 +123,14 @@ def test_a_strangers_listener_on_one_address_is_found_too(
 
 def test_with_a_narrow_view_binding_proves_that_nobody_listens(world: World, root: None):
     answer = world.ask(NARROW + "\n    made = tcp(); number = port(made); made.close(); say(ask(number))")
-    assert answer == {"true": False, "gaps": [], "all": []}
+    assert answer == {"true": False, "incomplete": [], "all": []}
 
 
 def test_with_a_narrow_view_ones_own_listener_is_named(world: World, root: None):
     answer = world.ask(NARROW + "\n    made = tcp(); say([os.getpid(), ask(port(made), 'tcp')])")
     pid, found = answer
     assert [[owner["pid"] for owner in one["owners"]] for one in found["all"]] == [[pid]]
-    assert len(found["gaps"]) == 1
+    assert len(found["incomplete"]) == 1
 
 
 def test_with_a_narrow_view_a_privileged_port_stays_unknown(world: World, namespaces: None):
@@ -144,5 +144,5 @@ def test_with_a_narrow_view_the_superuser_sees_all(world: World, namespaces: Non
     answer = world.ask(program + "\nmade = tcp('127.0.0.1', 80); say([ask(80), ask(81)])")
     here, nobody = answer
     assert [one["port"] for one in here["all"]] == [80]
-    assert here["gaps"] == []
-    assert nobody == {"true": False, "gaps": [], "all": []}
+    assert here["incomplete"] == []
+    assert nobody == {"true": False, "incomplete": [], "all": []}

@@ -60,10 +60,10 @@ def test_the_service_of_a_hidden_holder_is_named(cgroups: Cgroups, world: World,
     assert (one["uid"], one["user"]) == (0, getpass.getuser())
     assert one["cgroup"] == cgroups.path(name)
     assert one["unit"] == "web-app.service"
-    assert [candidate["pid"] for candidate in one["candidates"]] == [child.pid, worker]
-    assert all(candidate["name"].startswith("python") for candidate in one["candidates"])
-    assert all(candidate["started"] for candidate in one["candidates"])
-    assert all(candidate["exe"] is None for candidate in one["candidates"])
+    assert [candidate["pid"] for candidate in one["possible_owners"]] == [child.pid, worker]
+    assert all(candidate["name"].startswith("python") for candidate in one["possible_owners"])
+    assert all(candidate["started"] for candidate in one["possible_owners"])
+    assert all(candidate["exe"] is None for candidate in one["possible_owners"])
 
 
 def test_only_what_may_hold_the_socket_is_a_candidate(cgroups: Cgroups, world: World):
@@ -74,7 +74,7 @@ def test_only_what_may_hold_the_socket_is_a_candidate(cgroups: Cgroups, world: W
     own.hear()
     [one] = ask_as_nobody(world, port)
     # A process of the asking user could be looked into, and does not hold it.
-    assert [candidate["pid"] for candidate in one["candidates"]] == [child.pid]
+    assert [candidate["pid"] for candidate in one["possible_owners"]] == [child.pid]
     assert one["hidden"] is True
 
 
@@ -114,7 +114,7 @@ def test_a_holder_that_was_seen_is_an_owner_beside_one_that_was_not(cgroups: Cgr
     [one] = ask_as_nobody(world, port)
     assert [owner["pid"] for owner in one["owners"]] == [worker]
     assert one["hidden"] is False
-    assert [candidate["pid"] for candidate in one["candidates"]] == [child.pid]
+    assert [candidate["pid"] for candidate in one["possible_owners"]] == [child.pid]
 
 
 def test_no_listener_vanishes(world: World):
@@ -249,7 +249,7 @@ def test_candidates_that_procfs_keeps_out_of_sight_are_known_by_number(cgroups: 
         child.hear(),
     )
     assert one["unit"] == "web.service"
-    assert [candidate["pid"] for candidate in one["candidates"]] == [child.pid]
+    assert [candidate["pid"] for candidate in one["possible_owners"]] == [child.pid]
 
 
 @pytest.mark.usefixtures("sock_diag")
@@ -290,7 +290,7 @@ def test_whoever_asks_for_all_holders_is_told_that_some_may_not_be_looked_at(wor
         import portrange
         become_nobody()
         found = portrange.who_listens(int(sys.argv[1]), exhaustive={search == "exhaustive"})
-        say([found.to_dicts(), found.gaps])
+        say([found.to_dicts(), found.incomplete])
         """,
         port,
     )

@@ -313,7 +313,7 @@ def test_link_local_addresses_have_the_whole_pool_on_each_interface(world: World
     assert "from fe80::1 to [fe80::2%v0]:9001 have all 8 ports" in paragraph(after)
     for untold in child.hear():
         assert [one["interface"] for one in untold["destinations"]] == [None]
-        assert any("interfaces of link-local addresses" in gap for gap in untold["gaps"])
+        assert any("interfaces of link-local addresses" in gap for gap in untold["incomplete"])
 
 
 @pytest.mark.usefixtures("ipv6")
@@ -657,7 +657,7 @@ def test_another_namespace_is_asked_from_outside(world: World):
 def test_a_frozen_host_keeps_its_picture(world: World):
     program = """
         server(9001)
-        frozen = portrange.Host().frozen()
+        frozen = portrange.Host().snapshot()
         before = usage(host=frozen)
         connect_all(9001)
         say([before, usage(host=frozen), usage(), usage("udp", host=frozen)])
@@ -687,16 +687,16 @@ def test_without_sock_diag_the_tables_in_procfs_tell_it(world: World):
         say([*before, usage(), usage("udp")])
     """
     tcp, udp, tcp_by_table, udp_by_table = ask(world, program)
-    assert tcp["gaps"] == udp["gaps"] == []
-    [untold] = udp_by_table.pop("gaps")
+    assert tcp["incomplete"] == udp["incomplete"] == []
+    [untold] = udp_by_table.pop("incomplete")
     assert "IPV6_V6ONLY" in untold
     for usage in (tcp, tcp_by_table, udp, udp_by_table):
         del usage["text"]
-    gaps = tcp_by_table.pop("gaps")
+    gaps = tcp_by_table.pop("incomplete")
     assert any("bound and do not listen" in gap for gap in gaps)
     assert any("TIME-WAIT" in gap for gap in gaps)
-    assert tcp_by_table == {name: value for name, value in tcp.items() if name != "gaps"}
-    assert udp_by_table == {name: value for name, value in udp.items() if name != "gaps"}
+    assert tcp_by_table == {name: value for name, value in tcp.items() if name != "incomplete"}
+    assert udp_by_table == {name: value for name, value in udp.items() if name != "incomplete"}
 
 
 def test_psutil_tells_the_same_destinations(world: World):

@@ -29,7 +29,7 @@ ANSWERS = {
     "listeners": Listeners(
         (
             Listener("tcp", "ipv4", "0.0.0.0", 80, owners=(EVIL,), user="root", unit="evil.service"),
-            Listener("udp", "ipv6", "::", 53, hidden=True, candidates=(EVIL,), dual_stack=True),
+            Listener("udp", "ipv6", "::", 53, hidden=True, possible_owners=(EVIL,), dual_stack=True),
         ),
         ("another namespace",),
     ),

@@ -38,7 +38,7 @@ def test_what_is_missing_does_not_turn_numbers_into_fractions():
         **dict.fromkeys(["port", "uid", "pid"], "Int64"),
         **dict.fromkeys(["dual_stack", "hidden"], "boolean"),
         # Sequences of processes, and columns in which nothing is known at all, have no type of their own.
-        **dict.fromkeys(["owners", "candidates", "interface", "cgroup", "namespace"], "object"),
+        **dict.fromkeys(["owners", "possible_owners", "interface", "cgroup", "namespace"], "object"),
     }
     assert frame["pid"].tolist() == [pandas.NA, 812]
 

@@ -125,7 +125,7 @@ class Asker:
         while time.monotonic() < until:
             port = chosen.choice(seen) if chosen.random() < 0.7 else None
             exhaustive = chosen.random() < 0.3
-            asked = chosen.choice((None, host, portrange.Host().frozen()))
+            asked = chosen.choice((None, host, portrange.Host().snapshot()))
             began = now()
             try:
                 if port is None:
@@ -140,7 +140,7 @@ class Asker:
             seen = [one.port for one in told if one.port < _STEADY_PORT][-_RECENT:] or [_STEADY_PORT]
             rows = [self._row(one) for one in told]
             self._write(
-                {"began": began, "ended": ended, "asked": port, "all": exhaustive, "gaps": told.gaps, "rows": rows}
+                {"began": began, "ended": ended, "asked": port, "all": exhaustive, "incomplete": told.incomplete, "rows": rows}
             )
 
     def _row(self, one: portrange.Socket) -> list[Any]:
@@ -322,7 +322,7 @@ def _read_answers(path: Path, outcome: Outcome, name: str, *, sees_all: bool) ->
                 if not holders and not hidden:
                     nobody.add(endpoint)
                 outcome.hidden += hidden and sees_all
-            outcome.faults += [f"{name}: gap: {gap}" for gap in told["gaps"]]
+            outcome.faults += [f"{name}: gap: {gap}" for gap in told["incomplete"]]
             yield Answer(told["began"], told["ended"], told["asked"], owners, complete, nobody)
 
 

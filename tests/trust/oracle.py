@@ -70,7 +70,7 @@ class Report:
 def ask(tools: tuple[str, ...], made: list[Made]) -> dict[str, Any]:
     """What everybody says, as plain values."""
     ports = sorted({*PORTS, *(one.port for one in made)})
-    frozen = portrange.Host().frozen()
+    frozen = portrange.Host().snapshot()
     refused = NoSockDiag()
     said: dict[str, Any] = {
         "truth": as_plain(made),
@@ -172,7 +172,7 @@ def own_differences(name: str, there: list[Made], truth: list[Row], said: list[d
         told = _by(told, 4)
     if facts != told:
         found.append(f"{name}: user or control group: {facts - told} is so, and {told - facts} is said")
-    found += [f"{name}: hidden from root: {row}" for row in said if row["hidden"] or row["candidates"]]
+    found += [f"{name}: hidden from root: {row}" for row in said if row["hidden"] or row["possible_owners"]]
     return found
 
 

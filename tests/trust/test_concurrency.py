@@ -54,7 +54,7 @@ def questions(world: World, host: Host) -> dict[str, Callable[[], Any]]:
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_threads_get_the_answers_of_one_that_is_alone(world: World, *, frozen: bool):
-    host = Host().frozen() if frozen else Host()
+    host = Host().snapshot() if frozen else Host()
     asked = questions(world, host)
     if frozen:
         asked["namespaces"]()  # its picture is of before the others bind anything
@@ -92,7 +92,7 @@ FORK = """
     new_network()
     made = tcp()
     number = port(made)
-    host, frozen, stop = Host(), Host().frozen(), []
+    host, frozen, stop = Host(), Host().snapshot(), []
     def ask():
         return [
             [[owner.pid for owner in one.owners] for one in portrange.who_listens(number, host=host)][0][0],

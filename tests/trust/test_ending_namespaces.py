@@ -59,7 +59,7 @@ def ask(host: Ending, name: str, port: int) -> tuple[list[int], list[str]]:
     found = portrange.listeners(namespaces="all", protocol="tcp", host=host)
     assert host.entered
     there = [one.port for one in found.on(port) if one.namespace == name]
-    return there, [gap for gap in found.gaps if name in gap]
+    return there, [gap for gap in found.incomplete if name in gap]
 
 
 def test_it_is_entered_by_way_of_another_process(world: World):
@@ -114,7 +114,7 @@ def test_listeners_are_not_told_of_a_namespace_that_its_process_has_left(world: 
     assert len(host.moved) == 1
     assert host.expected == before, "nor are names of interfaces asked for later"
     assert name not in {one.namespace for one in found}
-    assert found.gaps == ()
+    assert found.incomplete == ()
 
 
 def test_one_that_goes_on_and_cannot_be_entered_is_a_gap(world: World):

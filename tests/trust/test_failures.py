@@ -145,7 +145,7 @@ def test_settings_are_what_they_are_or_unknown(number: int):
         assert isinstance(told, portrange.PortInfo), failed
         for name in ("ephemeral", "reserved", "excluded", "privileged"):
             assert getattr(told, name) in (getattr(whole, name), None), failed
-        assert told.settings.unread, failed
+        assert told.settings.incomplete, failed
     pool = portrange.ephemeral_range()
     for failed, told in every_failure(lambda host: portrange.ephemeral_range(host=host), number):
         assert told == pool or told.assumed, failed
@@ -159,7 +159,7 @@ def test_all_namespaces_are_told_or_the_gap_is(port: int):
         if isinstance(told, Exception):
             assert isinstance(told, portrange.SourceError), failed
         else:
-            assert told.gaps or [one.port for one in told] == [port], failed
+            assert told.incomplete or [one.port for one in told] == [port], failed
 
 
 @pytest.mark.parametrize("number", NUMBERS)

@@ -72,7 +72,7 @@ def told(**changes: object) -> dict[str, object]:
         "cgroup": None,
         "scope": "host",
         "hidden": False,
-        "candidates": [],
+        "possible_owners": [],
         "owners": [{"pid": 1, "name": "init"}, {"pid": 7, "name": "web"}],
     }
     return {**row, **changes}

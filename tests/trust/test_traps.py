@@ -82,7 +82,7 @@ def test_trap_02_a_pool_that_cannot_be_read_is_assumed_and_says_so(name: str):
     assert (ephemeral_range(host=host).assumed, ephemeral_range(host=host).source) == (True, "documented default")
     info = classify(50000, host=host)
     assert info.ephemeral is None
-    assert info.settings.unread
+    assert info.settings.incomplete
 
 
 @pytest.mark.usefixtures("namespaces")
@@ -660,7 +660,7 @@ def test_trap_30_no_program_is_needed_here_and_a_missing_one_is_told_elsewhere(w
     host = NoPrograms()
     assert [pids(one) for one in who_listens(port, host=host)] == [[child.pid]]
     assert kinds(why_busy(port, address="127.0.0.1", host=host)) == ["listener"]
-    assert classify(port, host=host).settings.unread == ()
+    assert classify(port, host=host).settings.incomplete == ()
     assert not ephemeral_range(host=host).assumed
     assert portrange.ephemeral_usage(host=host).pool.source
     windows = WindowsWithoutPrograms("win32-10.0")
@@ -732,7 +732,7 @@ def test_trap_33_the_reserved_ports_may_be_none_one_a_range_or_very_many(world: 
     ]
     missing = classify(40000, host=RecordedHost("linux-6.18-no-reserved"))
     assert (missing.reserved, missing.ephemeral) == (None, None)
-    assert missing.settings.unread
+    assert missing.settings.incomplete
 
 
 def test_every_trap_has_its_test_and_stands_in_the_docs():

@@ -29,7 +29,7 @@ date: str = portrange.REGISTRY_DATE
 # --- a host --------------------------------------------------------------------------------------------------------
 
 host = portrange.Host("/host/proc", backend="portable")
-assert_type(host.frozen(), portrange.Host)
+assert_type(host.snapshot(), portrange.Host)
 assert_type([portrange.classify(port, host=host).safe for port in range(10)], list[bool])
 
 # --- what is in the answers ----------------------------------------------------------------------------------------

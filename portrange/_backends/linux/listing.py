@@ -139,7 +139,7 @@ def _facts(found: _Found, reader: ProcessReader, holdings: dict[int, Holding]) -
         "dual_stack": record.dual_stack,
         "interface": host.interface_name(record.interface) if record.interface else None,
         "owners": holding.owners,
-        "candidates": holding.candidates,
+        "possible_owners": holding.possible_owners,
         "hidden": holding.hidden or holding.slipped,
         "scope": holding.scope,
         "uid": uid,

@@ -37,7 +37,7 @@ class Holding(NamedTuple):
     """
 
     owners: tuple[Process, ...] = ()
-    candidates: tuple[Process, ...] = ()
+    possible_owners: tuple[Process, ...] = ()
     hidden: bool = False
     scope: str = "host"
     cgroup: str | None = None
@@ -164,7 +164,7 @@ def find(reader: ProcessReader, records: Iterable[SocketRecord], *, exhaustive: 
         group = groups[record.cgroup_id]
         holdings[inode] = Holding(
             owners=owners,
-            candidates=_candidates(search, group, members.get(record.cgroup_id, [])),
+            possible_owners=_candidates(search, group, members.get(record.cgroup_id, [])),
             hidden=not owners and partial,
             scope="host" if target in wide else "service",
             cgroup=_path(search, group, owners),

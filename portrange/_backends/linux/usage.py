@@ -57,7 +57,7 @@ def usage(host: Host, protocol: str) -> EphemeralUsage:
     pools = {family: SETTINGS.pool(host, protocol, family) for family in sockets.FAMILIES}
     occupancy = Occupancy(protocol, "linux", pools)
     if protocol == "tcp" and not _lists_bound(host):
-        occupancy.gaps.append(_BOUND_UNSEEN)
+        occupancy.incomplete.append(_BOUND_UNSEEN)
     try:
         return _from_kernel(host, occupancy)
     except OSError:
@@ -65,7 +65,7 @@ def usage(host: Host, protocol: str) -> EphemeralUsage:
         found = sockets.sockets(host, SocketFilter(protocol, ANY_STATE))
     occupancy = Occupancy(protocol, "linux", pools)
     if protocol == "tcp":
-        occupancy.gaps += [_BOUND_UNSEEN, _AGE_UNSEEN]
+        occupancy.incomplete += [_BOUND_UNSEEN, _AGE_UNSEEN]
     return occupancy.count([_sighting(record) for record in found])
 
 

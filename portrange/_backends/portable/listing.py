@@ -29,7 +29,7 @@ _OTHER_NAMESPACES = "other network namespaces, jails or compartments: psutil ask
 def listeners(
     host: Host, query: SocketQuery, table: ProcessTable, view: View, settings: Callable[[], PortSettings]
 ) -> Listeners:
-    """The listeners asked for. Where psutil's view is partial, `gaps` says so or binding settles it.
+    """The listeners asked for. Where psutil's view is partial, `incomplete` says so or binding settles it.
 
     Raises `SourceError` where it can neither be seen nor settled whether anybody listens on the port.
     """

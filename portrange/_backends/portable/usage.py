@@ -23,7 +23,7 @@ _UNHELD = "sockets that no process holds any more (TIME-WAIT), which this system
 def usage(
     host: Host, protocol: str, table: ProcessTable, view: View, pools: dict[str, EphemeralRange]
 ) -> EphemeralUsage:
-    """How full the pools (by family) of one transport are; what psutil does not show is named in `gaps`."""
+    """How full the pools (by family) of one transport are; what psutil does not show is named in `incomplete`."""
     occupancy = Occupancy(protocol, host.platform, {family: pools[family] for family in FAMILIES})
     if view.every_socket:
         try:
@@ -31,9 +31,9 @@ def usage(
         except PermissionError as error:
             raise SourceError("psutil", f"may not list sockets ({error}); ask as the superuser", error.errno) from error
     else:
-        rows = list(_held(table, protocol, occupancy.gaps))
+        rows = list(_held(table, protocol, occupancy.incomplete))
         if protocol == "tcp":
-            occupancy.gaps.append(_UNHELD)
+            occupancy.incomplete.append(_UNHELD)
     return occupancy.count(_sighting(row, host) for row in {row.socket for row in rows})
 
 

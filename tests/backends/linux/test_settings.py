@@ -134,7 +134,7 @@ def test_a_garbled_file_is_named(name, path):
 def test_classify_says_unknown_rather_than_guess(content):
     info = portrange.classify(40000, host=SysctlHost(range=content))
     assert info.ephemeral is None
-    assert "ip_local_port_range" in info.settings.unread[0]
+    assert "ip_local_port_range" in info.settings.incomplete[0]
 
 
 def test_without_the_reserved_ports_only_what_lies_outside_is_known():
@@ -162,7 +162,7 @@ def test_settings_are_read_anew_for_each_question():
 
 
 def test_a_frozen_host_reads_each_source_once():
-    host = SysctlHost().frozen()
+    host = SysctlHost().snapshot()
     assert portrange.classify(40000, host=host).ephemeral is True
     host.files[RANGE] = "50000 50001"
     assert portrange.classify(40000, host=host).ephemeral is True
@@ -172,7 +172,7 @@ def test_a_frozen_host_reads_each_source_once():
 
 
 def test_a_frozen_host_remembers_failures_too():
-    host = SysctlHost(range=MISSING).frozen()
+    host = SysctlHost(range=MISSING).snapshot()
     for _ in range(3):
         assert portrange.ephemeral_range(host=host).assumed
     assert host.reads.count(RANGE) == 1
@@ -180,11 +180,11 @@ def test_a_frozen_host_remembers_failures_too():
 
 def test_freezing_leaves_the_host_itself_alone():
     host = SysctlHost()
-    frozen = host.frozen()
+    frozen = host.snapshot()
     assert portrange.ephemeral_range(host=frozen).first == 32768
     host.files[RANGE] = "50000 50001"
     assert portrange.ephemeral_range(host=host).first == 50000
-    assert frozen.frozen() is frozen
+    assert frozen.snapshot() is frozen
 
 
 def test_a_list_that_is_longer_than_a_buffer_is_read_whole(tmp_path):

@@ -35,7 +35,7 @@ def unknown_is_none() -> None:
     for fact in (info.ephemeral, info.reserved, info.excluded, info.privileged):
         assert fact in (True, False, None)
     settings = info.settings
-    assert settings.pools is not None or settings.unread, "an unknown pool without a reason"
+    assert settings.pools is not None or settings.incomplete, "an unknown pool without a reason"
 
 
 def texts() -> None:
@@ -68,10 +68,10 @@ def same_everywhere() -> None:
 def same_registry() -> None:
     """what IANA says of all 65,536 ports"""
     everything = hashlib.sha256()
-    host = portrange.Host().frozen()
+    host = portrange.Host().snapshot()
     for port in range(65536):
         info = portrange.classify(port, host=host)
-        everything.update(f"{port} {info.assignment} {info.services} {info.default_pools}\n".encode())
+        everything.update(f"{port} {info.assignment} {info.services} {info.ephemeral_by_default_on}\n".encode())
     probing.value("digest of what IANA says of every port", everything.hexdigest()[:16])
 
 

@@ -43,7 +43,7 @@ def pool() -> None:
         for family in ("ipv4", "ipv6"):
             answer = portrange.ephemeral_range(protocol=protocol, family=family)
             assert (answer.first, answer.last, answer.assumed) == (first, last, False), answer
-    assert portrange.classify(first).settings.unread == ()
+    assert portrange.classify(first).settings.incomplete == ()
 
 
 def any_source() -> None:

@@ -94,7 +94,7 @@ def default_is_assumed() -> None:
     assert (pool.first, pool.last, pool.assumed, pool.source) == (32768, 60999, True, "documented default"), pool
     info = portrange.classify(40000)
     assert (info.ephemeral, info.reserved, info.privileged) == (None, None, None), info
-    assert any("ip_local_port_range" in reason for reason in info.settings.unread), info.settings.unread
+    assert any("ip_local_port_range" in reason for reason in info.settings.incomplete), info.settings.incomplete
 
 
 def pool_is_read() -> None:

@@ -85,7 +85,7 @@ def silent_netsh() -> None:
     info = portrange.classify(60860)
     assert (info.ephemeral, info.reserved, info.excluded) == (None, None, None), info
     assert info.privileged is False, info  # Winsock has no privileged ports
-    assert any("netsh" in reason for reason in info.settings.unread), info.settings.unread
+    assert any("netsh" in reason for reason in info.settings.incomplete), info.settings.incomplete
 
 
 def _touch(own: socket.socket) -> None:
