@@ -1,31 +1,63 @@
-"""The truth about a port number on this machine.
+"""Inspect port numbers on this machine: registration, ephemeral range, listeners.
 
-What it is (`classify`), which ports the operating system hands out by itself (`ephemeral_range`), and who listens
-(`who_listens`, `listeners`). Then: why a port cannot be bound (`why_busy`), whether the pool is running out
-(`ephemeral_usage`), which port to write down (`suggest_port`), and what is registered under a name (`services`).
-Importing this package reads nothing of the system.
+`classify` returns what a port number is, `ephemeral_range` the ports that the operating system allocates automatically,
+`who_listens` and `listeners` the sockets that listen and their owners. `why_busy` finds out why a port cannot be bound,
+`ephemeral_usage` whether the ephemeral ports are running out, `suggest_port` a number for a configuration file, and
+`services` the registrations of a name. Names are loaded when they are first used (PEP 562).
 """
 
-from ._answers.listener import BoundSocket, Listener, Listeners, Process, Socket
-from ._answers.obstacle import Obstacle
-from ._answers.pool import EphemeralRange, PortSettings
-from ._answers.port import Assignment, Band, PortInfo, RegistryEntry, Risk, Service
-from ._answers.span import Span
-from ._answers.usage import Destination, EphemeralUsage, LocalAddress
-from ._errors import InvalidPortError, ParseError, PortrangeError, SourceError, UnsupportedPlatformError
-from ._host import Host
-from ._questions.busy import why_busy
-from ._questions.classify import classify
-from ._questions.ephemeral import ephemeral_range
-from ._questions.listen import listeners, who_listens
-from ._questions.services import services
-from ._questions.suggest import suggest_port
-from ._questions.usage import ephemeral_usage
-from ._registry.date import REGISTRY_DATE
+from __future__ import annotations
+
+from ._lazy import import_lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._answers.ephemeral import EphemeralRange, PortSettings
+    from ._answers.listener import BoundSocket, Listener, Listeners, Obstacle, Process, Socket
+    from ._answers.port import Assignment, Band, PortInfo, RegistryEntry, Risk, Service
+    from ._answers.span import Span
+    from ._answers.usage import Destination, EphemeralUsage, LocalAddress
+    from ._errors import InvalidPortError, ParseError, PortrangeError, SourceError, UnsupportedPlatformError
+    from ._host.host import Host
+    from ._questions.busy import why_busy
+    from ._questions.classify import classify
+    from ._questions.ephemeral import ephemeral_range, ephemeral_usage
+    from ._questions.listen import listeners, who_listens
+    from ._questions.services import services
+    from ._questions.suggest import suggest_port
+    from ._registry import REGISTRY_DATE
+else:
+    _MODULES = {
+        "_answers.ephemeral": ("EphemeralRange", "PortSettings"),
+        "_answers.listener": ("BoundSocket", "Listener", "Listeners", "Obstacle", "Process", "Socket"),
+        "_answers.port": ("Assignment", "Band", "PortInfo", "RegistryEntry", "Risk", "Service"),
+        "_answers.span": ("Span",),
+        "_answers.usage": ("Destination", "EphemeralUsage", "LocalAddress"),
+        "_errors": ("InvalidPortError", "ParseError", "PortrangeError", "SourceError", "UnsupportedPlatformError"),
+        "_host.host": ("Host",),
+        "_questions.busy": ("why_busy",),
+        "_questions.classify": ("classify",),
+        "_questions.ephemeral": ("ephemeral_range", "ephemeral_usage"),
+        "_questions.listen": ("listeners", "who_listens"),
+        "_questions.services": ("services",),
+        "_questions.suggest": ("suggest_port",),
+        "_registry": ("REGISTRY_DATE",),
+    }
+
+    def __getattr__(name):  # noqa: ANN001, ANN202 - hidden from type checkers, which reject unknown names then
+        module = next((module for module, names in _MODULES.items() if name in names), None)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        with import_lock:
+            # What importlib.import_module() calls, without importing importlib.
+            value = getattr(__import__(f"{__name__}.{module}", fromlist=(name,)), name)
+        globals()[name] = value  # from now on an ordinary attribute
+        return value
+
 
 __version__ = "0.1.0"
 
-__all__ = [  # noqa: RUF022 - plainly sorted, so that a test can tell
+__all__ = [  # noqa: RUF022 - plainly sorted, so that a test can check it
     "Assignment",
     "Band",
     "BoundSocket",

@@ -1,13 +1,16 @@
-"""`python -m portrange`: the questions in a terminal."""
+"""The command line: `python -m portrange`, and the `portrange` command."""
+
+from __future__ import annotations
 
 import sys
 
-from . import __version__, _cli
+from . import __version__
+from ._cli import run
 
 
 def main() -> int:
-    """Answer the command line that this program was started with."""
-    return _cli.main(sys.argv[1:], version=__version__)
+    """Run the command line of this process; return the exit status."""
+    return run(sys.argv[1:], version=__version__)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""What can go wrong: one base class, each error also the builtin that callers would expect."""
+"""Errors: one base class; each also subclasses the built-in error that callers expect."""
 
 from __future__ import annotations
 
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class PortrangeError(Exception):
-    """The base of every error that this library raises on purpose."""
+    """Base class of all portrange errors."""
 
 
 class InvalidPortError(PortrangeError, ValueError):
@@ -14,14 +16,18 @@ class InvalidPortError(PortrangeError, ValueError):
 
 
 class UnsupportedPlatformError(PortrangeError, NotImplementedError):
-    """This operating system offers no known way to answer the question."""
+    """The query is not supported on this operating system."""
 
 
 class SourceError(PortrangeError, OSError):
-    """A source of the operating system could not be read.
+    """A source of the operating system could not be read."""
 
-    `source` names it: a file, a command, a system call. `errno` is the system's error number where there is one.
-    """
+    source: str
+    """The file, command or system call that failed."""
+    reason: str
+    """Why it failed, and what to do about it."""
+    errno: int | None
+    """The system's error number, None if there is none."""
 
     def __init__(self, source: str, reason: str, errno: int | None = None) -> None:
         super().__init__(f"{source}: {reason}")
@@ -37,22 +43,26 @@ class SourceError(PortrangeError, OSError):
 
     @classmethod
     def from_os_error(cls, source: str, error: OSError) -> SourceError:
-        """The same failure, with the source named."""
+        """Return the same failure as a `SourceError` that names *source*."""
         return cls(source, error.strerror or str(error) or type(error).__name__, error.errno)
 
 
 class ParseError(PortrangeError, ValueError):
-    """A source was read, but what stands there is not what is documented.
+    """The contents of a source are not in the documented format."""
 
-    `source` names it, `text` is what was found (shortened to its beginning).
-    """
+    source: str
+    """The file, command or system call."""
+    expected: str
+    """The documented format."""
+    text: str
+    """The first 120 characters of the contents."""
 
     _SHOWN = 120
 
     def __init__(self, source: str, expected: str, text: str) -> None:
         self.source = source
         self.expected = expected
-        self.text: str = text[: self._SHOWN]
+        self.text = text[: self._SHOWN]
         super().__init__(f"{source}: expected {expected}, found {self.text!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:

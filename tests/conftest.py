@@ -1,4 +1,4 @@
-"""What tests share: real processes, and what this machine and this user can do, found out by trying it."""
+"""Shared fixtures: child processes, and checks of what this machine and this user support."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from hypothesis import HealthCheck, settings
 from live.cgroups import Cgroups
 from live.world import World
 
-#: How long a machine takes says nothing about what is tested.
+#: Timing depends on the machine, not on the code under test.
 settings.register_profile(
     "untimed",
     settings(),
     deadline=None,
-    # Some inputs are as large as a bitmap of all ports, on purpose.
+    # Some inputs are deliberately as large as a bitmap of all ports.
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("untimed")
 
-# A shell lets what it starts in the background ignore Ctrl-C, and so would every program that a test sends it to.
+# Background jobs of a shell inherit an ignored SIGINT, and so would every program that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    """Processes that end with the test."""
-    made = World()
-    yield made
-    made.close()
+    """Yield a World whose processes end with the test."""
+    processes = World()
+    yield processes
+    processes.close()
 
 
 @pytest.fixture
 def cgroups(root: None, sock_diag: None, world: World) -> Iterator[Cgroups]:
-    """Control groups that end with the test, after the processes in them."""
+    """Yield control groups that are removed after the test, once their processes have ended."""
     try:
-        made = Cgroups.here()
+        groups = Cgroups.here()
     except OSError as error:
-        pytest.skip(f"no control group can be made: {error}")
-    yield made
+        pytest.skip(f"cannot create a control group: {error}")
+    yield groups
     world.close()
-    made.close()
+    groups.close()
 
 
 @pytest.fixture
 def open_directory() -> Iterator[str]:
-    """An empty directory that every user may pass, which those of `tmp_path` are not."""
+    """Yield an empty directory that every user can traverse, unlike those of `tmp_path`."""
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o755)
         yield directory
@@ -62,7 +62,7 @@ def open_directory() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def _linux_only(request: pytest.FixtureRequest) -> None:
     if request.node.path.parent.name == "live" and sys.platform != "linux":
-        pytest.skip("about Linux itself")
+        pytest.skip("requires Linux")
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +73,7 @@ def root() -> None:
 
 @pytest.fixture(scope="session")
 def sock_diag() -> None:
-    """The kernel lists TCP and UDP sockets by NETLINK_SOCK_DIAG."""
+    """Skip unless the kernel lists TCP and UDP sockets over NETLINK_SOCK_DIAG."""
     for family in (socket.AF_INET, socket.AF_INET6):
         for protocol in (socket.IPPROTO_TCP, socket.IPPROTO_UDP):
             try:
@@ -111,18 +111,18 @@ def mptcp() -> None:
 
 @pytest.fixture(scope="session")
 def bound_inactive() -> None:
-    """The kernel shows TCP sockets that are bound and do not listen."""
+    """Skip unless the kernel lists bound TCP sockets that do not listen."""
     release = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2]))
     if release < (6, 8):
-        pytest.skip(f"Linux {os.uname().release}: sockets that are bound and do not listen are shown from 6.8 on")
+        pytest.skip(f"Linux {os.uname().release} lists bound sockets that do not listen only from 6.8 on")
 
 
 @pytest.fixture(scope="session")
 def namespaces(root: None) -> None:
-    """Network, mount and process namespaces can be made, and procfs can be mounted in them."""
-    made = World()
+    """Skip unless network, mount and PID namespaces can be created and procfs can be mounted in them."""
+    world = World()
     try:
-        answer = made.ask("""
+        failure = world.ask("""
             try:
                 new_network()
                 new_mounts()
@@ -133,17 +133,17 @@ def namespaces(root: None) -> None:
                 say(str(error))
         """)
     finally:
-        made.close()
-    if answer is not None:
-        pytest.skip(f"no namespaces can be made: {answer}")
+        world.close()
+    if failure is not None:
+        pytest.skip(f"cannot create namespaces: {failure}")
 
 
 @pytest.fixture(scope="session")
 def network_of_process_1() -> None:
-    """The tests run in the network that a procfs is about: that of its first process."""
+    """Skip unless the tests run in the network namespace of process 1, which a mounted procfs describes."""
     try:
         first, own = (os.stat(f"/proc/{pid}/net/tcp").st_ino for pid in (1, "self"))
     except OSError as error:
-        pytest.skip(f"the network of process 1 cannot be told: {error}")
+        pytest.skip(f"cannot read the network namespace of process 1: {error}")
     if first != own:
-        pytest.skip("process 1 is in another network than the tests")
+        pytest.skip("process 1 is in another network namespace than the tests")

@@ -6,15 +6,16 @@ import errno
 from dataclasses import dataclass, field
 
 from portrange import Process
-from portrange._backends.portable.view import SocketRow
+from portrange._backends.portable.psutil_table import SocketRow
+from portrange._frozen import replace
 
 
 @dataclass
 class Rows:
     """`held` maps pids to their sockets; the system as a whole shows these and `unheld`.
 
-    - `refusing`: processes that may not be looked into, or that psutil fails to; `failure` says how. The system shows
-      their sockets without a holder.
+    - `refusing`: processes that psutil cannot inspect, which raises `failure`. The system table lists their sockets
+      without an owner.
     - `whole_table_refused`: the system does not show its table at all, as macOS does.
     - `ended`: processes that end before they are described. `replaced`: numbers that meanwhile belong to another.
     """
@@ -34,7 +35,7 @@ class Rows:
         for pid, sockets in self.held.items():
             for row in sockets:
                 rows[row] = None if pid in self.refusing else pid
-        return [row._replace(pid=pid) for row, pid in rows.items() if row.protocol in protocols]
+        return [replace(row, pid=pid) for row, pid in rows.items() if row.protocol in protocols]
 
     def pids(self) -> list[int]:
         return sorted(self.held)

@@ -1,14 +1,14 @@
-"""A machine from a directory: `RecordedHost("linux-6.18")` answers from what lies in tests/hosts/linux-6.18.
+"""A machine from a directory: `RecordedHost("linux-6.18")` reads tests/hosts/linux-6.18.
 
     ORIGIN          where the recording comes from; its first word is "recorded" or "synthetic"
     host.json       {"platform": "linux", "uid": 1000, ...}: see `_Facts`; only "platform" is needed
     files/          the file system: files/proc/stat is /proc/stat; symbolic links stand for themselves
     commands/       what programs print: netsh-int-ipv4-show-dynamicport-tcp.txt is the output of that command
     sysctl.json     sysctl by name or by MIB ("4.2.0.7"): a number is a C int, {"hex": ...} are bytes,
-                    {"ports": [...]} is a bitmap of 65,536 bits in words of 32
+                    {"ports": [...]} is a bitmap of 65,536 bits in 32-bit integers
 
-What was not recorded is missing there as well: `FileNotFoundError`. Nothing of the machine that runs the tests is
-looked at, and no socket is bound: a port can be bound unless `taken` says otherwise.
+What was not recorded does not exist: `FileNotFoundError`. The machine that runs the tests is not read, and no socket is
+bound: every port can be bound except those in `taken`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypedDict, TypeVar, cast
 
-from portrange import Host
+from fakes import SystemHost
 
 HOSTS = Path(__file__).parent / "hosts"
 T = TypeVar("T")
@@ -46,7 +46,7 @@ def names() -> list[str]:
     return sorted(path.name for path in HOSTS.iterdir() if (path / "host.json").exists())
 
 
-class RecordedHost(Host):
+class RecordedHost(SystemHost):
     """See the module. `taken` maps (protocol, family, port) to the error that binding there raises."""
 
     def __init__(self, name: str, *, taken: dict[tuple[str, str, int], int] | None = None, hosts: Path = HOSTS) -> None:
@@ -126,7 +126,7 @@ class RecordedHost(Host):
     def is_v6only(self) -> bool:
         return self.facts.get("is_v6only", False)
 
-    def network_identity(self, process: str) -> int:
+    def identity_of(self, process: str) -> int:
         return 1
 
     def sysctl(self, name: str | tuple[int, ...]) -> bytes:
@@ -139,8 +139,8 @@ class RecordedHost(Host):
 
     # --- the network ---
 
-    def within_network(self, function: Callable[[], T]) -> T:
-        return function()
+    def within_network(self, function: Callable[..., T], *args: object) -> T:
+        return function(*args)
 
     def sock_diag(self, request: bytes) -> Iterator[bytes]:
         raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
@@ -171,7 +171,7 @@ def _sysctl_bytes(value: int | dict[str, str] | dict[str, list[int]]) -> bytes:
         return value.to_bytes(4, sys.byteorder, signed=True)
     if "hex" in value:
         return bytes.fromhex(cast("dict[str, str]", value)["hex"])
-    words = [0] * (65536 // 32)
+    units = [0] * (65536 // 32)
     for port in cast("dict[str, list[int]]", value)["ports"]:
-        words[port // 32] |= 1 << port % 32
-    return b"".join(word.to_bytes(4, sys.byteorder) for word in words)
+        units[port // 32] |= 1 << port % 32
+    return b"".join(unit.to_bytes(4, sys.byteorder) for unit in units)

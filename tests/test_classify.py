@@ -1,4 +1,4 @@
-"""What classify says of a port: bands, registry, this host, and the page for people."""
+"""classify: bands, registry, settings of the host, and explain()."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ import pickle
 import re
 import threading
 from collections import Counter
-from dataclasses import replace
 
 import pytest
+from fakes import SystemHost
 from hypothesis import given
 from hypothesis import strategies as st
 from recorded import RecordedHost
 
-from portrange import Assignment, Band, EphemeralRange, Host, InvalidPortError, PortInfo, classify
-from portrange._registry.lookup import registry
+from portrange import Assignment, Band, EphemeralRange, InvalidPortError, PortInfo, classify
+from portrange._frozen import replace
+from portrange._registry.lookup import registered
 
 
-class LinuxHost(Host):
-    """A Linux whose settings are given; what is not given cannot be read. Counts how often each is read."""
+class LinuxHost(SystemHost):
+    """A Linux host with the given settings; None means unreadable. Counts the reads of each setting."""
 
-    def __init__(self, pool="32768\t60999\n", reserved="\n", unprivileged="1024\n"):
+    def __init__(self, ephemeral="32768\t60999\n", reserved="\n", unprivileged="1024\n"):
         super().__init__()
-        named = {
-            "ip_local_port_range": pool,
+        settings = {
+            "ip_local_port_range": ephemeral,
             "ip_local_reserved_ports": reserved,
             "ip_unprivileged_port_start": unprivileged,
         }
-        self.files = {f"ipv4/{name}": text.encode() for name, text in named.items() if text is not None}
+        self.files = {f"ipv4/{name}": text.encode() for name, text in settings.items() if text is not None}
         self.reads = Counter()
 
     @property
@@ -46,7 +47,7 @@ class LinuxHost(Host):
         return self.files[name]
 
 
-class UnknownHost(Host):
+class UnknownHost(SystemHost):
     @property
     def platform(self):
         return "plan9"
@@ -56,7 +57,7 @@ LINUX = LinuxHost().snapshot()
 ports = st.integers(0, 65535)
 
 
-# --- the number ----------------------------------------------------------------------------------------------------
+# --- number --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -67,20 +68,20 @@ ports = st.integers(0, 65535)
         *((port, Band.DYNAMIC) for port in (49152, 65535)),
     ],
 )
-def test_the_edges_of_the_bands(port, band):
+def test_band_at_its_edges(port, band):
     info = classify(port, host=LINUX)
     assert info.number == port
     assert info.band is band
     assert band.first <= port <= band.last
 
 
-def test_the_bands_have_the_sizes_of_rfc_6335():
+def test_band_sizes_match_rfc_6335():
     counted = Counter(classify(port, host=LINUX).band for port in range(65536))
     assert counted == {Band.SYSTEM: 1024, Band.USER: 48128, Band.DYNAMIC: 16384}
 
 
 @pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "uint16", "int32", "uint64"])
-def test_integers_of_numpy_are_ports(kind):
+def test_numpy_integers_are_valid_ports(kind):
     numpy = pytest.importorskip("numpy")
     info = classify(numpy.dtype(kind).type(80), host=LINUX)
     assert info == classify(80, host=LINUX)
@@ -88,19 +89,19 @@ def test_integers_of_numpy_are_ports(kind):
 
 
 @pytest.mark.parametrize("wrong", [True, False, 80.0, "80", None, b"80", (80,)])
-def test_what_is_no_whole_number_is_a_type_error(wrong):
+def test_non_integer_port_raises_type_error(wrong):
     with pytest.raises(TypeError, match="a port is a whole number"):
         classify(wrong, host=LINUX)
 
 
-def test_a_bool_of_numpy_is_no_number():
+def test_numpy_bool_raises_type_error():
     numpy = pytest.importorskip("numpy")
     with pytest.raises(TypeError, match="not a bool"):
         classify(numpy.True_, host=LINUX)
 
 
 @pytest.mark.parametrize("wrong", [-1, 65536, 10**5000, -(10**5000)], ids=["-1", "65536", "huge", "-huge"])
-def test_what_is_out_of_range_is_an_invalid_port(wrong):
+def test_port_out_of_range_raises_invalid_port_error(wrong):
     with pytest.raises(InvalidPortError, match="0 to 65535"):
         classify(wrong, host=LINUX)
 
@@ -118,24 +119,24 @@ def test_classify_is_total_and_pure(port):
     assert info.safe is not any(risk.severity == "high" for risk in info.risks)
 
 
-# --- the registry --------------------------------------------------------------------------------------------------
+# --- registry ------------------------------------------------------------------------------------------------------
 
 
-def test_every_port_has_what_the_registry_says():
+def test_classify_matches_the_registry_for_every_port():
     for port in range(65536):
-        info, record = classify(port, host=LINUX), registry().at(port)
-        assert (info.assignment, info.services, info.unnamed) == record
+        info, record = classify(port, host=LINUX), registered(port)
+        assert (info.assignment, info.services, info.unnamed) == (record.assignment, record.services, record.unnamed)
         assert info.name == (record.services[0].name if record.services else None)
 
 
-def test_the_name_is_that_of_the_primary_service():
+def test_name_is_that_of_the_primary_service():
     assert classify(80, host=LINUX).name == "http"
     assert classify(443, host=LINUX).name == "https"
     assert classify(5432, host=LINUX).name == "postgresql"
     assert classify(6003, host=LINUX).name == "x11"
 
 
-def test_a_port_without_a_registered_name_has_none():
+def test_name_is_none_without_a_registered_service():
     for port, assignment in ((24, "assigned"), (1023, "reserved"), (4, "unassigned"), (50000, "dynamic")):
         info = classify(port, host=LINUX)
         assert info.name is None
@@ -143,12 +144,12 @@ def test_a_port_without_a_registered_name_has_none():
         assert info.services == ()
 
 
-def test_the_dictionary_has_the_registry_in_plain_values():
-    said = classify(49150, host=LINUX).to_dict()
-    assert said["assignment"] == "assigned"
-    assert said["name"] == "inspider"
-    assert said["services"][0]["protocols"] == ["tcp"]
-    assert said["unnamed"] == [
+def test_to_dict_has_registry_data_in_plain_values():
+    info = classify(49150, host=LINUX).to_dict()
+    assert info["assignment"] == "assigned"
+    assert info["name"] == "inspider"
+    assert info["services"][0]["protocols"] == ["tcp"]
+    assert info["unnamed"] == [
         {
             "assignment": "reserved",
             "protocols": ["udp"],
@@ -160,18 +161,18 @@ def test_the_dictionary_has_the_registry_in_plain_values():
     ]
 
 
-# --- this host -----------------------------------------------------------------------------------------------------
+# --- host ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_settings_of_the_host_decide():
-    host = LinuxHost(pool="2000\t2999\n", reserved="2500-2509\n", unprivileged="81\n")
+def test_host_settings_determine_ephemeral_reserved_and_privileged():
+    host = LinuxHost(ephemeral="2000\t2999\n", reserved="2500-2509\n", unprivileged="81\n")
     facts = {
         port: (info.ephemeral, info.reserved, info.excluded, info.privileged)
         for port in (0, 80, 81, 1999, 2000, 2500, 2509, 2999, 3000)
         for info in [classify(port, host=host)]
     }
     assert facts == {
-        0: (False, False, False, False),  # asks for any port, which needs no privilege
+        0: (False, False, False, False),  # requests any free port, which needs no privilege
         80: (False, False, False, True),
         81: (False, False, False, False),
         1999: (False, False, False, False),
@@ -183,45 +184,45 @@ def test_the_settings_of_the_host_decide():
     }
 
 
-def test_a_port_that_was_set_aside_is_no_risk_on_this_host_but_elsewhere():
+def test_reserved_port_is_a_risk_only_on_other_hosts():
     info = classify(40000, host=LinuxHost(reserved="40000\n"))
     assert [risk.kind for risk in info.risks if risk.severity == "high"] == ["default-range"]
 
 
-def test_what_could_not_be_read_is_not_known():
-    info = classify(33333, host=LinuxHost(pool=None))
+def test_unreadable_port_range_leaves_ephemeral_unknown():
+    info = classify(33333, host=LinuxHost(ephemeral=None))
     assert info.ephemeral is None
     assert info.privileged is False
     assert info.risks[-1].kind == "unknown"
     assert "unknown if ephemeral" in info.explain()
-    assert "not read: /proc/sys/net/ipv4/ip_local_port_range: Permission denied" in info.explain()
+    assert "incomplete: /proc/sys/net/ipv4/ip_local_port_range: Permission denied" in info.explain()
     assert "unknown if ephemeral here" in str(info)
 
 
-def test_an_unreadable_list_of_reserved_ports_leaves_the_pool_unknown_and_the_rest_known():
+def test_unreadable_reserved_ports_leave_only_the_ephemeral_range_unknown():
     host = LinuxHost(reserved=None)
     assert classify(33333, host=host).ephemeral is None
     assert classify(8080, host=host).ephemeral is False
     assert classify(8080, host=host).reserved is None
 
 
-def test_a_setting_that_makes_no_sense_is_named():
+def test_malformed_setting_is_quoted_in_incomplete():
     info = classify(80, host=LinuxHost(unprivileged="many\n"))
     assert info.privileged is None
     assert any("many" in reason for reason in info.settings.incomplete)
 
 
-def test_an_unknown_platform_still_gets_what_does_not_depend_on_it():
+def test_unknown_platform_reports_only_platform_independent_facts():
     info = classify(443, host=UnknownHost())
     assert info.name == "https"
     assert (info.ephemeral, info.reserved, info.excluded, info.privileged) == (None, None, None, None)
     assert info.settings.platform == "plan9"
     assert "plan9" in info.settings.incomplete[0]
-    assert "not read: " in info.explain()
+    assert "incomplete: " in info.explain()
     assert info == classify(443, host=UnknownHost().snapshot())
 
 
-def test_the_settings_are_read_anew_for_each_call():
+def test_settings_are_read_for_each_call():
     host = LinuxHost()
     assert classify(2000, host=host).ephemeral is False
     host.files["ipv4/ip_local_port_range"] = b"2000\t2999\n"
@@ -229,31 +230,31 @@ def test_the_settings_are_read_anew_for_each_call():
     assert set(host.reads.values()) == {2}
 
 
-def test_a_frozen_host_reads_each_source_once():
+def test_snapshot_reads_each_source_once():
     host = LinuxHost()
-    frozen = host.snapshot()
+    snapshot = host.snapshot()
     for port in range(0, 65536, 64):
-        classify(port, host=frozen)
+        classify(port, host=snapshot)
     assert len(host.reads) == 3
     assert set(host.reads.values()) == {1}
 
 
-def test_a_frozen_host_gives_the_answers_of_a_fresh_one():
-    given_settings = {"pool": "1024\t50000\n", "reserved": "2000-3000,50000\n", "unprivileged": "443\n"}
-    frozen = LinuxHost(**given_settings).snapshot()
+def test_snapshot_and_host_give_equal_results():
+    given_settings = {"ephemeral": "1024\t50000\n", "reserved": "2000-3000,50000\n", "unprivileged": "443\n"}
+    snapshot = LinuxHost(**given_settings).snapshot()
     for port in range(0, 65536, 61):
-        assert classify(port, host=frozen) == classify(port, host=LinuxHost(**given_settings))
+        assert classify(port, host=snapshot) == classify(port, host=LinuxHost(**given_settings))
 
 
-def test_threads_get_the_same_answers():
-    asked = range(0, 65536, 37)
-    expected = [classify(port, host=LINUX) for port in asked]
+def test_classify_in_threads_returns_equal_results():
+    sampled = range(0, 65536, 37)
+    expected = [classify(port, host=LINUX) for port in sampled]
     shared, found = LinuxHost().snapshot(), {}
 
-    def ask(number):
-        found[number] = [classify(port, host=shared) for port in asked]
+    def classify_all(number):
+        found[number] = [classify(port, host=shared) for port in sampled]
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+    threads = [threading.Thread(target=classify_all, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -261,11 +262,11 @@ def test_threads_get_the_same_answers():
     assert [found[number] == expected for number in range(4)] == [True] * 4
 
 
-# --- the page ------------------------------------------------------------------------------------------------------
+# --- explain -------------------------------------------------------------------------------------------------------
 
 
 def page(port, host=LINUX):
-    """The page by labels; lines that continue a part belong to its label."""
+    """Return the lines of explain() by label; continuation lines belong to the label above."""
     title, *lines = classify(port, host=host).explain().splitlines()
     assert title == f"Port {port}"
     parts = {}
@@ -276,19 +277,23 @@ def page(port, host=LINUX):
     return parts
 
 
-def test_the_page_of_a_port_in_the_pool():
+def test_explain_ephemeral_port():
     parts = page(60860)
     assert list(parts) == ["IANA", "This host", "Elsewhere", "Fixed use"]
-    assert parts["IANA"] == ["dynamic port (49152-65535): never assigned to anybody, for temporary use"]
+    assert parts["IANA"] == ["dynamic port (49152-65535): never assigned, for temporary use"]
     assert parts["This host"] == [
-        "ephemeral: handed out automatically (32768-60999, 28,232 ports; /proc/sys/net/ipv4/ip_local_port_range)"
+        "ephemeral: allocated automatically (32768-60999, 28,232 ports; /proc/sys/net/ipv4/ip_local_port_range)"
     ]
-    assert parts["Elsewhere"] == ["in the default pool of linux, macos, windows, freebsd, netbsd, solaris, aix"]
-    assert parts["Fixed use"][0].startswith("not advised: this host may give it to any outgoing connection at any time")
+    assert parts["Elsewhere"] == [
+        "in the default ephemeral range of linux, macos, windows, freebsd, netbsd, solaris, aix"
+    ]
+    assert parts["Fixed use"][0].startswith(
+        "not advised: this host may allocate it to any outgoing connection at any time"
+    )
     assert len(parts["Fixed use"]) == len(classify(60860, host=LINUX).risks)
 
 
-def test_the_page_of_a_registered_port_says_that_it_is_about_the_registry():
+def test_explain_registered_port_distinguishes_registered_from_running():
     parts = page(80)
     assert list(parts) == ["IANA", "This host", "Fixed use"]
     assert parts["IANA"] == [
@@ -296,60 +301,62 @@ def test_the_page_of_a_registered_port_says_that_it_is_about_the_registry():
         "http: World Wide Web HTTP; sctp: HTTP",
         "www: World Wide Web HTTP",
         "www-http: World Wide Web HTTP",
-        "this is what was registered, not what is running",
+        "this is the registration, not what is running",
     ]
     assert (
         "binding needs privilege (below 1024; /proc/sys/net/ipv4/ip_unprivileged_port_start)" in parts["This host"][0]
     )
 
 
-def test_the_page_shows_ranges_notes_and_transports_without_an_assignment():
+def test_explain_shows_ranges_notes_and_unassigned_transports():
     assert page(6003)["IANA"][0].endswith("assigned: x11 (tcp, udp, 6000-6063)")
     assert "note: Known Unauthorized Use on port 6003" in page(6003)["IANA"]
-    assert "besides: Reserved (udp)" in page(49150)["IANA"]
-    assert page(7300)["IANA"][0].endswith("assigned: swx (no transport named, 7300-7359)")
+    assert "also: Reserved (udp)" in page(49150)["IANA"]
+    assert page(7300)["IANA"][0].endswith("assigned: swx (no protocol given, 7300-7359)")
 
 
-def test_the_page_of_a_port_without_a_name_invents_none():
+def test_explain_unnamed_port_has_no_service_name():
     assert page(24)["IANA"] == [
         "system port (0-1023): assigned without a service name",
         "any private mail system (tcp, udp)",
-        "this is what was registered, not what is running",
+        "this is the registration, not what is running",
     ]
     assert page(585)["IANA"] == [
         "system port (0-1023): unassigned",
-        "De-registered (no transport named); Use of 585 is not recommended, use 993 instead",
+        "De-registered (no protocol given); Use of 585 is not recommended, use 993 instead",
     ]
     assert page(4)["IANA"] == ["system port (0-1023): unassigned"]
 
 
-def test_the_page_says_that_a_port_was_set_aside_and_where():
+def test_explain_reserved_port_names_the_source():
     host = LinuxHost(reserved="2000,40000\n")
     source = "/proc/sys/net/ipv4/ip_local_reserved_ports"
-    assert f"not ephemeral: set aside ({source}) from the pool (32768-60999" in page(40000, host)["This host"][0]
-    assert f"set aside, never handed out ({source})" in page(2000, host)["This host"][0]
+    assert (
+        f"not ephemeral: reserved ({source}) in the ephemeral range (32768-60999" in page(40000, host)["This host"][0]
+    )
+    assert f"reserved, never allocated automatically ({source})" in page(2000, host)["This host"][0]
 
 
-def test_the_page_names_the_transports_where_their_pools_differ():
+def test_explain_names_transports_if_their_ranges_differ():
     tcp, udp = EphemeralRange(1024, 2047, source="one"), EphemeralRange(3000, 3999, "udp", source="two")
-    also = EphemeralRange(3000, 3999, "udp", "ipv6", source="three")
+    udp_ipv6 = EphemeralRange(3000, 3999, "udp", "ipv6", source="three")
     info = classify(3500, host=LINUX)
 
-    def said(*pools):
+    def explain(*pools):
         return replace(info, ephemeral=True, settings=replace(info.settings, pools=pools)).explain()
 
-    assert "(3000-3999, 1,000 ports for udp over ipv4, udp over ipv6; two, three)" in said(tcp, udp, also)
-    assert "(3000-3999, 1,000 ports; two, three)" in said(udp, also)
+    assert "(3000-3999, 1,000 ports for udp over ipv4, udp over ipv6; two, three)" in explain(tcp, udp, udp_ipv6)
+    assert "(3000-3999, 1,000 ports; two, three)" in explain(udp, udp_ipv6)
 
 
-def test_the_page_of_a_port_with_nothing_against_it():
+def test_explain_port_without_risks_is_fine():
     host = LinuxHost(unprivileged="0\n")
     assert classify(4, host=host).risks == ()
-    assert page(4, host)["Fixed use"] == ["fine: nothing is known to speak against it"]
+    assert page(4, host)["Fixed use"] == ["safe: no known risks"]
     assert page(8080)["Fixed use"][0].startswith("possible, but registered with IANA for http-alt: ")
 
 
-def test_the_line_says_what_matters():
+def test_str_summarizes_registration_ephemeral_and_fixed_use():
     assert str(classify(33333, host=LINUX)) == (
         "port 33333: user port (1024-49151), assigned: dgi-serv (tcp); ephemeral on this host; "
         "not advised for fixed use (host-range, default-range)"
@@ -360,17 +367,17 @@ def test_the_line_says_what_matters():
     )
 
 
-def test_safe_means_that_no_risk_is_high():
+def test_safe_is_false_only_with_a_high_risk():
     assert classify(8080, host=LINUX).safe
     assert not classify(33333, host=LINUX).safe
     assert classify(11434, host=LINUX).safe
 
 
-def test_the_page_names_what_refuses_the_port():
-    told = classify(59600, host=RecordedHost("win32-10.0")).explain()
-    assert re.search(r"binding is refused \([\d-]+; netsh .*\)", told)
+def test_explain_excluded_port_names_the_source():
+    text = classify(59600, host=RecordedHost("win32-10.0")).explain()
+    assert re.search(r"binding is refused \([\d-]+; netsh .*\)", text)
 
 
-def test_what_the_registry_says_without_a_name_is_shown_in_a_notebook():
+def test_repr_html_of_unnamed_entry_shows_its_assignment():
     (entry, *_) = classify(0).unnamed
     assert "reserved" in entry._repr_html_()

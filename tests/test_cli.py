@@ -1,4 +1,4 @@
-"""The terminal front, started as a person would."""
+"""The command line, run in a subprocess."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ SOURCES = os.path.dirname(os.path.dirname(portrange.__file__))
 
 
 def run(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
-    # On Windows, a pipe would get the encoding of the system's language.
-    own = {"PYTHONPATH": SOURCES, "PYTHONIOENCODING": "utf-8", **options.pop("environment", {})}
+    # On Windows, pipes default to the encoding of the system locale.
+    overrides = {"PYTHONPATH": SOURCES, "PYTHONIOENCODING": "utf-8", **options.pop("environment", {})}
     return subprocess.run(
         [sys.executable, "-m", portrange.__name__, *arguments],
         check=False,
         capture_output=True,
         text=True,
         encoding="utf-8",
-        env={**os.environ, **own},
+        env={**os.environ, **overrides},
         **options,
     )
 
 
 NEEDS_UNIX_SHELL = pytest.mark.skipif(
     os.name == "nt" or shutil.which("sh") is None,
-    reason="there is no sh of Unix, which redirects as these tests need it",
+    reason="requires a POSIX sh for redirection",
 )
 
 
@@ -58,7 +58,7 @@ def server():
         yield listening.getsockname()[1]
 
 
-def test_the_page_of_a_port_names_who_listens_with_pid_and_command_line(server):
+def test_port_page_shows_owner_pid_and_command_line(server):
     done = run(str(server))
     assert (done.returncode, done.stderr) == (0, "")
     assert f"Port {server}" in done.stdout
@@ -66,39 +66,39 @@ def test_the_page_of_a_port_names_who_listens_with_pid_and_command_line(server):
     assert " ".join(portrange.who_listens(server)[0].owners[0].cmdline)[:20] in done.stdout
 
 
-def test_the_page_of_a_free_port_says_nobody():
+def test_port_page_of_free_port_has_no_listener():
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    assert "nobody" in run(str(port)).stdout
+    assert "Listening   nothing" in run(str(port)).stdout
 
 
-def test_the_page_in_json(server):
+def test_port_page_json(server):
     answer = json.loads(run(str(server), "--json").stdout)
     assert answer["port"]["number"] == server
     assert answer["listening"]["listeners"][0]["owners"][0]["pid"] == os.getpid()
 
 
-def test_without_arguments_all_listeners(server):
+def test_no_arguments_lists_all_listeners(server):
     done = run()
     assert any(f":{server} " in line and str(os.getpid()) in line for line in done.stdout.splitlines())
     answer = json.loads(run("--json").stdout)
     assert server in [row["port"] for row in answer["listeners"]]
 
 
-def test_options_may_come_first(server):
+def test_options_are_accepted_before_the_port(server):
     assert json.loads(run("--json", str(server)).stdout)["port"]["number"] == server
     answer = json.loads(run("--protocol", "udp", "--json").stdout)
     assert {row["protocol"] for row in answer["listeners"]} <= {"udp"}
 
 
-def test_the_range():
-    pool = portrange.ephemeral_range()
+def test_range_prints_the_ephemeral_range():
+    ephemeral = portrange.ephemeral_range()
     done = run("range")
-    assert f"{pool.first}-{pool.last}, {len(pool):,} of them" in done.stdout
-    assert json.loads(run("range", "--json", "--family", "ipv6").stdout)["first"] == pool.first
+    assert f"{ephemeral.first}-{ephemeral.last}, {len(ephemeral):,} of them" in done.stdout
+    assert json.loads(run("range", "--json", "--family", "ipv6").stdout)["first"] == ephemeral.first
 
 
-def test_a_busy_port_and_a_free_one(server):
+def test_busy_exits_1_for_busy_port_and_0_for_free_port(server):
     done = run("busy", str(server))
     assert done.returncode == 1
     assert done.stdout.startswith("listener: tcp 127.0.0.1:")
@@ -106,7 +106,7 @@ def test_a_busy_port_and_a_free_one(server):
     assert (free.returncode, json.loads(free.stdout)) == (0, [])
 
 
-def test_checking_fixed_ports():
+def test_check_honours_strict_and_accept():
     inside = portrange.ephemeral_range().first
     done = run("check", "8080", str(inside))
     assert done.returncode == 1
@@ -150,7 +150,7 @@ def test_checking_fixed_ports():
         [""],
     ],
 )
-def test_bad_input_is_one_line_on_stderr_and_exit_2(arguments):
+def test_invalid_arguments_print_one_line_and_exit_2(arguments):
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
@@ -159,7 +159,7 @@ def test_bad_input_is_one_line_on_stderr_and_exit_2(arguments):
     assert len(done.stderr) < 400
 
 
-def test_a_machine_that_cannot_be_asked_is_one_line_and_exit_3(tmp_path):
+def test_unreadable_procfs_prints_one_line_and_exits_3(tmp_path):
     done = run("--procfs", str(tmp_path))
     assert (done.returncode, done.stdout) == (3, "")
     assert len(done.stderr.splitlines()) == 1
@@ -169,7 +169,7 @@ def test_a_machine_that_cannot_be_asked_is_one_line_and_exit_3(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "known"), [(["443"], "https"), (["suggest", "my-service"], str(portrange.suggest_port("my-service")))]
 )
-def test_what_is_known_is_shown_where_nobody_can_tell_who_listens(arguments, known, tmp_path):
+def test_unreadable_procfs_still_shows_known_facts(arguments, known, tmp_path):
     done = run(*arguments, "--procfs", str(tmp_path))
     assert done.returncode == 3
     assert known in done.stdout
@@ -178,7 +178,7 @@ def test_what_is_known_is_shown_where_nobody_can_tell_who_listens(arguments, kno
     assert json.loads(run(*arguments, "--procfs", str(tmp_path), "--json").stdout)["listening"] is None
 
 
-def test_a_reader_who_goes_away_is_no_failure():
+def test_closed_pipe_exits_0():
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -199,7 +199,7 @@ def test_a_reader_who_goes_away_is_no_failure():
 @pytest.mark.parametrize(("output", "reason"), [(">/dev/full", os.strerror(errno.ENOSPC)), (">&-", "is closed")])
 @NEEDS_UNIX_SHELL
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
-def test_an_answer_that_cannot_be_written_is_one_line_and_a_failure(arguments, output, reason):
+def test_unwritable_stdout_prints_one_line_and_exits_3(arguments, output, reason):
     done = run_redirected(*arguments, to=output)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("portrange")
@@ -208,13 +208,13 @@ def test_an_answer_that_cannot_be_written_is_one_line_and_a_failure(arguments, o
 
 
 @NEEDS_UNIX_SHELL
-def test_a_complaint_never_goes_where_the_answer_belongs():
+def test_closed_stderr_does_not_redirect_errors_to_stdout():
     done = run_redirected("65536", to="2>&-")
     assert (done.returncode, done.stdout) == (2, "")
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes to wait on")
-def test_ending_it_from_the_keyboard_is_no_traceback(tmp_path):
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_sigint_exits_130_without_traceback(tmp_path):
     setting = tmp_path / "sys/kernel/osrelease"
     setting.parent.mkdir(parents=True)
     os.mkfifo(setting)
@@ -225,19 +225,19 @@ def test_ending_it_from_the_keyboard_is_no_traceback(tmp_path):
         env=dict(os.environ, PYTHONPATH=SOURCES),
     )
     with started:
-        with setting.open("wb"):  # opened once the command is reading, which ends with the file where it began too late
+        with setting.open("wb"):  # blocks until the command opens the FIFO for reading
             started.send_signal(signal.SIGINT)
         assert started.communicate(timeout=60) == (b"", b"")
     assert started.returncode == 130
 
 
-def test_a_terminal_without_unicode_shows_escapes():
+def test_ascii_output_encoding_does_not_fail():
     done = run("80", environment={"PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["range", "--help"], ["busy", "--help"], ["check", "--help"]])
-def test_help(arguments):
+def test_help_names_json_option_and_exit_status(arguments):
     done = run(*arguments)
     assert done.returncode == 0
     assert "--json" in done.stdout
@@ -255,21 +255,21 @@ def test_help(arguments):
         (["busy", "{port}"], lambda answer: answer),
     ],
 )
-def test_the_help_names_the_keys_of_the_json(server, command, parts):
-    words = [word.format(port=server) for word in command]
-    answer = json.loads(run(*words, "--json").stdout)
-    section = run(*words, "--help").stdout.partition("\nJSON\n")[2].partition("\nEXIT STATUS\n")[0]
+def test_help_lists_all_json_keys(server, command, parts):
+    arguments = [argument.format(port=server) for argument in command]
+    answer = json.loads(run(*arguments, "--json").stdout)
+    section = run(*arguments, "--help").stdout.partition("\nJSON\n")[2].partition("\nEXIT STATUS\n")[0]
     for part in parts(answer):
         assert set(part) <= set(re.findall(r"\w+", section))
 
 
-def test_the_same_help_as_a_manual_page():
+def test_help_has_manual_page_sections():
     headings = re.findall(r"^[A-Z ]+$", run("--help").stdout, re.MULTILINE)
     order = ["NAME", "SYNOPSIS", "ARGUMENTS", "COMMANDS", "JSON", "EXIT STATUS", "ENVIRONMENT", "EXAMPLES"]
     assert headings == order
 
 
-def test_sockets_with_the_same_owners_show_their_command_lines_once():
+def test_port_page_shows_a_shared_command_line_once():
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         port = tcp.getsockname()[1]
         udp.bind(("127.0.0.1", port))
@@ -281,18 +281,18 @@ def test_sockets_with_the_same_owners_show_their_command_lines_once():
 
 
 @pytest.mark.parametrize("option", ["--protocol", "--procfs"])
-def test_the_value_of_an_option_is_no_command(option):
+def test_option_value_is_not_taken_for_a_command(option):
     done = run(option, "range")
     assert done.returncode in (2, 3)
     assert done.stderr.startswith("portrange: ")
 
 
-def test_the_version():
+def test_version():
     assert run("--version").stdout == f"portrange {portrange.__version__}\n"
 
 
-def test_a_suggestion_is_the_same_as_from_python_and_says_who_listens_there_now():
-    name = f"portrange-tests-{os.getpid()}"  # Not the port of the same tests beside these.
+def test_suggest_prints_the_port_and_reports_a_current_listener():
+    name = f"portrange-tests-{os.getpid()}"  # Parallel test runs must not share the port.
     number = portrange.suggest_port(name)
     done = run("suggest", name)
     assert (done.stdout, done.stderr) == (f"{number}\n", "")
@@ -305,7 +305,7 @@ def test_a_suggestion_is_the_same_as_from_python_and_says_who_listens_there_now(
     assert (answer["name"], answer["port"], len(answer["listening"]["listeners"])) == (name, number, 1)
 
 
-def test_what_is_to_be_avoided_is_avoided():
+def test_suggest_honours_avoid():
     number = portrange.suggest_port("portrange-tests")
     options = ["--avoid", str(number), "--avoid", f"{number - 1}-{number + 1}", "--avoid", "freebsd"]
     other = json.loads(run("suggest", *options, "portrange-tests", "--json").stdout)["port"]
@@ -323,15 +323,15 @@ def test_what_is_to_be_avoided_is_avoided():
         ["usage", "1"],
     ],
 )
-def test_a_bad_question_about_the_pool_is_one_line_and_exit_2(arguments):
+def test_invalid_suggest_and_usage_arguments_print_one_line_and_exit_2(arguments):
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.skipif(IS_WINE, reason="Wine hands out ports of Linux's pool, and says nothing about which that is")
-def test_the_usage_of_the_pool(server):
-    # Only the busiest destinations are named, and other tests leave connections in TIME-WAIT.
+@pytest.mark.skipif(IS_WINE, reason="Wine uses the ephemeral range of Linux and does not report it")
+def test_usage_lists_the_fullest_destination(server):
+    # Only the fullest destinations are listed, and other tests leave connections in TIME-WAIT.
     with ExitStack() as connections:
         for _ in range(100):
             connections.enter_context(socket.create_connection(("127.0.0.1", server)))
@@ -339,14 +339,14 @@ def test_the_usage_of_the_pool(server):
         answer = json.loads(run("usage", "--json").stdout)
     assert done.returncode == 0
     assert f"127.0.0.1:{server}" in done.stdout
-    assert ("127.0.0.1", server) in [(one["address"], one["port"]) for one in answer["destinations"]]
+    assert ("127.0.0.1", server) in [(row["address"], row["port"]) for row in answer["destinations"]]
 
 
-def test_a_word_that_is_no_command_is_told_what_there_is():
+def test_unknown_command_error_lists_commands_and_service_ports():
     assert "(range, busy, check, usage, suggest)" in run("rnage").stderr
     assert "postgresql is registered for 5432 (tcp, udp)" in run("postgresql").stderr
 
 
-def test_the_page_of_a_port_takes_the_options_of_a_search(server):
+def test_port_page_accepts_exhaustive_and_protocol(server):
     assert f"({os.getpid()})" in run(str(server), "--exhaustive").stdout
-    assert "nobody" in run(str(server), "--protocol", "udp").stdout
+    assert "Listening   nothing" in run(str(server), "--protocol", "udp").stdout

@@ -1,13 +1,14 @@
-"""Which sockets are in the way of an address: the rules by which the kernel takes two of them for overlapping."""
+"""Conflicts between bound sockets and a requested address, by the rules of the kernel."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import pytest
 
 from portrange import BoundSocket
-from portrange._questions.endpoints import WILDCARDS, Endpoint, conflict, may_conflict, needs_interface
+from portrange._answers.address import WILDCARDS
+from portrange._frozen import replace
+from portrange._questions.busy import conflict, may_conflict
+from portrange._questions.obstacles import Endpoint, needs_interface
 
 
 def socket(address: str, *, dual_stack: bool | None = False, protocol: str = "tcp", state: str = "listen"):
@@ -15,16 +16,16 @@ def socket(address: str, *, dual_stack: bool | None = False, protocol: str = "tc
     return BoundSocket(protocol, family, address, 80, dual_stack=dual_stack, state=state)
 
 
-def wanted(address: str, interface: str | None = None) -> Endpoint:
+def requested(address: str, interface: str | None = None) -> Endpoint:
     return Endpoint("tcp", "ipv6" if ":" in address else "ipv4", address, 80, interface)
 
 
-def test_the_addresses_that_stand_for_all():
+def test_wildcard_addresses():
     assert WILDCARDS == {"ipv4": "0.0.0.0", "ipv6": "::"}
 
 
 @pytest.mark.parametrize(
-    ("there", "asked", "expected"),
+    ("bound", "address", "expected"),
     [
         ("127.0.0.1", "127.0.0.1", True),
         ("127.0.0.1", "127.0.0.2", False),
@@ -40,25 +41,25 @@ def test_the_addresses_that_stand_for_all():
         ("127.0.0.1", "::1", False),
     ],
 )
-def test_addresses(there, asked, expected):
-    assert conflict(socket(there), wanted(asked)) is expected
+def test_conflict_by_address(bound, address, expected):
+    assert conflict(socket(bound), requested(address)) is expected
 
 
 @pytest.mark.parametrize(
-    ("there", "interface", "asked", "expected"),
+    ("bound", "interface", "address", "expected"),
     [
         ("fe80::1", "eth0", "fe80::1%eth0", True),
         ("fe80::1", "eth1", "fe80::1%eth0", False),
         ("::", "eth1", "fe80::1%eth0", False),
         ("::", None, "fe80::1%eth0", True),
-        ("::", "eth1", "::1", True),  # who asks is bound to no interface, and so meets each
-        ("fe80::1", "eth0", "fe80::1%2", True),  # the number of eth0
+        ("::", "eth1", "::1", True),  # a request without an interface conflicts with any
+        ("fe80::1", "eth0", "fe80::1%2", True),  # the index of eth0
         ("fe80::1", "eth1", "fe80::1%2", False),
     ],
 )
-def test_sockets_on_different_interfaces_do_not_meet(there, interface, asked, expected):
-    tied = "eth0" if "%" in asked else None
-    assert conflict(replace(socket(there), interface=interface), wanted(asked, tied)) is expected
+def test_conflict_by_interface(bound, interface, address, expected):
+    scope = "eth0" if "%" in address else None
+    assert conflict(replace(socket(bound), interface=interface), requested(address, scope)) is expected
 
 
 @pytest.mark.parametrize(
@@ -78,35 +79,35 @@ def test_sockets_on_different_interfaces_do_not_meet(there, interface, asked, ex
         ("224.0.0.1", False),
     ],
 )
-def test_addresses_that_need_an_interface(address, expected):
+def test_needs_interface_by_address(address, expected):
     assert needs_interface(address) is expected
 
 
-def test_an_address_that_the_system_does_not_tell_may_be_any():
-    assert conflict(BoundSocket("tcp", "ipv4", "", 80), wanted("127.0.0.1"))
+def test_unknown_address_conflicts_with_any_address():
+    assert conflict(BoundSocket("tcp", "ipv4", "", 80), requested("127.0.0.1"))
 
 
-def test_transports_do_not_share_ports():
-    assert not conflict(socket("127.0.0.1", protocol="udp"), wanted("127.0.0.1"))
-    assert not may_conflict(socket("::", protocol="udp", state="bound"), wanted("0.0.0.0"))
+def test_different_transports_do_not_conflict():
+    assert not conflict(socket("127.0.0.1", protocol="udp"), requested("127.0.0.1"))
+    assert not may_conflict(socket("::", protocol="udp", state="bound"), requested("0.0.0.0"))
 
 
 @pytest.mark.parametrize(("dual_stack", "expected"), [(True, True), (None, True), (False, False)])
-def test_an_ipv6_wildcard_takes_ipv4_unless_it_is_known_not_to(dual_stack, expected):
-    assert conflict(socket("::", dual_stack=dual_stack), wanted("127.0.0.1")) is expected
+def test_ipv6_wildcard_conflicts_with_ipv4_unless_v6only(dual_stack, expected):
+    assert conflict(socket("::", dual_stack=dual_stack), requested("127.0.0.1")) is expected
 
 
-def test_an_ipv4_socket_leaves_ipv6_alone():
-    assert not conflict(socket("0.0.0.0", dual_stack=True), wanted("::"))
-    assert not conflict(socket("0.0.0.0", dual_stack=None), wanted("::"))
+def test_ipv4_socket_does_not_conflict_with_ipv6():
+    assert not conflict(socket("0.0.0.0", dual_stack=True), requested("::"))
+    assert not conflict(socket("0.0.0.0", dual_stack=None), requested("::"))
 
 
 @pytest.mark.parametrize("state", ["connection", "bound", "time-wait"])
-def test_a_connection_over_ipv6_may_keep_the_wildcard_of_ipv4(state):
-    assert may_conflict(socket("::1", state=state), wanted("0.0.0.0"))
-    assert not may_conflict(socket("::1", state=state), wanted("127.0.0.1"))
-    assert not may_conflict(socket("::1", state=state), wanted("::"))
+def test_ipv6_connection_may_conflict_with_ipv4_wildcard(state):
+    assert may_conflict(socket("::1", state=state), requested("0.0.0.0"))
+    assert not may_conflict(socket("::1", state=state), requested("127.0.0.1"))
+    assert not may_conflict(socket("::1", state=state), requested("::"))
 
 
-def test_a_listener_does_not():
-    assert not may_conflict(socket("::1", state="listen"), wanted("0.0.0.0"))
+def test_ipv6_listener_does_not_conflict_with_ipv4_wildcard():
+    assert not may_conflict(socket("::1", state="listen"), requested("0.0.0.0"))

@@ -1,4 +1,4 @@
-"""Errors: each also a builtin, with its parts, and able to travel between processes."""
+"""Errors: builtin base classes, attributes, pickling and copying."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("error", "builtin"), ERRORS)
-def test_each_is_portranges_and_a_builtin(error, builtin):
+def test_error_is_a_portrange_error_and_a_builtin_error(error, builtin):
     assert isinstance(error, PortrangeError)
     assert isinstance(error, builtin)
 
 
 @pytest.mark.parametrize(("error", "builtin"), ERRORS)
-def test_each_survives_pickling_and_copying(error, builtin):
-    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
-        assert type(twin) is type(error)
-        assert str(twin) == str(error)
-        assert vars(twin) == vars(error)
+def test_error_survives_pickling_and_copying(error, builtin):
+    for duplicate in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(duplicate) is type(error)
+        assert str(duplicate) == str(error)
+        assert vars(duplicate) == vars(error)
 
 
-def test_a_source_error_names_the_source_and_keeps_the_number():
+def test_source_error_names_the_source_and_keeps_errno():
     error = SourceError.from_os_error("/proc/net/tcp", PermissionError(errno.EACCES, "Permission denied"))
     assert str(error) == "/proc/net/tcp: Permission denied"
     assert (error.source, error.errno) == ("/proc/net/tcp", errno.EACCES)
 
 
-def test_a_parse_error_shows_what_was_found_and_keeps_it_short():
+def test_parse_error_shows_truncated_text():
     error = ParseError("a file", "a number", "x" * 1000)
     assert str(error).startswith("a file: expected a number, found 'xxx")
     assert len(str(error)) < 200

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import ast
 import inspect
 import pickle
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import portrange
+from portrange._answers.record import Record
 
 #: The public calls and what they may be given (the design's list).
 SIGNATURES = {
@@ -24,8 +25,25 @@ SIGNATURES = {
 
 def test_all_is_sorted_and_complete():
     assert portrange.__all__ == sorted(portrange.__all__)
-    public = {name for name in vars(portrange) if not name.startswith("_")} | {"__version__"}
-    assert set(portrange.__all__) == public
+    imported = {name for names in portrange._MODULES.values() for name in names}
+    assert set(portrange.__all__) == imported | {"__version__"}
+
+
+def test_every_name_is_imported_from_the_module_that_type_checkers_see():
+    tree = ast.parse(Path(portrange.__file__).read_text(encoding="utf-8"))
+    seen = {
+        node.module: tuple(alias.name for alias in node.names)
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+    }
+    assert seen == portrange._MODULES
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'clasify'"):
+        getattr(portrange, "clasify")  # noqa: B009 - mypy and pyright reject the attribute itself
 
 
 def test_dir_shows_the_public_names_only():
@@ -50,11 +68,33 @@ def test_every_public_name_says_what_it_is(name):
 
 
 def test_answers_are_frozen_and_slotted():
-    answers = [thing for thing in map(vars(portrange).get, portrange.__all__) if dataclasses.is_dataclass(thing)]
+    answers = results()
     assert len(answers) >= 8
     for answer in answers:
-        assert answer.__dataclass_params__.frozen, answer
         assert "__dict__" not in dir(answer), answer
+        blank = answer.__new__(answer)
+        with pytest.raises(AttributeError, match="cannot assign to field"):
+            setattr(blank, answer.__match_args__[0], None)
+        with pytest.raises(AttributeError):
+            blank.another = None
+
+
+def results() -> list[type]:
+    """The public result classes."""
+    public = [getattr(portrange, name) for name in portrange.__all__]
+    return [thing for thing in public if isinstance(thing, type) and issubclass(thing, Record)]
+
+
+@pytest.mark.parametrize("result", results(), ids=lambda result: result.__name__)
+def test_every_public_field_has_a_docstring(result):
+    [body] = [node.body for node in ast.parse(inspect.getsource(result)).body]
+    undocumented = [
+        field.target.id
+        for field, following in zip(body, [*body[1:], None], strict=True)
+        if isinstance(field, ast.AnnAssign) and not field.target.id.startswith("_")
+        if not (isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant))
+    ]
+    assert undocumented == []
 
 
 def test_the_version_is_a_literal():

@@ -1,4 +1,4 @@
-"""A number for a name: always safe, always the same, and spread evenly."""
+"""suggest_port: safe, stable and evenly distributed."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from math import sqrt
 from pathlib import Path
 
 import pytest
+from fakes import SystemHost
 from recorded import RecordedHost, names
 
 import portrange
 from portrange import Assignment, Span, suggest_port
 from portrange._questions.suggest import FIRST, LAST
-from portrange._registry.pools import COMMON_SYSTEMS, DEFAULT_POOLS
-from portrange._registry.refused import BAD_PORTS
+from portrange._registry.facts import BAD_PORTS, COMMON_SYSTEMS, DEFAULT_RANGES
 
-#: A Linux with the documented settings, so that the settings of the machine that runs the tests have no say.
+#: A recorded Linux with default settings, so that results do not depend on this machine.
 LINUX = RecordedHost("linux-6.18").snapshot()
 NAMES = 100_000
-#: Hosts whose pool has every port that may be suggested.
-EVERYTHING_IS_HANDED_OUT = {"openbsd-7.6", "win32-10.0-split"}
+#: Hosts whose ephemeral range contains every port that can be suggested.
+WITHOUT_CANDIDATES = {"openbsd-7.6", "win32-10.0-split"}
 
 
-class Elsewhere(portrange.Host):
-    """A platform of which nothing is known."""
+class Elsewhere(SystemHost):
+    """A host on an unsupported platform."""
 
     def __init__(self, platform: str) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Elsewhere(portrange.Host):
 
 @pytest.fixture(scope="module")
 def suggestions() -> list[int]:
-    """The ports of many names, of all lengths and alphabets."""
+    """Return the suggested ports of many names of various lengths and alphabets."""
     drawn = random.Random(20260213)
     alphabet = string.ascii_letters + string.digits + "-_./ äöüßéłŁ東京🐍"
     many: set[str] = set()
@@ -62,7 +62,7 @@ def allowed(port: int) -> bool:
     )
 
 
-def test_every_suggestion_is_safe_unassigned_and_not_refused(suggestions: list[int]):
+def test_suggestions_are_safe_unassigned_and_not_blocked(suggestions: list[int]):
     distinct = set(suggestions)
     assert len(suggestions) == NAMES
     assert all(map(allowed, distinct))
@@ -70,19 +70,19 @@ def test_every_suggestion_is_safe_unassigned_and_not_refused(suggestions: list[i
     assert min(distinct) >= 1024
 
 
-def test_suggestions_are_spread_evenly(suggestions: list[int]):
+def test_suggestions_are_evenly_distributed(suggestions: list[int]):
     possible = [port for port in range(FIRST, LAST + 1) if allowed(port)]
     expected = NAMES / len(possible)
     drawn = Counter(suggestions)
     assert set(drawn) <= set(possible)
     chi_squared = sum((drawn[port] - expected) ** 2 for port in possible) / expected
-    # For so many degrees of freedom it is normally distributed, with this mean and deviation.
+    # With this many degrees of freedom, chi-squared is nearly normal with this mean and deviation.
     freedom = len(possible) - 1
     assert abs(chi_squared - freedom) < 4 * sqrt(2 * freedom)
 
 
-def test_ports_after_assigned_ones_are_not_preferred(suggestions: list[int]):
-    """Whoever goes to the next free port from an assigned one fills up what follows the blocks of the registry."""
+def test_ports_after_assigned_ports_are_not_preferred(suggestions: list[int]):
+    """Searching upwards from an assigned port would favour the ports that follow blocks of the registry."""
     after = {port for port in range(FIRST + 1, LAST + 1) if allowed(port) and not allowed(port - 1)}
     possible = sum(map(allowed, range(FIRST, LAST + 1)))
     expected = NAMES * len(after) / possible
@@ -92,12 +92,12 @@ def test_ports_after_assigned_ones_are_not_preferred(suggestions: list[int]):
 @pytest.mark.parametrize(
     ("name", "port"), [("my-service", 26756), ("a", 19613), ("b", 19878), ("日本", 22746), ("My-Service", 20007)]
 )
-def test_the_numbers_of_this_registry(name: str, port: int):
-    assert portrange.REGISTRY_DATE == "2026-02-13", "a new registry may move a few names: look at each"
+def test_suggestions_for_the_bundled_registry_are_stable(name: str, port: int):
+    assert portrange.REGISTRY_DATE == "2026-02-13", "a new registry may move a few names: check each"
     assert suggest_port(name, host=LINUX) == port
 
 
-def test_the_documented_computation_gives_the_number():
+def test_suggest_follows_the_documented_algorithm():
     for name in ("my-service", "web", "日本", "x" * 1000):
         digest = hashlib.sha256(name.encode()).digest()
         a, b = int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:16], "big")
@@ -105,8 +105,8 @@ def test_the_documented_computation_gives_the_number():
         assert suggest_port(name, host=LINUX) == next(port for port in candidates if allowed(port))
 
 
-def test_the_area_is_what_the_common_pools_and_privileges_leave():
-    lowest = min(pool.first for pool in DEFAULT_POOLS if pool.system in COMMON_SYSTEMS)
+def test_bounds_exclude_privileged_ports_and_common_ephemeral_ranges():
+    lowest = min(default.first for default in DEFAULT_RANGES if default.system in COMMON_SYSTEMS)
     assert FIRST == 1024
     assert lowest - 1 == LAST
     size = LAST - FIRST + 1
@@ -114,10 +114,10 @@ def test_the_area_is_what_the_common_pools_and_privileges_leave():
     assert prime == 31751
 
 
-def test_another_process_with_another_hash_seed_says_the_same():
+def test_suggest_does_not_depend_on_the_hash_seed():
     code = """
 import json, portrange
-host = portrange.Host().snapshot()  # Windows is asked through programs, which take their time
+host = portrange.Host().snapshot()  # each query on Windows runs slow commands
 print(json.dumps([portrange.suggest_port(f'name {i}', host=host) for i in range(200)]))
 """
     root = Path(portrange.__file__).parent.parent
@@ -137,7 +137,7 @@ print(json.dumps([portrange.suggest_port(f'name {i}', host=host) for i in range(
 
 
 @pytest.mark.parametrize("recorded", ["linux-6.18", "darwin-24.4", "win32-10.0", "win32-10.0-wine", "netbsd-10.0"])
-def test_a_host_with_its_usual_settings_has_no_say(recorded: str):
+def test_host_with_default_settings_does_not_change_suggestions(recorded: str):
     host = RecordedHost(recorded).snapshot()
     assert [suggest_port(str(i), host=host) for i in range(300)] == [
         suggest_port(str(i), host=LINUX) for i in range(300)
@@ -145,14 +145,14 @@ def test_a_host_with_its_usual_settings_has_no_say(recorded: str):
 
 
 @pytest.mark.parametrize("platform", ["emscripten", "wasi", "plan9"])
-def test_a_platform_of_which_nothing_is_known_has_no_say(platform: str):
+def test_unknown_platform_does_not_change_suggestions(platform: str):
     assert [suggest_port(str(i), host=Elsewhere(platform)) for i in range(100)] == [
         suggest_port(str(i), host=LINUX) for i in range(100)
     ]
 
 
-@pytest.mark.parametrize("recorded", sorted({*names()} - EVERYTHING_IS_HANDED_OUT))
-def test_no_suggestion_is_what_its_host_keeps_for_itself(recorded: str):
+@pytest.mark.parametrize("recorded", sorted({*names()} - WITHOUT_CANDIDATES))
+def test_suggestion_is_not_ephemeral_or_refused_on_its_host(recorded: str):
     host = RecordedHost(recorded).snapshot()
     for i in range(20):
         info = portrange.classify(suggest_port(str(i), host=host), host=host)
@@ -160,31 +160,33 @@ def test_no_suggestion_is_what_its_host_keeps_for_itself(recorded: str):
         assert info.assignment is Assignment.UNASSIGNED
 
 
-def test_a_wider_pool_moves_only_the_names_inside():
+def test_wider_ephemeral_range_moves_only_the_names_inside():
     freebsd = RecordedHost("freebsd-13.0").snapshot()
-    pool = portrange.ephemeral_range(host=freebsd)
-    assert pool.first == 10000
+    ephemeral = portrange.ephemeral_range(host=freebsd)
+    assert ephemeral.first == 10000
     kept = moved = 0
     for i in range(300):
         usual = suggest_port(str(i), host=LINUX)
-        there = suggest_port(str(i), host=freebsd)
-        assert there not in pool
-        if usual in pool:
+        on_freebsd = suggest_port(str(i), host=freebsd)
+        assert on_freebsd not in ephemeral
+        if usual in ephemeral:
             moved += 1
         else:
             kept += 1
-            assert there == usual
+            assert on_freebsd == usual
     assert kept
     assert moved
 
 
-@pytest.mark.parametrize("recorded", sorted(EVERYTHING_IS_HANDED_OUT))
-def test_a_host_whose_pool_is_everything_is_told_so(recorded: str):
-    with pytest.raises(portrange.PortrangeError, match=r"no port is left for 'x'.* this host keeps 31,744 for itself"):
+@pytest.mark.parametrize("recorded", sorted(WITHOUT_CANDIDATES))
+def test_host_without_candidates_raises_portrange_error(recorded: str):
+    with pytest.raises(
+        portrange.PortrangeError, match=r"no port is left for 'x'.* the settings of this host exclude 31,744"
+    ):
         suggest_port("x", host=RecordedHost(recorded))
 
 
-def test_what_listens_now_makes_no_difference():
+def test_current_listener_does_not_change_the_suggestion():
     import socket
 
     port = suggest_port("what listens now makes no difference")
@@ -212,45 +214,45 @@ PORT = suggest_port("avoid", host=LINUX)
     ],
     ids=str,
 )
-def test_avoided_ports_are_avoided(avoid: object):
+def test_suggest_honours_avoid(avoid: object):
     assert suggest_port("avoid", avoid=avoid, host=LINUX) != PORT
 
 
-def test_avoided_ports_may_be_numbers_of_numpy():
+def test_avoid_accepts_numpy_integers():
     numpy = pytest.importorskip("numpy")
     for avoid in ([numpy.uint16(PORT)], numpy.array([PORT])):
         assert suggest_port("avoid", avoid=avoid, host=LINUX) != PORT
 
 
 @pytest.mark.parametrize("avoid", [[], (), [80], [(60000, 60010)], [range(0)], [range(PORT + 1, PORT + 9)], ["linux"]])
-def test_what_is_avoided_elsewhere_changes_nothing(avoid: object):
+def test_avoid_of_other_ports_does_not_change_the_suggestion(avoid: object):
     assert suggest_port("avoid", avoid=avoid, host=LINUX) == PORT
 
 
-def test_a_step_of_a_range_is_kept():
+def test_avoid_honours_the_step_of_a_range():
     assert suggest_port("avoid", avoid=[range(PORT - 3, PORT + 10, 2)], host=LINUX) == PORT
 
 
-def test_systems_are_avoided_by_their_default_pool():
+def test_avoid_excludes_the_default_range_of_a_system():
     for i in range(200):
         assert suggest_port(str(i), avoid=["freebsd"], host=LINUX) < 10000
         assert suggest_port(str(i), avoid=["freebsd", "dragonfly"], host=LINUX) in range(5001, 10000)
 
 
-def test_avoiding_everything_but_one_finds_that_one():
+def test_avoid_all_but_one_port_suggests_that_port():
     possible = [port for port in range(FIRST, LAST + 1) if allowed(port)]
     for left in (possible[0], possible[len(possible) // 2], possible[-1]):
         assert suggest_port("any", avoid=[(0, left - 1), (left + 1, 65535)], host=LINUX) == left
 
 
 @pytest.mark.parametrize("avoid", [["openbsd"], [(0, 65535)], [range(65536)]])
-def test_avoiding_everything_is_refused_with_the_reason(avoid: list[object]):
-    with pytest.raises(portrange.PortrangeError, match="avoid names 31,744 and this host keeps 0 for itself"):
+def test_avoid_all_ports_raises_portrange_error(avoid: list[object]):
+    with pytest.raises(portrange.PortrangeError, match="avoid excludes 31,744 and the settings of this host exclude 0"):
         suggest_port("x", avoid=avoid, host=LINUX)
 
 
 @pytest.mark.parametrize(
-    ("avoid", "error", "sentence"),
+    ("avoid", "error", "message"),
     [
         ("openbsd", TypeError, "avoid is a collection .* not 'openbsd'"),
         (b"openbsd", TypeError, "avoid is a collection"),
@@ -269,28 +271,28 @@ def test_avoiding_everything_is_refused_with_the_reason(avoid: list[object]):
         ([range(10**12)], portrange.InvalidPortError, "is not a port"),
     ],
 )
-def test_what_cannot_be_avoided_is_refused(avoid: object, error: type[Exception], sentence: str):
-    with pytest.raises(error, match=sentence):
+def test_invalid_avoid_raises_error(avoid: object, error: type[Exception], message: str):
+    with pytest.raises(error, match=message):
         suggest_port("x", avoid=avoid)
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "sentence"),
+    ("name", "error", "message"),
     [
         (8080, TypeError, "a name is a string, not int: 8080"),
         (None, TypeError, "a name is a string"),
         (b"x", TypeError, "a name is a string, not bytes"),
         ("", ValueError, "a name is needed"),
         ("  \n", ValueError, "a name is needed"),
-        ("\ud800", ValueError, "cannot be written in UTF-8"),
+        ("\ud800", ValueError, "cannot be encoded as UTF-8"),
     ],
 )
-def test_what_is_no_name_is_refused(name: object, error: type[Exception], sentence: str):
-    with pytest.raises(error, match=sentence):
+def test_invalid_name_raises_error(name: object, error: type[Exception], message: str):
+    with pytest.raises(error, match=message):
         suggest_port(name)
 
 
-def test_similar_names_have_nothing_in_common():
+def test_similar_names_get_distant_ports():
     ports = [suggest_port(f"service-{i}", host=LINUX) for i in range(10)]
     assert len(set(ports)) == 10
     assert max(ports) - min(ports) > 1000

@@ -1,4 +1,4 @@
-"""The call of sysctl(3), against a C library made for the test that keeps to what the manual page says of it."""
+"""Calls of sysctl(3), tested with a C library that follows its manual page."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import sys
 
 import pytest
 
-from portrange import Host, ParseError, Span
+from portrange import ParseError, Span
+from portrange._backends import sysctl
 from portrange._backends.sysctl import parse_number, parse_ports
 from portrange._host.sysctl import read_sysctl
+from portrange._host.system import System
 
 LIBRARY = r"""
 #include <errno.h>
@@ -62,24 +64,24 @@ def library(tmp_path_factory):
         pytest.skip("no C compiler")
     directory = tmp_path_factory.mktemp("libc")
     (directory / "sysctl.c").write_text(LIBRARY)
-    made = directory / "libsysctl.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", made, directory / "sysctl.c"], check=True)
-    return str(made)
+    library = directory / "libsysctl.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, directory / "sysctl.c"], check=True)
+    return str(library)
 
 
-def test_a_number_by_name(library):
+def test_read_sysctl_by_name(library):
     assert parse_number(read_sysctl("net.inet.ip.portrange.first", library), "sysctl") == 49152
 
 
-def test_a_number_by_numbers(library):
+def test_read_sysctl_by_mib_numbers(library):
     assert parse_number(read_sysctl((4, 2, 0, 8), library), "sysctl") == 49151
 
 
-def test_an_empty_value(library):
+def test_read_sysctl_empty_value(library):
     assert read_sysctl("empty", library) == b""
 
 
-def test_a_value_that_grows_while_it_is_asked_for(library):
+def test_read_sysctl_value_that_grows_between_calls(library):
     assert read_sysctl("growing", library) == b"012"
 
 
@@ -87,29 +89,31 @@ def test_a_value_that_grows_while_it_is_asked_for(library):
     ("name", "number"),
     [("nowhere", errno.ENOENT), ((4, 2, 0, 99), errno.ENOENT), ("secret", errno.EACCES), ("endless", errno.ENOMEM)],
 )
-def test_failures_are_the_systems_own_and_name_the_setting(library, name, number):
+def test_read_sysctl_failure_keeps_errno_and_names_the_setting(library, name, number):
     with pytest.raises(OSError, match=str(name).replace("(", r"\(").replace(")", r"\)")) as caught:
         read_sysctl(name, library)
     assert caught.value.errno == number
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have a sysctl")
-def test_a_system_without_sysctl():
+def test_sysctl_missing_from_the_c_library_raises_os_error():
     with pytest.raises(OSError, match="no sysctl"):
-        Host().sysctl("net.inet.ip.portrange.first")
+        System().sysctl("net.inet.ip.portrange.first")
 
 
-def test_numbers_have_four_bytes():
-    assert parse_number(b"\0\0\xc0\0", "sysctl", "big") == 49152
+def test_parse_number_requires_four_bytes(monkeypatch):
+    monkeypatch.setattr(sysctl, "byteorder", "big")
+    assert parse_number(b"\0\0\xc0\0", "sysctl") == 49152
     with pytest.raises(ParseError):
-        parse_number(b"\0\0\0\0\0\0\xc0\0", "sysctl", "big")
+        parse_number(b"\0\0\0\0\0\0\xc0\0", "sysctl")
 
 
 @pytest.mark.parametrize("order", ["little", "big"])
-def test_bitmaps_have_words_of_32_bits(order):
-    words = [0] * 2048
-    words[0], words[1], words[2047] = 1 << 31, 1, 1 << 31
-    bitmap = b"".join(word.to_bytes(4, order) for word in words)
-    assert parse_ports(bitmap, "sysctl", order) == (Span(31, 32), Span(65535, 65535))
+def test_parse_ports_reads_a_bitmap_of_32_bit_units(order, monkeypatch):
+    monkeypatch.setattr(sysctl, "byteorder", order)
+    units = [0] * 2048
+    units[0], units[1], units[2047] = 1 << 31, 1, 1 << 31
+    bitmap = b"".join(unit.to_bytes(4, order) for unit in units)
+    assert parse_ports(bitmap, "sysctl") == (Span(31, 32), Span(65535, 65535))
     with pytest.raises(ParseError):
-        parse_ports(bitmap[:64], "sysctl", order)
+        parse_ports(bitmap[:64], "sysctl")

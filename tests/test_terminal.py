@@ -1,4 +1,4 @@
-"""The commands in a real terminal (a pseudo-terminal): they fit its width, and colour only what may be coloured."""
+"""Commands in a pseudo-terminal: output fits the width, and colours are used only where supported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ termios = pytest.importorskip("termios", reason="this system has no pseudo-termi
 SOURCES = os.path.dirname(os.path.dirname(portrange.__file__))
 COLOUR = re.compile(r"\x1b\[\d*m")
 
-#: A server that calls itself whatever its argument says, and says which port it has.
+#: A server that renames its process to its argument and prints its port.
 SERVER = r"""
 import socket, sys
 with open("/proc/self/comm", "wb") as name:
@@ -32,7 +32,7 @@ sys.stdin.read()
 
 
 def in_terminal(*arguments: str, columns: int = 80, **environment: str) -> tuple[int, str]:
-    """The exit status, and what arrives at a terminal of so many columns."""
+    """Return the exit status and the output of a command in a terminal of *columns* columns."""
     master, terminal = pty.openpty()
     termios.tcsetwinsize(master, (24, columns)) if hasattr(termios, "tcsetwinsize") else _resize(master, columns)
     unset = ("NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR", "PYTHON_COLORS")
@@ -53,7 +53,7 @@ def in_terminal(*arguments: str, columns: int = 80, **environment: str) -> tuple
             while part := reader.read(4096):
                 shown += part
         except OSError:
-            pass  # Linux says so when the last program has left the terminal
+            pass  # Linux raises EIO once the last process has closed the terminal
     return process.returncode, shown.decode().replace("\r\n", "\n")
 
 
@@ -66,9 +66,9 @@ def _resize(master: int, columns: int) -> None:
 
 @pytest.fixture
 def hostile(tmp_path):
-    """The port and the pid of a server with a name that would clear the screen and leave its column."""
+    """Yield the port and PID of a server whose name would clear the screen and break the column."""
     if sys.platform != "linux":
-        pytest.skip("a process is renamed as on Linux")
+        pytest.skip("requires /proc/self/comm")
     program = tmp_path / "server.py"
     program.write_text(SERVER)
     process = subprocess.Popen(
@@ -88,7 +88,7 @@ def hostile(tmp_path):
     "command",
     ["", "{port}", "busy {port}", "check {port} 60860 443", "range", "usage", "suggest a-name", "--help"],
 )
-def test_every_line_fits_the_terminal_and_control_characters_are_shown(hostile, columns, command):
+def test_output_fits_the_terminal_and_escapes_control_characters(hostile, columns, command):
     port, _ = hostile
     status, shown = in_terminal(*command.format(port=port).split(), columns=columns)
     assert status in (0, 1)
@@ -98,7 +98,7 @@ def test_every_line_fits_the_terminal_and_control_characters_are_shown(hostile, 
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
-def test_of_a_long_line_the_name_is_shortened_and_the_pid_is_not(hostile, columns):
+def test_long_line_shortens_the_name_and_keeps_the_pid(hostile, columns):
     port, pid = hostile
     _, shown = in_terminal(columns=columns)
     [line] = [line for line in shown.splitlines() if f"127.0.0.1:{port} " in line]
@@ -106,15 +106,15 @@ def test_of_a_long_line_the_name_is_shortened_and_the_pid_is_not(hostile, column
     assert r"\x1b[2J"[:5] in line
 
 
-def test_long_lines_of_a_page_hang_under_their_beginning(hostile):
+def test_long_page_lines_have_a_hanging_indent(hostile):
     _, shown = in_terminal("60860")
     lines = COLOUR.sub("", shown).splitlines()
-    [place] = [index for index, line in enumerate(lines) if line.startswith("  Fixed use   ")]
-    assert lines[place + 1].startswith(" " * 16)
-    assert not lines[place + 1].startswith(" " * 17)
+    [position] = [index for index, line in enumerate(lines) if line.startswith("  Fixed use   ")]
+    assert lines[position + 1].startswith(" " * 16)
+    assert not lines[position + 1].startswith(" " * 17)
 
 
-def test_programs_get_lines_as_long_as_they_are_and_no_colours():
+def test_piped_output_has_long_lines_and_no_colours():
     done = subprocess.run(
         [sys.executable, "-m", portrange.__name__, "60860"],
         check=True,
@@ -127,23 +127,23 @@ def test_programs_get_lines_as_long_as_they_are_and_no_colours():
 
 
 @pytest.mark.parametrize("arguments", [(), ("60860",), ("range",), ("check", "60860"), ("--help",)])
-def test_a_terminal_gets_colours(arguments):
+def test_terminal_output_has_colours(arguments):
     with socket.create_server(("127.0.0.1", 0)):
         _, shown = in_terminal(*arguments)
     assert COLOUR.search(shown)
-    # Each colour is switched off again.
+    # Each colour is followed by a reset.
     assert shown.count("\x1b[0m") * 2 == len(COLOUR.findall(shown))
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 @pytest.mark.parametrize("arguments", [(), ("60860",), ("check", "60860"), ("busy", "1"), ("--help",)])
-def test_no_colours_where_they_are_not_wanted(arguments, environment):
+def test_no_color_and_dumb_terminal_disable_colours(arguments, environment):
     _, shown = in_terminal(*arguments, **environment)
     assert shown
     assert "\x1b" not in shown
 
 
-def test_colours_are_not_the_only_difference():
+def test_coloured_and_plain_output_have_the_same_text():
     _, coloured = in_terminal("check", "60860", "8080")
     _, plain = in_terminal("check", "60860", "8080", NO_COLOR="1")
     assert COLOUR.sub("", coloured) == plain
@@ -151,16 +151,16 @@ def test_colours_are_not_the_only_difference():
 
 
 @pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
-def test_a_terminal_emulator_shows_what_was_meant(hostile, tmp_path):
-    """Not what is sent but what a person sees: tmux interprets it, and is asked for its screen."""
+def test_tmux_screen_shows_escaped_names(hostile, tmp_path):
+    """Check the screen that tmux shows after it has interpreted the output."""
     port, pid = hostile
     tmux = ["tmux", "-S", str(tmp_path / "socket"), "-f", "/dev/null"]
     program = f"{sys.executable} -m {portrange.__name__} {port}; echo over; cat"
     environment = {**os.environ, "PYTHONPATH": SOURCES, "LC_ALL": "C.UTF-8"}
-    start = ["new-session", "-d", "-x", "80", "-y", "50", "-s", "one", program]
+    start = ["new-session", "-d", "-x", "80", "-y", "50", "-s", "session", program]
     subprocess.run([*tmux, *start], check=True, env=environment, timeout=30)
     try:
-        capture = [*tmux, "capture-pane", "-p", "-t", "one"]
+        capture = [*tmux, "capture-pane", "-p", "-t", "session"]
         wait = f"until {' '.join(capture)} | grep -q '^over$'; do sleep 0.1; done"
         subprocess.run(wait, check=True, shell=True, timeout=60)
         screen = subprocess.run(capture, check=True, capture_output=True, text=True, timeout=30).stdout

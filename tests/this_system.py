@@ -1,4 +1,4 @@
-"""What tests must know about the system that runs them, found out by asking it."""
+"""Facts about the system that runs the tests, determined at run time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 
 def _is_wine() -> bool:
-    """Whether this Windows is Wine: its ntdll.dll exports what none of Microsoft's does."""
+    """Return True on Wine, whose ntdll.dll exports wine_get_version; Microsoft's does not."""
     if sys.platform != "win32":
         return False
     import ctypes
@@ -19,9 +19,9 @@ def _is_wine() -> bool:
 IS_WINE = _is_wine()
 
 
-def use_once(made: socket.socket) -> None:
-    """Try to receive, without waiting: only then does Wine tell whose a socket is. Elsewhere nothing comes of it."""
-    made.setblocking(False)
+def use_once(sock: socket.socket) -> None:
+    """Try to receive without blocking: Wine reports the owner of a socket only after its first use."""
+    sock.setblocking(False)
     with contextlib.suppress(OSError):
-        made.recv(1)
-    made.setblocking(True)
+        sock.recv(1)
+    sock.setblocking(True)

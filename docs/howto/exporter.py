@@ -1,9 +1,9 @@
-"""How full the pool of automatic ports is, for Prometheus.
+"""Export the usage of the ephemeral port range to Prometheus.
 
     python exporter.py 9464
 
-The pool is looked at when Prometheus asks, and not in between. Where it cannot be looked at, the request fails, and
-`up` is 0: no figure is better than a wrong one.
+The program reads the sockets once for each scrape. If it cannot read them, the scrape fails and `up` is 0, because a
+wrong value is worse than no value.
 """
 
 from __future__ import annotations
@@ -20,20 +20,22 @@ import portrange
 
 
 class EphemeralUsageCollector(Collector):
-    """Asks `portrange.ephemeral_usage()` for each scrape, and shows its numbers."""
+    """Collector that calls `portrange.ephemeral_usage()` for each scrape."""
 
     def __init__(self, host: portrange.Host | None = None) -> None:
         self._host = host
 
     def describe(self) -> list[Metric]:
-        """Nothing is promised before the first scrape, so registering looks at no socket."""
+        """Return no metrics, so that registration does not read sockets."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """One moment's numbers."""
-        size = GaugeMetricFamily("portrange_pool_ports", "Ports that the system hands out", labels=["protocol"])
-        used = GaugeMetricFamily("portrange_pool_ports_used", "Those that a socket has", labels=["protocol"])
-        sockets = GaugeMetricFamily("portrange_pool_sockets", "Sockets with such a port", labels=["protocol", "state"])
+        """Yield the metrics of one scrape."""
+        size = GaugeMetricFamily("portrange_ephemeral_ports", "Ephemeral ports of the range", labels=["protocol"])
+        used = GaugeMetricFamily("portrange_ephemeral_ports_used", "Ephemeral ports in use", labels=["protocol"])
+        sockets = GaugeMetricFamily(
+            "portrange_ephemeral_sockets", "Sockets with an ephemeral port", labels=["protocol", "state"]
+        )
         share = GaugeMetricFamily(
             "portrange_destination_share", "Share of the limit that is taken", labels=["source", "destination"]
         )
@@ -44,8 +46,8 @@ class EphemeralUsageCollector(Collector):
             for state, count in usage.states:
                 sockets.add_metric([protocol, state], count)
             if protocol == "tcp":  # UDP is limited by address, not by destination
-                for one in usage.destinations:
-                    share.add_metric([one.source, one.endpoint], one.share)
+                for destination in usage.destinations:
+                    share.add_metric([destination.source, destination.endpoint], destination.share)
         yield from (size, used, sockets, share)
 
 

@@ -1,8 +1,8 @@
-"""Does the right program listen on a port?
+"""Check that the right program listens on a port.
 
     python health_check.py 8080 gunicorn
 
-Exit status: 0 it does, 1 it does not, 2 that cannot be known here.
+Exit status: 0 healthy, 1 another program or no program listens, 2 unknown.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def check(port: int, program: str) -> tuple[int, str]:
         return UNKNOWN, str(hidden[0])
     if found:
         return NO, f"another program listens: {found[0]}"
-    return NO, f"nobody listens on port {port}"
+    return NO, f"nothing listens on port {port}"
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or not sys.argv[1].isdecimal():
         sys.exit("usage: python health_check.py PORT PROGRAM")
-    status, words = check(int(sys.argv[1]), sys.argv[2])
-    print(words)
+    status, message = check(int(sys.argv[1]), sys.argv[2])
+    print(message)
     sys.exit(status)

@@ -1,4 +1,4 @@
-"""The ports of the machine below, seen from a container that has its procfs at /host/proc.
+"""List the listeners of the host from a container that mounts the host procfs at /host/proc.
 
 docker run --pid=host --cap-add SYS_ADMIN --cap-add SYS_PTRACE -v /proc:/host/proc:ro IMAGE python ...
 """

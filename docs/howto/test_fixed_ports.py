@@ -1,10 +1,10 @@
-"""The ports that this project writes down are safe to rely on, wherever its tests run."""
+"""Check that the fixed ports of this project are safe on every machine that runs its tests."""
 
 import pytest
 
 import portrange
 
-#: Where a project has its settings, it imports them instead.
+#: Import the settings of the project instead, if it has any.
 FIXED_PORTS = {"web": 8080, "metrics": 9464, "database": 5432}
 
 
@@ -15,7 +15,7 @@ def test_the_port_is_safe(purpose: str, port: int) -> None:
 
 
 @pytest.mark.parametrize(("purpose", "port"), FIXED_PORTS.items())
-def test_no_common_system_hands_the_port_out(purpose: str, port: int) -> None:
-    """Also where the tests do not run: a colleague's laptop, the customer's server."""
-    pools = set(portrange.classify(port).ephemeral_by_default_on) & {"linux", "macos", "windows"}
-    assert not pools, f"{purpose}: port {port} is in the default pool of {', '.join(sorted(pools))}"
+def test_no_common_system_allocates_the_port(purpose: str, port: int) -> None:
+    """Cover systems that do not run the tests, such as a developer laptop or a production server."""
+    systems = set(portrange.classify(port).ephemeral_by_default_on) & {"linux", "macos", "windows"}
+    assert not systems, f"{purpose}: port {port} is in the default ephemeral range of {', '.join(sorted(systems))}"

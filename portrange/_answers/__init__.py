@@ -1,1 +1,1 @@
-"""The answers: frozen values without any access to the operating system."""
+"""Results: immutable values with their text, tables and pictures. No access to the operating system."""

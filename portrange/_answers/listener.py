@@ -1,155 +1,174 @@
-"""Sockets that occupy ports, the processes that hold them, and an immutable sequence of those that listen."""
+"""Sockets that occupy ports, the processes that own them, and the obstacles they are to binding a port."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
-from .number import port_number
+from .._lazy import import_lock
+from .._render.sanitize import visible
+from .address import endpoint
 from .record import Record
+from .span import port_number
+
+TYPE_CHECKING = False
+if not TYPE_CHECKING:
+    # Loaded when Python starts, unlike `collections`, which `collections.abc` imports.
+    from _collections_abc import Sequence
+
+    def overload(method):  # noqa: ANN001, ANN202 - type checkers see that of typing
+        return method
+
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any, Literal, SupportsIndex, TypeAlias, overload
+
     from .._render.text import Names
+    from .address import FamilyName, ProtocolName
 
-_HEADERS = ("PROTO", "ADDRESS", "USER", "UNIT", "HELD BY")
+    Scope: TypeAlias = Literal["service", "host"]
+    SocketState: TypeAlias = Literal["listen", "bound", "time-wait", "connection"]
+    ObstacleKind: TypeAlias = Literal[
+        "listener",
+        "bound",
+        "connection",
+        "time-wait",
+        "privileged",
+        "excluded",
+        "refused",
+        "address",
+        "exhausted",
+        "hidden",
+        "reserved",
+    ]
+
+_HEADERS = ("PROTO", "ADDRESS", "USER", "UNIT", "OWNER")
 
 
-@dataclass(frozen=True, slots=True)
 class Process(Record):
-    """A process as the operating system describes it; what may not be read is None.
-
-    `started` is in seconds since the epoch. A process is identified by `pid` and `started` together: numbers are
-    used again. `pid` is the number in the procfs that was asked: where that belongs to another PID namespace, it means
-    another process to the caller's own system calls. `name` and `cmdline` are whatever the process says of itself; of
-    a longer command line it is the first 2 MiB. On Linux `exe` ends in " (deleted)" where the program's file was
-    removed or replaced since it was started.
-    """
+    """A process as the operating system describes it. None means unknown: that part could not be read."""
 
     pid: int
+    """The process ID in the procfs that was read. If that procfs belongs to another PID namespace, system calls of the
+    caller take the number for another process."""
     name: str | None = None
+    """The name, which the process itself can change."""
     cmdline: tuple[str, ...] | None = None
+    """The command line, which the process itself can change; the first 2 MiB of a longer one."""
     exe: str | None = None
+    """The path of the program; on Linux it ends in " (deleted)" if the file was removed or replaced since the start."""
     user: str | None = None
+    """The name of the user that the process runs as."""
     started: float | None = None
+    """The start time in seconds since the epoch; pids are reused, pid and start time together are unique."""
 
     def __str__(self) -> str:
-        from .._render.text import visible
-
         return visible(f"{self.name or '?'} ({self.pid})")
 
 
-@dataclass(frozen=True, slots=True)
 class Socket(Record):
-    """A socket that occupies a port, with whoever holds it.
-
-    - `protocol` "tcp", "udp", "sctp", "dccp"; `family` "ipv4" or "ipv6". Addresses are plain text; an IPv4 address
-      that was bound through IPv6 (``::ffff:a.b.c.d``) is shown as IPv4. `address` is empty where the system proves
-      that somebody is there but does not say on which address.
-    - `dual_stack`: an IPv6 wildcard that also takes IPv4 traffic; None where the system does not tell.
-    - `interface`: the network interface the socket is bound to, if it is bound to one.
-    - `owners`: the processes *seen* holding the socket, all of them, oldest first.
-    - `hidden`: no owner is known, and some process that may hold the socket could not be looked into, or it was passed
-      on faster than one can look. Without owners and not hidden, every visible process was looked into and none had
-      it then: the kernel holds it, or a process in another PID namespace, or a thread that shares its descriptors
-      with nobody.
-    - `possible_owners`: processes of the socket's cgroup that could not be looked into; any of them may hold it.
-    - `scope`: "service" where the processes of the socket's own cgroup were searched, "host" where all were that the
-      caller may look into.
-    - `uid`, `user`: of whoever made the socket; None where the kernel does not know any more (TIME_WAIT), or does not
-      tell: the caller's user namespace may have no number for him (user_namespaces(7)).
-    - `cgroup`, `unit` (systemd), `container` (its id): of the socket. A unit or container that is None is none, or the
-      cgroup is None, too. The path is what the caller is shown of it: in a container with a cgroup namespace of its
-      own (cgroup_namespaces(7)) that begins inside, and does not name the container. Where hierarchies of version 1
-      stand beside cgroup2, whose root all are in, it is the cgroup of the oldest owner in systemd's. The escapes in
-      the name of a unit are undone; systemctl(1) takes it with them, as it stands in `cgroup`.
-    - `namespace`: the network namespace (as in ``net:[4026531840]``), filled when several were asked.
-    """
+    """A socket that occupies a port, with its owners: the processes that have it open."""
 
     _derived = ("pid", "process")
-    _none = MappingProxyType({"interface": "none", "unit": "none", "container": "none", "namespace": "not asked for"})
+    _none = MappingProxyType({"interface": "none", "unit": "none", "container": "none", "namespace": "not queried"})
 
-    protocol: str
-    family: str
+    protocol: ProtocolName
+    """The protocol: "tcp", "udp", "sctp" or "dccp"."""
+    family: FamilyName
+    """The address family: "ipv4" or "ipv6"; "ipv4" for an IPv6 socket with an IPv4 address (``::ffff:a.b.c.d``)."""
     address: str
+    """The local address as text; empty if the system proves that a socket exists without showing its address."""
     port: int
+    """The local port."""
     dual_stack: bool | None = False
+    """True for an IPv6 wildcard socket that accepts IPv4 as well; None if the system does not show that."""
     interface: str | None = None
+    """The network interface that the socket is bound to; None if it is not bound to an interface."""
     owners: tuple[Process, ...] = ()
+    """The processes that were found to have the socket open, oldest first."""
     possible_owners: tuple[Process, ...] = ()
+    """Processes of the socket's cgroup that could not be inspected; each may be an owner."""
     hidden: bool = False
-    scope: str = "host"
+    """True if no owner is known because a process that may own the socket could not be inspected, or because the socket
+    was transferred between processes during the search.
+
+    If there are no owners and `hidden` is False, every visible process was inspected. The owner is then the kernel, a
+    process in another PID namespace, or a thread that does not share its descriptors.
+    """
+    scope: Scope = "host"
+    """The processes that were searched: "service" for those of the socket's own cgroup, "host" for all."""
     uid: int | None = None
+    """The user ID that created the socket; None if the kernel does not know it (TIME_WAIT), or if the caller's user
+    namespace does not map it (user_namespaces(7))."""
     user: str | None = None
+    """The name of the user that created the socket, None if it is unknown."""
     cgroup: str | None = None
+    """The path of the socket's cgroup as the caller sees it: relative to the root of the caller's cgroup namespace
+    (cgroup_namespaces(7)).
+
+    Where all processes are in the root of cgroup2 beside hierarchies of version 1, it is the cgroup of the oldest owner
+    in systemd's hierarchy.
+    """
     unit: str | None = None
+    """The systemd unit of the cgroup, without the escapes that `cgroup` and systemctl(1) have; None if there is none,
+    or if `cgroup` is None."""
     container: str | None = None
+    """The container ID in the cgroup; None if there is none, or if `cgroup` is None."""
     namespace: str | None = None
+    """The network namespace, such as ``net:[4026531840]``; set if several namespaces were queried."""
 
     @property
     def pid(self) -> int | None:
-        """The pid of the oldest owner, or None."""
+        """The pid of the oldest owner, None if no owner is known."""
         return self.owners[0].pid if self.owners else None
 
     @property
     def process(self) -> str | None:
-        """The name of the oldest owner, or None."""
+        """The name of the oldest owner, None if it is unknown."""
         return self.owners[0].name if self.owners else None
 
     @property
     def endpoint(self) -> str:
         """Address and port in the usual notation, such as ``127.0.0.1:80`` or ``[fe80::1%eth0]:80``."""
-        zone = f"%{self.interface}" if self.interface else ""
-        host = f"{self.address or '?'}{zone}"
-        return f"[{host}]:{self.port}" if self.family == "ipv6" else f"{host}:{self.port}"
+        return endpoint(self.address or "?", self.port, self.interface, family=self.family)
 
     @property
     def holder(self) -> str:
-        """Who holds the socket, in words that never claim more than was seen; of many processes the oldest ones.
+        """The owners as text: the oldest ones if there are many, or why none is known.
 
-        It may be printed: control characters in names are shown as escapes.
+        Control characters in names are shown as escapes, so that it can be printed.
         """
-        return _holder(self).told()
+        return _owner_names(self).summary()
 
     def __str__(self) -> str:
-        from .._render.text import visible
-
         return visible(f"{self.protocol} {self.endpoint}  {self.holder}")
 
 
-@dataclass(frozen=True, slots=True)
 class Listener(Socket):
-    """A socket that waits for traffic from anybody: TCP in state LISTEN, or UDP bound and not connected.
-
-    The fields are those of `Socket`.
-    """
+    """A socket that accepts traffic from any peer: a TCP socket in state LISTEN, or a bound, unconnected UDP socket."""
 
 
-@dataclass(frozen=True, slots=True)
 class BoundSocket(Socket):
-    """A socket that occupies a port in any state.
+    """A socket that occupies a port, in any state."""
 
-    `state` is one of "listen", "bound" (it has an address and does not listen), "time-wait" (the kernel keeps the
-    address for a while after a connection; no process holds it) and "connection" (every other state).
-    `remote_address` and `remote_port` are its other end, empty and 0 where it has none.
-    """
-
-    state: str = "connection"
+    state: SocketState = "connection"
+    """The state: "listen", "bound" (not listening), "time-wait" (closed, has no owner) or "connection" (all others)."""
     remote_address: str = ""
+    """The address of the peer; empty if there is none."""
     remote_port: int = 0
+    """The port of the peer; 0 if there is none."""
 
 
-@dataclass(frozen=True, slots=True)
 class Listeners(Record, Sequence[Listener]):
-    """Listening sockets, in the order of port, protocol and address.
+    """An immutable sequence of listeners, in the order of port, protocol and address.
 
-    An immutable sequence. It is false only where it is proven that nobody listens: where something could not be
-    looked at, `incomplete` says what, a sentence each, and the answer is true even if it is empty.
+    It is false only if it is empty and complete: if `incomplete` is not empty, it is true even without a listener.
     """
 
     listeners: tuple[Listener, ...] = ()
+    """The listeners as a tuple."""
     incomplete: tuple[str, ...] = ()
+    """What could not be inspected, one sentence each; empty if all listeners were found."""
 
     def __len__(self) -> int:
         return len(self.listeners)
@@ -168,62 +187,100 @@ class Listeners(Record, Sequence[Listener]):
         return self.listeners[index]
 
     def on(self, port: SupportsIndex) -> Listeners:
-        """The listeners on one port. Raises `TypeError` and `InvalidPortError` for what is none."""
+        """Return the listeners on *port*.
+
+        Raises `TypeError` if it is not a whole number, `InvalidPortError` if it is not from 0 to 65535.
+        """
         number = port_number(port)
-        return Listeners(tuple(one for one in self.listeners if one.port == number), self.incomplete)
+        return Listeners(tuple(listener for listener in self.listeners if listener.port == number), self.incomplete)
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """One JSON-safe dictionary a listener, ready for ``pandas.DataFrame``."""
-        return [one.to_dict() for one in self.listeners]
+        """Return one JSON-safe dictionary a listener, for ``pandas.DataFrame``."""
+        return [listener.to_dict() for listener in self.listeners]
 
     def __str__(self) -> str:
         return self.to_text()
 
     def to_text(self, columns: int | None = None) -> str:
-        """An aligned table; with `columns`, names are shortened so that each line fits."""
-        from .._render import text
+        """Return an aligned table; with *columns*, names are shortened so that each line fits."""
+        with import_lock:
+            from .._render import text
 
-        # Transport and address are what one came for: they are never shortened.
+        # Protocol and address are what readers look for: they are not shortened.
         table = text.table(_HEADERS, map(_row, self.listeners), columns, whole=(0, 1)) if self.listeners else ""
-        notes = (line for gap in self.incomplete for line in text.wrap(text.visible(f"not looked at: {gap}"), columns))
-        return "\n".join(filter(None, (table, self._nobody(), *notes)))
+        reasons = [line for reason in self.incomplete for line in text.wrap(visible(f"incomplete: {reason}"), columns)]
+        return "\n".join(filter(None, (table, self._if_empty(), *reasons)))
 
-    def _nobody(self) -> str:
-        return "" if self else "nobody listens"
+    def _if_empty(self) -> str:
+        return "" if self else "no listeners"
 
     def _repr_html_(self) -> str:
-        from .._render import html
+        with import_lock:
+            from .._render import html
 
-        rows = [[str(cell) for cell in _row(one)] for one in self.listeners]
-        return html.table(_HEADERS, rows, notes=self.incomplete) or f"<p>{self._nobody()}</p>"
+        rows = [[str(cell) for cell in _row(listener)] for listener in self.listeners]
+        return html.table(_HEADERS, rows, self.incomplete) or f"<p>{self._if_empty()}</p>"
 
 
-def _row(one: Listener) -> tuple[str | Names, ...]:
-    """A listener's row in the table."""
+class Obstacle(Record):
+    """A reason why binding a port fails, or a fact to know before binding it."""
+
+    kind: ObstacleKind
+    """The kind of obstacle:
+
+    - "listener", "bound" (a socket has the address and does not listen), "connection" (the local port of a client or of
+      an accepted connection), "time-wait": a socket has the port;
+    - "privileged": binding the port needs a privilege;
+    - "excluded": the system excludes the port from use;
+    - "refused": a security policy refuses it;
+    - "address": the address does not belong to this machine, or cannot be bound;
+    - "exhausted": no ephemeral port is free for port 0;
+    - "hidden": the port is in use, but the system shows no socket;
+    - "reserved": the port is reserved, which does not keep programs from binding it.
+    """
+    detail: str
+    """One sentence: the reason and the remedy."""
+    blocks: bool = True
+    """True if binding fails because of it, False if it is only a fact to know."""
+    socket: BoundSocket | None = None
+    """The socket that has the port, the first of `count` similar ones; None if no socket is known."""
+    count: int = 0
+    """The number of similar sockets, which differ in their peers at most."""
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.detail}"
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+#: Sockets without an owner that is known or hidden.
+_NOT_VISIBLE = "no visible process: the kernel, or another PID namespace"
+_NO_PROCESS = "no process: not accepted yet, or closed by its program"
+
+
+def _row(listener: Listener) -> tuple[str | Names, ...]:
+    """Return the row of a listener in the table."""
     return (
-        one.protocol,
-        one.endpoint + (" and IPv4" if one.dual_stack else ""),
-        one.user or ("" if one.uid is None else str(one.uid)),
-        one.unit or one.container or "",
-        _holder(one),
+        listener.protocol,
+        listener.endpoint + (" and IPv4" if listener.dual_stack else ""),
+        listener.user or ("" if listener.uid is None else str(listener.uid)),
+        listener.unit or listener.container or "",
+        _owner_names(listener),
     )
 
 
-#: What it means that nothing was hidden and yet nobody holds a socket.
-_OUT_OF_SIGHT = "no visible process: the kernel, or another PID namespace"
-_LEFT_BEHIND = "no process: not accepted yet, or left behind by its program"
-
-
-def _holder(socket: Socket) -> Names:
-    """Who holds a socket, in a form whose names can be shortened where there is little room."""
-    from .._render.text import Names
+def _owner_names(socket: Socket) -> Names:
+    """Return the owners of a socket, or why none is known, as a list whose names can be shortened."""
+    with import_lock:
+        from .._render.text import Names
 
     if socket.owners:
         return Names("", _named(socket.owners))
     if not socket.hidden:
         is_connection = isinstance(socket, BoundSocket) and socket.state == "connection"
-        return Names(_LEFT_BEHIND if is_connection else _OUT_OF_SIGHT, ())
-    return Names("hidden from you: one of " if socket.possible_owners else "hidden from you", _named(socket.possible_owners))
+        return Names(_NO_PROCESS if is_connection else _NOT_VISIBLE)
+    opening = "owner hidden, possibly " if socket.possible_owners else "owner hidden"
+    return Names(opening, _named(socket.possible_owners))
 
 
 def _named(processes: tuple[Process, ...]) -> list[tuple[str, str]]:

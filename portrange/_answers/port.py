@@ -1,176 +1,388 @@
-"""What a port number is: to IANA, to this machine, and to somebody who wants to write it down."""
+"""The properties of a port number: IANA's registration, the settings of this host, and the risks of a fixed use."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from enum import Enum
 
-from .pool import PortSettings
+from .._lazy import import_lock
+from .ephemeral import BAND_BOUNDS, ports_picture
 from .record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Literal, TypeAlias
+
+    from .address import ProtocolName
+    from .ephemeral import EphemeralRange, PortSettings, SettingName
+    from .span import Spans
+
+    Severity: TypeAlias = Literal["high", "low"]
+    RiskKind: TypeAlias = Literal[
+        "excluded",
+        "host-range",
+        "privileged",
+        "reserved",
+        "dynamic-band",
+        "default-range",
+        "registered",
+        "browser",
+        "restricted",
+        "other-range",
+        "unknown",
+    ]
 
 
 class Band(str, Enum):
-    """The three parts of the port number space, by the names and bounds of RFC 6335, section 6."""
+    """A part of the port number space, with the name and bounds of RFC 6335, section 6."""
 
     SYSTEM = "system"
+    """Ports 0 to 1023, also called well-known ports."""
     USER = "user"
+    """Ports 1024 to 49151, also called registered ports."""
     DYNAMIC = "dynamic"
+    """Ports 49152 to 65535, for temporary use."""
 
     # Python 3.10 and 3.12 format members of mixed-in enums differently.
     __str__ = str.__str__
-    __format__ = str.__format__
+    __format__ = str.__format__  # type: ignore[assignment]  # Enum's parameter has another name
 
     @property
     def first(self) -> int:
         """The lowest port of the band."""
-        return _BOUNDS[self][0]
+        return BAND_BOUNDS[self.value][0]
 
     @property
     def last(self) -> int:
         """The highest port of the band."""
-        return _BOUNDS[self][1]
-
-
-_BOUNDS = {Band.SYSTEM: (0, 1023), Band.USER: (1024, 49151), Band.DYNAMIC: (49152, 65535)}
+        return BAND_BOUNDS[self.value][1]
 
 
 class Assignment(str, Enum):
-    """What IANA has done with a port number (the states of RFC 6335, section 6)."""
+    """The state of a port number in IANA's registry (RFC 6335, section 6)."""
 
     ASSIGNED = "assigned"
+    """Assigned, nearly always to a service."""
     UNASSIGNED = "unassigned"
+    """Available for assignment."""
     RESERVED = "reserved"
+    """Reserved by IANA and not available for assignment."""
     DYNAMIC = "dynamic"
+    """In the dynamic band, which is never assigned."""
 
     __str__ = str.__str__
-    __format__ = str.__format__
+    __format__ = str.__format__  # type: ignore[assignment]  # Enum's parameter has another name
 
 
-@dataclass(frozen=True, slots=True)
 class Service(Record):
-    """One name in IANA's registry, with the ports and transports it is registered for.
-
-    `protocols` stand in the order tcp, udp, sctp, dccp, and are empty where the registry names none. `first` and
-    `last` differ only for ranges such as x11. `note` repeats what the registry says of unauthorized use.
-    This is what somebody registered, not what is running.
-    """
+    """A service name in IANA's registry, with its ports and protocols. It is registered, not necessarily running."""
 
     name: str
-    protocols: tuple[str, ...]
+    """The registered name."""
+    protocols: tuple[ProtocolName, ...]
+    """The protocols in the order tcp, udp, sctp, dccp; empty if the registry lists none."""
     description: str
+    """The registry's description."""
     first: int
+    """The lowest port."""
     last: int
+    """The highest port; it differs from `first` for ranges such as x11."""
     note: str = ""
+    """The registry's note on unauthorized use."""
 
     def __str__(self) -> str:
         return f"{self.name} ({', '.join(self.protocols)})" if self.protocols else self.name
 
 
-@dataclass(frozen=True, slots=True)
 class RegistryEntry(Record):
-    """What IANA's registry says of a port or range without naming a service.
+    """An entry of IANA's registry for a port or range that does not name a service.
 
-    Most are "Reserved" or "Unassigned", often for one transport while another is assigned. A few ports are assigned
-    without a name ("any private mail system"), and a few were taken back ("De-registered"): `description` repeats the
-    registry's own words, `note` its remarks. `protocols` are empty where it names no transport.
+    Most are "Reserved" or "Unassigned", often for one protocol while another is assigned. A few ports are assigned
+    without a name ("any private mail system"), and a few assignments were withdrawn ("De-registered").
     """
 
     assignment: Assignment
-    protocols: tuple[str, ...]
+    """The state of the ports."""
+    protocols: tuple[ProtocolName, ...]
+    """The protocols; empty if the registry lists none."""
     description: str
+    """The registry's description."""
     first: int
+    """The lowest port."""
     last: int
+    """The highest port."""
     note: str = ""
+    """The registry's remarks."""
 
     def __str__(self) -> str:
         return f"{self.description} ({', '.join(self.protocols)})" if self.protocols else self.description
 
 
-#: The kinds of `Risk` by severity, each in the order of its docstring.
-RISK_KINDS = {
-    "high": ("excluded", "host-range", "privileged", "reserved", "dynamic-band", "default-range"),
-    "low": ("registered", "browser", "restricted", "other-range", "unknown"),
+#: The severity of each kind of `Risk`, in the order of its docstring.
+SEVERITIES: dict[RiskKind, Severity] = {
+    "excluded": "high",
+    "host-range": "high",
+    "privileged": "high",
+    "reserved": "high",
+    "dynamic-band": "high",
+    "default-range": "high",
+    "registered": "low",
+    "browser": "low",
+    "restricted": "low",
+    "other-range": "low",
+    "unknown": "low",
 }
 
 
-@dataclass(frozen=True, slots=True)
 class Risk(Record):
-    """One reason why a program should not rely on a fixed port number.
+    """A reason why a program should not rely on a fixed port number."""
 
-    `severity` is "high" where it will fail some day, "low" where it is worth knowing. `detail` is one sentence
-    that says what to do. `kind` is one of
+    kind: RiskKind
+    """The kind of risk:
 
-    - high: "excluded" (this host refuses to bind it), "host-range" (this host hands it out), "privileged" (here),
-      "reserved" (by IANA), "dynamic-band" (IANA's, for temporary use), "default-range" (of Linux, macOS or Windows);
-    - low: "registered" (to a service), "browser" (browsers refuse it), "restricted" (macOS does), "other-range" (of
-      another system), "unknown" (this host did not tell everything).
+    - high: "excluded" (this host refuses to bind the port), "host-range" (in this host's ephemeral range), "privileged"
+      (on this host), "reserved" (by IANA), "dynamic-band" (IANA's band for temporary use), "default-range" (in the
+      default ephemeral range of Linux, macOS or Windows);
+    - low: "registered" (for a service), "browser" (browsers refuse it), "restricted" (by macOS), "other-range" (in the
+      default ephemeral range of another system), "unknown" (a setting of this host could not be read).
     """
-
-    kind: str
-    severity: str
+    severity: Severity
+    """How serious it is: "high" if relying on the port will fail at some time, "low" if it is only a fact to know."""
     detail: str
+    """One sentence: the reason and the remedy."""
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.detail}"
 
 
-@dataclass(frozen=True, slots=True)
 class PortInfo(Record):
-    """The answer of `classify`: everything that is known about a port number without looking at sockets.
+    """The properties of a port number, as `classify` returns them. Sockets are not inspected.
 
-    `ephemeral`, `reserved`, `excluded` and `privileged` speak of the host that was asked, and are None where it did
-    not tell; `settings` holds what they were derived from, with the sources. `services` is IANA's registry, in its
-    order. `risks` are the reasons against writing the number into a configuration, worst first.
+    `ephemeral`, `reserved`, `excluded` and `privileged` are about the host that was queried. None means that the
+    setting could not be read.
     """
 
     _derived = ("name", "safe")
-    _inner = frozenset({"settings"})
+    _not_in_dict = frozenset({"settings"})
+    _not_in_repr = frozenset({"settings"})
 
     number: int
+    """The port number."""
     band: Band
+    """The band of RFC 6335, section 6: system, user or dynamic."""
     assignment: Assignment
+    """The state in IANA's registry."""
     services: tuple[Service, ...]
+    """The services that IANA's registry has for the port, in its order."""
     unnamed: tuple[RegistryEntry, ...]
+    """The entries of IANA's registry for the port that do not name a service."""
     ephemeral: bool | None
+    """True if the host allocates the port automatically."""
     reserved: bool | None
+    """True if the host never allocates the port automatically, although programs can bind it."""
     excluded: bool | None
+    """True if the host refuses to bind the port."""
     privileged: bool | None
+    """True if binding the port needs a privilege on the host."""
     ephemeral_by_default_on: tuple[str, ...]
+    """The systems whose default ephemeral range contains the port."""
     risks: tuple[Risk, ...]
-    settings: PortSettings = field(repr=False)
+    """The reasons against relying on the number, worst first."""
+    settings: PortSettings
+    """The settings of the host, with their sources."""
 
     @property
     def name(self) -> str | None:
-        """The primary service name in IANA's registry, or None."""
+        """The primary service name in IANA's registry, None if there is none."""
         return self.services[0].name if self.services else None
 
     @property
     def safe(self) -> bool:
-        """Whether nothing speaks strongly against a fixed use: no risk is "high"."""
+        """True if no risk has high severity."""
         return not any(risk.severity == "high" for risk in self.risks)
 
     def explain(self) -> str:
-        """A short page in plain words: what IANA says, what this host does with the port, whether to rely on it."""
-        from .._render import text
-        from .explain import port_page
+        """Return a short page of text: the registration, the settings of this host, and the risks of a fixed use."""
+        with import_lock:
+            from .._render import text
 
         return text.page(self._title(), port_page(self))
 
     def __str__(self) -> str:
-        from .explain import port_line
-
         return port_line(self)
 
     def _title(self) -> str:
         return f"Port {self.number}"
 
-    def _shown(self) -> Iterable[tuple[str, object]]:
-        from .explain import port_page
-
+    def _entries(self) -> Iterable[tuple[str, object]]:
         return port_page(self).items()
 
     def _picture(self) -> str:
-        from .picture import port_picture
+        settings = self.settings
+        return ports_picture(
+            f"{self._title()} on this host", settings.pools, settings.reserved, settings.excluded, self.number
+        )
 
-        return port_picture(self)
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+
+def port_page(info: PortInfo) -> dict[str, list[str]]:
+    """Return the page of a port: labels, each with its lines.
+
+    Each label has another source: IANA's registry, the settings of this host, the defaults of other systems.
+    """
+    parts = {
+        "IANA": _registration_lines(info),
+        "This host": _host_lines(info),
+        "Elsewhere": _other_systems(info),
+        "Fixed use": _verdict(info),
+    }
+    page = {label: list(lines) for label, lines in parts.items()}
+    return {label: lines for label, lines in page.items() if lines}
+
+
+def port_line(info: PortInfo) -> str:
+    """Return a summary of a port in one line."""
+    ephemeral = {True: "ephemeral on this host", False: "not ephemeral on this host", None: "unknown if ephemeral here"}
+    kinds = ", ".join(risk.kind for risk in info.risks if risk.severity == "high")
+    verdict = f"not advised for fixed use ({kinds})" if kinds else "fixed use possible"
+    return f"port {info.number}: {_registration(info)}; {ephemeral[info.ephemeral]}; {verdict}"
+
+
+# --- IANA's registration
+
+
+def _registration_lines(info: PortInfo) -> Iterator[str]:
+    yield _registration(info)
+    for service in info.services:
+        if service.description and service.description != service.name:
+            yield f"{service.name}: {service.description}"
+    if info.services:
+        yield from (f"also: {_entry(entry)}" for entry in info.unnamed)
+    else:
+        yield from (_entry(entry) for entry in info.unnamed if _is_specific(entry))
+    notes = dict.fromkeys(service.note for service in info.services if service.note)
+    yield from (f"note: {note}" for note in notes)
+    if info.assignment is Assignment.ASSIGNED:
+        yield "this is the registration, not what is running"
+
+
+def _registration(info: PortInfo) -> str:
+    band = f"{info.band.value} port ({info.band.first}-{info.band.last})"
+    if info.services:
+        return f"{band}, assigned: {', '.join(map(_service, info.services))}"
+    return f"{band}: {_WITHOUT_SERVICE[info.assignment]}"
+
+
+_WITHOUT_SERVICE = {
+    Assignment.ASSIGNED: "assigned without a service name",
+    Assignment.RESERVED: "reserved, not assigned",
+    Assignment.UNASSIGNED: "unassigned",
+    Assignment.DYNAMIC: "never assigned, for temporary use",
+}
+
+
+def _service(service: Service) -> str:
+    span = f", {service.first}-{service.last}" if service.first != service.last else ""
+    return f"{service.name} ({_protocols(service)}{span})"
+
+
+def _entry(entry: RegistryEntry) -> str:
+    span = f", {entry.first}-{entry.last}" if entry.first != entry.last else ""
+    note = f"; {entry.note}" if entry.note else ""
+    return f"{entry.description} ({_protocols(entry)}{span}){note}"
+
+
+def _protocols(entry: Service | RegistryEntry) -> str:
+    return ", ".join(entry.protocols) or "no protocol given"
+
+
+def _is_specific(entry: RegistryEntry) -> bool:
+    """Return whether an entry has more information than the assignment."""
+    return bool(entry.note) or entry.description.lower() != entry.assignment.value
+
+
+# --- this host
+
+
+def _host_lines(info: PortInfo) -> Iterator[str]:
+    settings = info.settings
+    facts = [_ephemeral(info)]
+    if info.reserved and not _pools(info):
+        facts.append(f"reserved, never allocated automatically{_source(info, 'reserved')}")
+    if info.excluded:
+        span = _span(settings.excluded, info.number)
+        facts.append(f"excluded: binding is refused ({span}{_source(info, 'excluded', '; ')})")
+    if info.privileged:
+        span = _span(settings.privileged, info.number)
+        facts.append(f"binding needs privilege ({span}{_source(info, 'privileged', '; ')})")
+    known = {"reserved": info.reserved, "excluded": info.excluded, "privileged": info.privileged}
+    facts += [f"unknown if {fact}" for fact, value in known.items() if value is None]
+    yield "; ".join(facts)
+    if None in (info.ephemeral, *known.values()):
+        yield from (f"incomplete: {reason}" for reason in settings.incomplete)
+
+
+def _ephemeral(info: PortInfo) -> str:
+    if info.ephemeral is None:
+        return "unknown if ephemeral"
+    pools = _pools(info)
+    if info.ephemeral:
+        return f"ephemeral: allocated automatically ({_described(info, pools)})"
+    if pools:
+        return f"not ephemeral: reserved{_source(info, 'reserved')} in the ephemeral range ({_described(info, pools)})"
+    ranges = _described(info, info.settings.pools or ())
+    return f"not ephemeral (the range is {ranges})" if ranges else "not ephemeral"
+
+
+def _pools(info: PortInfo) -> list[EphemeralRange]:
+    """Return the ephemeral ranges that contain the port, reserved or not."""
+    return [pool for pool in info.settings.pools or () if pool.first <= info.number <= pool.last]
+
+
+def _described(info: PortInfo, pools: Iterable[EphemeralRange]) -> str:
+    """Return bounds, size and source of ephemeral ranges, once for protocols that have the same range."""
+    alike: dict[tuple[int, int, int], list[EphemeralRange]] = {}
+    for pool in pools:
+        alike.setdefault((pool.first, pool.last, len(pool)), []).append(pool)
+    return "; ".join(
+        f"{first}-{last}, {size:,} ports{_kinds(info, same)}; {', '.join(dict.fromkeys(pool.source for pool in same))}"
+        for (first, last, size), same in alike.items()
+    )
+
+
+def _kinds(info: PortInfo, pools: list[EphemeralRange]) -> str:
+    """Return the protocols and families of ephemeral ranges; empty if all have the same range."""
+    if len(pools) == len(info.settings.pools or ()):
+        return ""
+    return f" for {', '.join(f'{pool.protocol} over {pool.family}' for pool in pools)}"
+
+
+def _span(spans: Spans | None, port: int) -> str:
+    """Return the span that contains a port; as "below N" if it begins with port 0 or 1."""
+    span = next(span for span in spans or () if span.first <= port <= span.last)
+    return f"below {span.last + 1}" if span.first <= 1 else str(span)
+
+
+def _source(info: PortInfo, fact: SettingName, opening: str = " (") -> str:
+    source = info.settings.source(fact)
+    closing = ")" if opening.endswith("(") else ""
+    return f"{opening}{source}{closing}" if source else ""
+
+
+# --- other systems, and the verdict
+
+
+def _other_systems(info: PortInfo) -> Iterator[str]:
+    if info.ephemeral_by_default_on:
+        yield f"in the default ephemeral range of {', '.join(info.ephemeral_by_default_on)}"
+
+
+def _verdict(info: PortInfo) -> Iterator[str]:
+    if not info.risks:
+        yield "safe: no known risks"
+        return
+    verdict = "possible, but" if info.safe else "not advised:"
+    for index, risk in enumerate(info.risks):
+        yield risk.detail if index else f"{verdict} {risk.detail}"

@@ -1,76 +1,75 @@
-"""What every answer shares: a plain dictionary for JSON and data frames, and a table for notebooks."""
+"""Base class of results: a dictionary for JSON and data frames, and a table for notebooks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from enum import Enum
 from types import MappingProxyType
-from typing import Any, ClassVar, cast
 
+from .._frozen import Frozen
+from .._lazy import import_lock
 from .span import Span
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any, ClassVar
 
-class Record:
-    """The base of the frozen dataclasses that questions are answered with."""
 
-    __slots__ = ()
+class Record(Frozen):
+    """Base class of results: immutable, hashable, picklable, JSON-safe through `to_dict()`."""
 
-    #: Properties that belong in the dictionary beside the fields.
+    #: Properties that `to_dict()` has beside the fields.
     _derived: ClassVar[tuple[str, ...]] = ()
-    #: Fields that do not: they repeat what other answers say.
-    _inner: ClassVar[frozenset[str]] = frozenset()
-    #: What None means where it does not mean "unknown", by field.
+    #: Fields that `to_dict()` leaves out, because other results repeat them.
+    _not_in_dict = frozenset[str]()
+    #: What None means in a notebook where it does not mean "unknown", by field.
     _none: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     @classmethod
     def columns(cls) -> list[str]:
-        """The keys of `to_dict()`, in their order: the columns of a table of such answers, also of an empty one."""
-        fields: dict[str, Any] = getattr(cls, "__dataclass_fields__", {})
-        return [name for name in (*fields, *cls._derived) if name not in cls._inner]
+        """Return the keys of `to_dict()` in their order: the columns of a table of such results, even an empty one."""
+        return [name for name in (*cls.__match_args__, *cls._derived) if name not in cls._not_in_dict]
 
     def to_dict(self) -> dict[str, Any]:
-        """The answer as JSON-safe values (dict, list, str, int, float, bool, None), in a stable order."""
+        """Return the result as JSON-safe values (dict, list, str, int, float, bool, None), in a stable order."""
         return {name: plain(getattr(self, name)) for name in self.columns()}
 
     def _title(self) -> str:
-        """What a notebook writes above the answer."""
+        """Return the heading of the result in a notebook."""
         return type(self).__name__
 
-    def _shown(self) -> Iterable[tuple[str, object]]:
-        """What a notebook shows of the answer, as names and values; those of another record are its `str`."""
+    def _entries(self) -> Iterable[tuple[str, object]]:
+        """Return the names and values that a notebook shows."""
         return [(name, self._value(name)) for name in self.columns()]
 
     def _value(self, name: str) -> object:
         value = getattr(self, name)
-        return self._none.get(name) if value is None else _words(value)
+        return self._none.get(name) if value is None else _as_text(value)
 
     def _picture(self) -> str:
-        """What a notebook draws above it, as SVG; most answers need no picture."""
+        """Return the picture that a notebook shows above the table, as SVG; most results have none."""
         return ""
 
     def _repr_html_(self) -> str:
-        from .._render import html
+        with import_lock:
+            from .._render import html
 
-        return self._picture() + html.record(self._title(), self._shown())
+        return self._picture() + html.record(self._title(), self._entries())
 
 
 def plain(value: object) -> Any:
-    """`value` in JSON's types."""
+    """Return *value* in the types of JSON."""
     if isinstance(value, Record):
         return value.to_dict()
-    if isinstance(value, Enum):
-        return value.value
     if isinstance(value, tuple):
-        return [plain(item) for item in cast("tuple[object, ...]", value)]
-    return value
+        return [plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    # Members of the str enums become plain strings.
+    return str(value) if isinstance(value, str) else value
 
 
-def _words(value: object) -> object:
-    """`value` for a cell of a table: what is no plain value itself becomes text."""
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, (Record, Span)):
+def _as_text(value: object) -> object:
+    """Return *value* for a cell of a table: results and spans as text, tuples as lists of their items."""
+    if isinstance(value, (Record, Span, str)):
         return str(value)
     if isinstance(value, tuple):
-        return [_words(item) for item in cast("tuple[object, ...]", value)]
+        return [_as_text(item) for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     return value

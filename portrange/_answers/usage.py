@@ -1,16 +1,24 @@
-"""How much of the ephemeral pool is taken, and towards whom."""
+"""The usage of the ephemeral ports, by destination and by local address, as numbers and as text."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 
-from .pool import EphemeralRange
+from .._lazy import import_lock
+from .._render.sanitize import visible
+from .address import WILDCARDS, endpoint, zoned
 from .record import Record
 
-#: Which error a program meets when no port is left, by platform and protocol: the call, and the name of the errno.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .address import FamilyName, ProtocolName
+    from .ephemeral import EphemeralRange
+
+#: The errors of system calls when no port is left, by platform and protocol: pairs of a call and an errno name.
 _ERRORS: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
-    # Observed on Linux 6.18; ip(7) confirms under BUGS that the errors differ across system calls.
+    # Observed on Linux 6.18; ip(7), BUGS, confirms that the errors differ between system calls.
     ("linux", "tcp"): (("connect", "EADDRNOTAVAIL"), ("bind", "EADDRINUSE"), ("listen", "EADDRINUSE")),
     ("linux", "udp"): (("connect", "EAGAIN"), ("sendto", "EAGAIN"), ("bind", "EADDRINUSE")),
     # in_pcbbind, bsd/netinet/in_pcb.c of XNU
@@ -19,189 +27,433 @@ _ERRORS: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
 
 
 def _share(taken: int, limit: int) -> float:
-    """A part of a limit, at most 1; a limit of nothing is always reached."""
+    """Return a part of a limit, at most 1; a limit of 0 is always reached."""
     return min(1.0, taken / limit) if limit else 1.0
 
 
-def may_overlook(platform: str, protocol: str, pool: EphemeralRange) -> bool:
-    """Whether the last free port of a pool may be refused all the same.
+def may_miss_last_port(platform: str, protocol: str, pool: EphemeralRange) -> bool:
+    """Return whether the system may refuse a port although the last one of the range is free.
 
-    Linux looks for a TCP port through an even number of them, whichever the pool has (inet_csk_find_open_port,
+    Linux searches an even number of TCP ports, whatever the size of the range (inet_csk_find_open_port,
     net/ipv4/inet_connection_sock.c; __inet_hash_connect, net/ipv4/inet_hashtables.c).
     """
-    more = pool.last - pool.first
-    return platform == "linux" and protocol == "tcp" and more > 0 and more % 2 == 0
+    distance = pool.last - pool.first
+    return platform == "linux" and protocol == "tcp" and distance > 0 and distance % 2 == 0
 
 
-def _zoned(address: str, interface: str | None) -> str:
-    """An address with its interface, as RFC 4007, section 11, writes it."""
-    return f"{address}%{interface}" if interface else address
-
-
-def _visible(text: str) -> str:
-    """Interfaces may have any name, and texts are printed."""
-    from .._render.text import visible
-
-    return visible(text)
-
-
-@dataclass(frozen=True, slots=True)
 class Destination(Record):
-    """The sockets of this machine between one of its addresses and one address and port elsewhere.
+    """The sockets between an address of this machine and an address and port elsewhere.
 
-    `sockets` counts them, `time_wait` those among them that are closed already and keep their port for a while
-    (TIME-WAIT, RFC 9293, section 3.6.1), `reusable` those of the latter whose port the system gives to a new connection
-    all the same. `limit` is how many there can be: each takes another port of the pool. On UDP that is these and one
-    for each port that is free on all addresses, which is what connect() looks for where the socket is not bound. A
-    socket that binds an address first, or is for IPv6 alone, may find more.
-
-    Connections that others opened to a listening port of this machine are not counted: they take no port. `interface`
-    is the network interface that they are tied to, by link-local addresses or because their programs asked for it
-    (SO_BINDTODEVICE), else None: on TCP each has a limit of its own.
+    Connections that a listener of this machine accepted are not counted, because they take no ephemeral port.
     """
 
     _derived = ("free", "share")
     _none = MappingProxyType({"interface": "none"})
 
-    family: str
+    family: FamilyName
+    """The address family: "ipv4" or "ipv6"."""
     source: str
+    """The local address."""
     address: str
+    """The remote address."""
     port: int
+    """The remote port."""
     sockets: int
+    """The number of sockets."""
     time_wait: int
+    """The number of sockets that are closed and keep their port for a while (TIME-WAIT, RFC 9293, section 3.6.1)."""
     reusable: int
+    """The number of sockets in TIME-WAIT whose ports the system allocates to new connections."""
     limit: int
+    """The highest number of sockets that are possible: each takes another ephemeral port.
+
+    For UDP it is the number of sockets and of ports that are free on all addresses, which is what connect() requires
+    of a socket that is not bound. A socket that is bound to an address first, or is for IPv6 only, may find more.
+    """
     interface: str | None = None
+    """The network interface that the sockets are bound to, by link-local addresses or by SO_BINDTODEVICE; None if they
+    are not bound to an interface. For TCP, each interface has a limit of its own."""
 
     @property
     def free(self) -> int:
-        """How many more connections there can be at most."""
+        """How many more connections are possible, at most."""
         return max(0, self.limit - self.sockets + self.reusable)
 
     @property
     def share(self) -> float:
-        """How much of the limit is taken, from 0 to 1."""
+        """The used part of the limit, from 0 to 1."""
         return _share(self.sockets - self.reusable, self.limit)
 
     @property
     def endpoint(self) -> str:
         """Address and port in the usual notation, such as ``192.0.2.1:443`` or ``[fe80::1%eth0]:443``."""
-        host = _zoned(self.address, self.interface)
-        return f"[{host}]:{self.port}" if self.family == "ipv6" else f"{host}:{self.port}"
+        return endpoint(self.address, self.port, self.interface, family=self.family)
 
     def __str__(self) -> str:
-        return _visible(f"{self.source} to {self.endpoint}: {self.sockets:,} of {self.limit:,} ports")
+        return visible(f"{self.source} to {self.endpoint}: {self.sockets:,} of {self.limit:,} ports")
 
 
-@dataclass(frozen=True, slots=True)
 class LocalAddress(Record):
-    """How many ports of the pool a bind to one of this machine's addresses cannot get.
+    """The ephemeral ports that are in use on an address of this machine.
 
-    `used` counts the ports that a socket has on this address or on all addresses; for the address that stands for all
-    (``0.0.0.0``, ``::``) the ports that a socket has anywhere. `limit` is the size of the pool. `interface` tells which
-    one a link-local address belongs to; it is None for other addresses, and where the system does not tell.
-
-    On Linux a connection over IPv6 keeps its port from ``0.0.0.0`` as well, unless its socket is for IPv6 alone
-    (IPV6_V6ONLY, or bound to an IPv6 address before it connected). The system does not tell which are, so all are
-    counted there: `free` of ``0.0.0.0`` is the least that can be hoped for.
+    On Linux a connection over IPv6 also takes its port from ``0.0.0.0``, unless its socket is for IPv6 only
+    (IPV6_V6ONLY, or bound to an IPv6 address before it connected). The system does not show which sockets are, so all
+    are counted: `free` of ``0.0.0.0`` is a lower limit.
     """
 
     _derived = ("free", "share", "place")
     _none = MappingProxyType({"interface": "none"})
 
-    family: str
+    family: FamilyName
+    """The address family: "ipv4" or "ipv6"."""
     address: str
+    """The local address."""
     used: int
+    """The number of ephemeral ports that sockets have on this address or on the wildcard address; for the wildcard
+    address (``0.0.0.0``, ``::``), on any address."""
     limit: int
+    """The number of ephemeral ports."""
     interface: str | None = None
+    """The network interface of a link-local address; None for other addresses, or if the system does not show it."""
 
     @property
     def place(self) -> str:
-        """The address as it is given to bind(), such as ``127.0.0.1`` or ``fe80::1%eth0``."""
-        return _zoned(self.address, self.interface)
+        """The address as bind() takes it, such as ``127.0.0.1`` or ``fe80::1%eth0``."""
+        return zoned(self.address, self.interface)
 
     @property
     def free(self) -> int:
-        """How many ports bind() to port 0 can still choose from.
+        """The number of ports that are free for bind() to port 0.
 
-        Linux looks through an even number of TCP ports (inet_csk_find_open_port, net/ipv4/inet_connection_sock.c): in a
-        pool that begins and ends with an even number, or with an odd one, it may refuse the last port that is free.
+        Linux searches an even number of TCP ports (inet_csk_find_open_port, net/ipv4/inet_connection_sock.c): if the
+        range has an odd number, it may refuse the last free port.
         """
         return max(0, self.limit - self.used)
 
     @property
     def share(self) -> float:
-        """How much of the pool is taken on this address, from 0 to 1."""
+        """The part of the ephemeral ports that is in use on this address, from 0 to 1."""
         return _share(self.used, self.limit)
 
     def __str__(self) -> str:
-        return _visible(f"{self.place}: {self.used:,} of {self.limit:,} ports")
+        return visible(f"{self.place}: {self.used:,} of {self.limit:,} ports")
 
 
-@dataclass(frozen=True, slots=True)
 class EphemeralUsage(Record):
-    """How much of the pool of automatic ports is taken, and who will be refused the next one.
+    """The usage of the ephemeral ports of one protocol.
 
-    - `pool`: the ports that are handed out; `pool_ipv6` where IPv6 has a pool of its own, else None. `size`: how many
-      ports that is.
-    - `used`: how many of them some socket has. `waiting`: how many of these belong to a socket without a peer (it
-      listens, or is bound and does nothing yet); on TCP no connection gets one of those.
-    - `states`: how many sockets have a port of the pool, by state in the words of RFC 9293 ("bound" is a socket
-      without a peer that does not listen; a UDP socket is "bound" or "connected").
-    - `destinations`: the fullest ones, the fullest first; `destination_count` says how many there are in all. The
-      limit of TCP is per source address, destination address and destination port: two destinations may use the same
-      local port at the same time.
-    - `addresses`: the fullest of this machine's addresses, which are what limits bind() to port 0, and every automatic
-      port of UDP.
-    - `incomplete`: what could not be looked at.
-
-    What no system shows: a connection whose program called bind() first keeps its port from all other destinations. A
-    destination's `free` is therefore the most that can be hoped for.
+    No system shows that a program called bind() before connect(), although such a connection keeps its port from all
+    other destinations. `free` of a destination is therefore an upper limit.
     """
 
     _derived = ("share", "exhausted", "errors")
 
-    protocol: str
+    protocol: ProtocolName
+    """The protocol: "tcp" or "udp"."""
     platform: str
+    """The operating system, such as "linux"."""
     pool: EphemeralRange
+    """The ephemeral range."""
     size: int
+    """The number of ephemeral ports, with those of `pool_ipv6`."""
     used: int
+    """The number of ephemeral ports that sockets have."""
     waiting: int
+    """The number of ephemeral ports of unconnected sockets, which listen or are bound. TCP connections cannot use
+    them."""
     states: tuple[tuple[str, int], ...] = ()
+    """Pairs of a state and the number of sockets in it that have an ephemeral port.
+
+    The states of TCP are those of RFC 9293, and "bound" for a socket that is bound and does not listen; the states of
+    UDP are "bound" and "connected".
+    """
     destinations: tuple[Destination, ...] = ()
+    """The fullest destinations, the fullest first.
+
+    The limit of TCP is per source address, destination address and destination port: connections to two destinations
+    may use the same local port.
+    """
     destination_count: int = 0
+    """The number of all destinations."""
     addresses: tuple[LocalAddress, ...] = ()
+    """The fullest local addresses, which limit bind() to port 0, and every ephemeral port of UDP."""
     pool_ipv6: EphemeralRange | None = None
+    """The ephemeral range of IPv6, if it differs from `pool`."""
     incomplete: tuple[str, ...] = ()
+    """What could not be inspected, one sentence each."""
 
     @property
     def share(self) -> float:
-        """How much of the pool is in use by any socket, from 0 to 1."""
+        """The part of the ephemeral ports that is in use, from 0 to 1."""
         return _share(self.used, self.size)
 
     @property
     def exhausted(self) -> bool:
-        """Whether some program is refused a port: towards one destination, or on one address."""
-        towards = self.destinations if self.protocol == "tcp" else ()
-        free = [*(one.free for one in self.addresses), *(one.free for one in towards)]
+        """True if no port is left for connections to one of the destinations, or on one of the local addresses."""
+        destinations = self.destinations if self.protocol == "tcp" else ()
+        free = [*(address.free for address in self.addresses), *(destination.free for destination in destinations)]
         return self.size == 0 or 0 in free
 
     @property
     def errors(self) -> tuple[tuple[str, str], ...]:
-        """The error that each call meets when no port is left for it; empty where that is not known."""
+        """Pairs of a system call and the error that it fails with when no port is left; empty if they are unknown."""
         return _ERRORS.get((self.platform, self.protocol), ())
 
     def explain(self, columns: int = 100) -> str:
-        """In plain words: how near the limit is, towards whom, what holds the ports, and what helps."""
-        from .explain_usage import page
+        """Return text in lines of at most *columns*: usage, the fullest destinations, errors that follow, remedies."""
+        with import_lock:
+            from textwrap import fill
 
-        return page(self, columns)
+        parts = [fill(_summary(self), columns, break_long_words=False, break_on_hyphens=False)]
+        if self.destinations:
+            parts.append("\n".join([_table(self, columns), *_others(self)]))
+        return "\n\n".join(parts)
 
     def __str__(self) -> str:
-        busiest = f"; fullest: {self.destinations[0]}" if self.destinations else ""
-        return f"{self.protocol}: {self.used:,} of {self.size:,} automatic ports in use{busiest}"
+        fullest = f"; fullest: {self.destinations[0]}" if self.destinations else ""
+        return f"{self.protocol}: {self.used:,} of {self.size:,} ephemeral ports in use{fullest}"
 
     def _repr_html_(self) -> str:
-        from .explain_usage import html
+        with import_lock:
+            from .._render import html, picture
+            from .ephemeral import ports_picture
 
-        return html(self)
+        pools = [self.pool, self.pool_ipv6] if self.pool_ipv6 else [self.pool]
+        bars = [
+            picture.Bar(f"{destination.source} → {destination.endpoint}", destination.share)
+            for destination in self.destinations
+            if destination.share >= _VISIBLE
+        ]
+        parts = [
+            f"<p>{html.cell(_summary(self))}</p>",
+            ports_picture("Ephemeral range", pools, self.pool.reserved),
+            picture.bars("Ports in use by destination", bars) if bars else "",
+            html.table(_HEADERS, map(_row, self.destinations)),
+            *(f"<p>{html.cell(others)}</p>" for others in _others(self)),
+        ]
+        return "".join(parts)
+
+
+# --- table -----------------------------------------------------------------------------------------------------------
+
+#: The least share of a destination that is drawn as a bar.
+_VISIBLE = 0.01
+_HEADERS = ("DESTINATION", "FROM", "PORTS", "OF", "TIME-WAIT", "SHARE")
+#: Columns that are not shortened: the destination and the figures, or only the figures if there is no room for both.
+_WHOLE = ((0, 2, 3, 4, 5), (2, 3, 4, 5))
+
+
+def _table(usage: EphemeralUsage, columns: int) -> str:
+    with import_lock:
+        from .._render import text
+
+    table = ""
+    for whole in _WHOLE:
+        table = text.table(_HEADERS, map(_row, usage.destinations), columns, whole=whole)
+        if all(line.endswith(("%", _HEADERS[-1])) for line in table.splitlines()):
+            break  # no line was cut off
+    return table
+
+
+def _row(destination: Destination) -> tuple[str, str, str, str, str, str]:
+    return (
+        destination.endpoint,
+        destination.source,
+        f"{destination.sockets:,}",
+        f"{destination.limit:,}",
+        f"{destination.time_wait:,}",
+        _percent(destination.share),
+    )
+
+
+def _others(usage: EphemeralUsage) -> Iterator[str]:
+    """Yield the number of destinations that are not in the table, if there are any."""
+    others = usage.destination_count - len(usage.destinations)
+    if others > 0:
+        yield f"and {others:,} more {_plural(others, 'destination')}"
+
+
+# --- sentences -------------------------------------------------------------------------------------------------------
+
+#: The share from which a limit is near.
+_NEAR = 0.8
+_NOTHING_NEAR = "No limit is near."
+
+
+def _summary(usage: EphemeralUsage) -> str:
+    """Return the usage, the fullest destinations, the errors that follow and the remedies, in sentences."""
+    sentences = _tcp(usage) if usage.protocol == "tcp" else _udp(usage)
+    incomplete = (f"Incomplete: {reason}." for reason in usage.incomplete)
+    return visible(" ".join([_in_use(usage), *sentences, *incomplete]))
+
+
+def _in_use(usage: EphemeralUsage) -> str:
+    pool = usage.pool
+    ports = f"{pool.first}-{pool.last}"
+    if usage.pool_ipv6 is not None:
+        ports += f", and {usage.pool_ipv6.first}-{usage.pool_ipv6.last} for IPv6"
+    subject = f"ephemeral {usage.protocol.upper()} ports ({ports}; {pool.source})"
+    if not usage.size:
+        return f"There are no {subject}: all of them are reserved."
+    if usage.used == usage.size:
+        return f"All {usage.size:,} {subject} are in use."
+    verb = "is" if usage.used == 1 else "are"
+    return f"{usage.used:,} of the {usage.size:,} {subject} {verb} in use ({_percent(usage.share)})."
+
+
+def _tcp(usage: EphemeralUsage) -> Iterator[str]:
+    # One free port means that the limit is near: in a small range, that may be less than 80 %.
+    near = [destination for destination in usage.destinations if destination.share >= _NEAR or destination.free <= 1]
+    may_miss = may_miss_last_port(usage.platform, usage.protocol, usage.pool)
+    last = [address.place for address in usage.addresses if may_miss and address.free == 1]
+    if usage.size and usage.waiting == usage.size:
+        yield (
+            "They belong to listening or bound sockets, which connections cannot use: connect() "
+            f"{_fails(usage, 'connect')} for every destination."
+        )
+    elif usage.waiting == 1:
+        yield "1 of them belongs to a listening or bound socket; connections cannot use it."
+    elif usage.waiting:
+        yield f"{usage.waiting:,} of them belong to listening or bound sockets; connections cannot use those."
+    if near:
+        yield from _near(usage, near)
+    elif usage.destinations:
+        fullest = usage.destinations[0]
+        yield (
+            f"The fullest destination is {fullest.endpoint}: connections from {fullest.source} use "
+            f"{fullest.sockets:,} of {fullest.limit:,} ports ({_composition(fullest)})."
+        )
+    yield from _full_addresses(usage)
+    if last:
+        yield f"Binding port 0 on {_either(last)} may fail{_error(usage, 'bind')} although one port is free."
+    if may_miss and (near or last):
+        calls = " and ".join(["connect()"] * bool(near) + ["bind()"] * bool(last))
+        parity = "even" if usage.pool.first % 2 == 0 else "odd"
+        yield (
+            f"The range starts and ends with an {parity} number, so {calls} may miss the last free port: set bounds of "
+            "different parity."
+        )
+    if near or last or usage.exhausted or usage.share >= _NEAR:
+        yield _tcp_remedies(usage, near)
+    else:
+        yield _NOTHING_NEAR
+
+
+def _near(usage: EphemeralUsage, near: list[Destination]) -> Iterator[str]:
+    fullest = near[0]
+    used = f"{fullest.sockets:,} of the {fullest.limit:,}" if fullest.free else f"all {fullest.limit:,}"
+    fails = "" if fullest.free else f": another such connect() {_fails(usage, 'connect')}"
+    yield (
+        f"Connections from {fullest.source} to {fullest.endpoint} use {used} ports that are available to them "
+        f"({_composition(fullest)}){fails}."
+    )
+    full = sum(not destination.free for destination in near[1:])
+    others = len(near) - 1 - full
+    if full:
+        yield f"{full:,} more {_plural(full, 'destination')} {_plural(full, 'is', 'are')} full."
+    if others:
+        yield f"{others:,} more {_plural(others, 'destination')} {_plural(others, 'is', 'are')} nearly full."
+    yield (
+        "Connections to another address or port can use the same ports again, except for ports that a program bound "
+        "before it connected; the system does not show which ports those are."
+    )
+
+
+def _tcp_remedies(usage: EphemeralUsage, near: list[Destination]) -> str:
+    is_linux = usage.platform == "linux"
+    remedies: list[str] = []
+    if any(2 * destination.time_wait >= destination.sockets for destination in near):
+        remedies.append(
+            "keep connections open for the next request (keep-alive, a connection pool), because the side that closes "
+            "first keeps the port in TIME-WAIT"
+        )
+        if is_linux:
+            remedies.append("set net.ipv4.tcp_tw_reuse=1, so that new connections can use such ports after a second")
+    elif near:
+        remedies.append(
+            "use fewer connections at a time (keep-alive, a connection pool), or more source or destination addresses"
+        )
+    if is_linux:
+        remedies.append("set IP_BIND_ADDRESS_NO_PORT in programs that bind an address before they connect")
+    return f"Remedies: {'; '.join([*remedies, _widen(usage)])}."
+
+
+def _udp(usage: EphemeralUsage) -> Iterator[str]:
+    if usage.size and usage.used == usage.size:
+        full = {
+            address.family
+            for address in usage.addresses
+            if address.address == WILDCARDS[address.family] and not address.free
+        }
+        yield (
+            f"An unbound {'IPv6 ' if full == {'ipv6'} else ''}UDP socket needs a port that is free on all addresses: "
+            f"its connect() or sendto() {_fails(usage, 'sendto')}."
+        )
+    if usage.destinations:
+        fullest = usage.destinations[0]
+        yield (
+            f"The fullest destination is {fullest.endpoint}: {fullest.sockets:,} connected "
+            f"{_plural(fullest.sockets, 'socket')} from {fullest.source}."
+        )
+    yield from _full_addresses(usage)
+    if usage.exhausted or usage.share >= _NEAR:
+        yield (
+            "Remedies: use one socket for many destinations (sendto() does not need a socket for each); close sockets "
+            f"when the reply has arrived; {_widen(usage)}."
+        )
+    else:
+        yield _NOTHING_NEAR
+
+
+def _full_addresses(usage: EphemeralUsage) -> Iterator[str]:
+    full = [address.place for address in usage.addresses if not address.free]
+    if full:
+        yield f"Binding port 0 on {_either(full)} {_fails(usage, 'bind')}."
+
+
+# --- parts of sentences ----------------------------------------------------------------------------------------------
+
+
+def _composition(destination: Destination) -> str:
+    """Return how many sockets of a destination are live, in TIME-WAIT and reusable."""
+    live = destination.sockets - destination.time_wait
+    reusable = f", {destination.reusable:,} of them reusable" if destination.reusable else ""
+    if not destination.time_wait:
+        return "all live" if live > 1 else "live"
+    if not live:
+        return f"all in TIME-WAIT{reusable}"
+    return f"{live:,} live, {destination.time_wait:,} in TIME-WAIT{reusable}"
+
+
+def _fails(usage: EphemeralUsage, call: str) -> str:
+    return f"fails{_error(usage, call)}"
+
+
+def _error(usage: EphemeralUsage, call: str) -> str:
+    name = dict(usage.errors).get(call)
+    return f" with {name}" if name else ""
+
+
+def _either(names: list[str]) -> str:
+    with import_lock:
+        from .._render.text import joined
+
+    return joined(names, "or")
+
+
+def _widen(usage: EphemeralUsage) -> str:
+    return "widen the ephemeral range" if usage.pool.assumed else f"widen the range in {usage.pool.source}"
+
+
+def _plural(number: int, singular: str, plural: str = "") -> str:
+    return singular if number == 1 else plural or f"{singular}s"
+
+
+def _percent(share: float) -> str:
+    """Return a share in percent; only 0 and 1 are shown as 0 and 100 %."""
+    percent = 100 * share
+    if 0 < percent < 0.1:
+        return "<0.1 %"
+    if 99.9 < percent < 100:
+        return ">99.9 %"
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.1f} %"

@@ -1,1 +1,1 @@
-"""One backend an operating system, all behind the interface in `base`."""
+"""One backend per operating system, all with the interface in `base`."""

@@ -1,28 +1,29 @@
 """AIX: settings from the ``no`` command, sockets through psutil.
 
 Sources: IBM's description of ``no`` and Oracle's installation guide for AIX (E96517): the tunables
-``tcp_ephemeral_low`` and ``tcp_ephemeral_high``, and the same for UDP, 32768 and 65535; anybody may read them. Ports
-below IPPORT_RESERVED (1024, netinet/in.h) need a privilege.
+``tcp_ephemeral_low`` and ``tcp_ephemeral_high``, and the same for UDP, 32768 and 65535; reading them needs no
+privilege. Binding ports below IPPORT_RESERVED (1024, netinet/in.h) does.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
+from .._answers.span import Span
 from .._errors import ParseError
-from .portable.backend import PortableBackend
-from .portable.view import WHOLE_TABLE
-from .settings import BY_PROTOCOL, Bounds, Found, SettingsReader, always, below, bounds, found_in
+from .portable import WHOLE_TABLE, PortableBackend
+from .settings import BY_PROTOCOL, SettingsReader, always, below, range_between, read_from
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .._host import Host
+    from .._answers.address import FamilyName, ProtocolName
+    from .._host.system import System
 
 _COMMAND = ("/usr/sbin/no", "-a")
 
 
 def parse_tunable(text: str, name: str, source: str) -> int:
-    r"""The number of one tunable, from lines such as ``tcp_ephemeral_low = 32768``.
+    r"""Return the number of a tunable, from lines such as ``tcp_ephemeral_low = 32768``.
 
     >>> parse_tunable("  tcp_ephemeral_high = 65535\n   tcp_ephemeral_low = 32768\n", "tcp_ephemeral_low", "an example")
     32768
@@ -33,26 +34,26 @@ def parse_tunable(text: str, name: str, source: str) -> int:
     return int(match[1])
 
 
-def _bounds(host: Host, protocol: str, _family: str) -> Found[Bounds]:
+def _read_range(system: System, protocol: ProtocolName, _family: FamilyName) -> tuple[Span, str]:
     names = (f"{protocol}_ephemeral_low", f"{protocol}_ephemeral_high")
     source = f"no -o {names[0]} -o {names[1]}"
 
-    def read() -> Bounds:
-        text = host.once(("run", *_COMMAND), lambda: host.run(*_COMMAND)).decode("ascii", "backslashreplace")
+    def read() -> Span:
+        text = system.cached(("run", *_COMMAND), system.run, *_COMMAND).decode("ascii", "backslashreplace")
         low, high = (parse_tunable(text, name, source) for name in names)
-        return bounds(low, high, source)
+        return range_between(low, high, source)
 
-    return found_in(source, read)
+    return read_from(source, read)
 
 
 SETTINGS = SettingsReader(
     platform="aix",
     protocols=("tcp", "udp"),
     apart=BY_PROTOCOL,
-    default=lambda _host: Bounds(32768, 65535),
-    bounds=_bounds,
-    reserved=always(()),  # neither a list of ports that are never picked
-    excluded=always(()),  # nor one of ports that are refused
+    default=lambda _system: Span(32768, 65535),
+    bounds=_read_range,
+    reserved=always(()),  # AIX has no list of ports that are never allocated,
+    excluded=always(()),  # and none of ports that cannot be bound
     privileged=always(below(1024), "IPPORT_RESERVED, netinet/in.h"),
 )
 

@@ -1,60 +1,54 @@
-"""The interface that every backend fulfils, and the words it speaks."""
+"""The interface of a backend."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from .._frozen import Frozen
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol
+
+    from .._answers.address import FamilyName, ProtocolName
+    from .._answers.ephemeral import EphemeralRange, PortSettings
     from .._answers.listener import BoundSocket, Listeners
-    from .._answers.pool import EphemeralRange, PortSettings
     from .._answers.usage import EphemeralUsage
-    from .._host import Host
+    from .._host.system import System
 
-#: Transports whose sockets can be asked for, in the order of answers.
-PROTOCOLS = ("tcp", "udp", "sctp", "dccp")
-FAMILIES = ("ipv4", "ipv6")
-#: The address that stands for all of a family.
-WILDCARDS = {"ipv4": "0.0.0.0", "ipv6": "::"}  # noqa: S104 - nothing of ours ever listens there
+    class Backend(Protocol):
+        """How the ports and sockets of an operating system are read: a module or an object with these functions.
+
+        To add a system, add a backend, a row in the table of `select`, and a recorded machine for the tests.
+        """
+
+        def ephemeral_range(self, system: System, protocol: ProtocolName, family: FamilyName, /) -> EphemeralRange:
+            """Return the ephemeral range of a protocol and an address family."""
+            ...
+
+        def port_settings(self, system: System, /) -> PortSettings:
+            """Return all port settings; those that cannot be read are None, and `incomplete` has the reasons."""
+            ...
+
+        def listeners(self, system: System, query: SocketQuery, /) -> Listeners:
+            """Return the listeners that match *query*, with their owners."""
+            ...
+
+        def bound_sockets(self, system: System, protocol: ProtocolName, port: int, /) -> tuple[BoundSocket, ...]:
+            """Return all sockets on a port, whatever their state, with their owners."""
+            ...
+
+        def ephemeral_usage(self, system: System, protocol: ProtocolName, /) -> EphemeralUsage:
+            """Return the usage of the ephemeral ranges of "tcp" or "udp", over both address families."""
+            ...
 
 
-@dataclass(frozen=True, slots=True)
-class SocketQuery:
-    """Which listening sockets are wanted, and how far to go for their owners.
-
-    - `port` None: every port. `protocols` None: all that the system can list.
-    - `exhaustive`: look into every process, also where the socket's own cgroup named an owner.
-    - `all_namespaces`: every network namespace that a visible process is in, or that a mount keeps.
-    """
+class SocketQuery(Frozen):
+    """A query for listeners, and how far to search for their owners."""
 
     port: int | None = None
-    protocols: tuple[str, ...] | None = None
+    """The port; None for all ports."""
+    protocols: tuple[ProtocolName, ...] | None = None
+    """The protocols; None for all that the system can list."""
     exhaustive: bool = False
+    """True to search every process, even if the processes of the socket's own cgroup include an owner."""
     all_namespaces: bool = False
-
-
-class Backend(Protocol):
-    """What a question asks of an operating system.
-
-    Adding a system is adding a class with these methods, a row in the table of `select`, and a recorded machine.
-    """
-
-    def pool(self, host: Host, protocol: str, family: str) -> EphemeralRange:
-        """The ephemeral range of one transport over one address family."""
-        ...
-
-    def settings(self, host: Host) -> PortSettings:
-        """Everything the system does with port numbers. What cannot be read is None there and named in `incomplete`."""
-        ...
-
-    def listeners(self, host: Host, query: SocketQuery) -> Listeners:
-        """The sockets asked for, with their owners."""
-        ...
-
-    def bound(self, host: Host, protocol: str, port: int) -> tuple[BoundSocket, ...]:
-        """Every socket that occupies a port, whatever its state, with its owners."""
-        ...
-
-    def usage(self, host: Host, protocol: str) -> EphemeralUsage:
-        """How full the ephemeral range of "tcp" or "udp" is, over both families."""
-        ...
+    """True to query every network namespace that a visible process or a mount belongs to."""

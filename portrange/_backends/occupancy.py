@@ -1,267 +1,342 @@
-"""Which ports of the pool sockets have: gathered by whoever lists sockets, in memory that does not grow with them."""
+"""Which ephemeral ports are in use, computed from sockets in memory that does not grow with their number."""
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
 
+from .._answers.address import WILDCARDS, is_link_local
 from .._answers.usage import Destination, EphemeralUsage, LocalAddress
-from .base import WILDCARDS
-from .port_flags import PORTS, Flags, bits, is_marked, joined, of_pool, union
+from .._frozen import Frozen
+from .._lazy import import_lock
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .._answers.pool import EphemeralRange
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import TypeAlias
 
-#: How many destinations and addresses an answer names.
-NAMED = 10
-#: Where a connection of an IPv6 socket that takes IPv4 too keeps its port from a bind to 0.0.0.0: see `hold`.
-_KEEPS_FROM_IPV4 = ("linux", "android")
-_DUAL_STACK_UNSEEN = "which sockets on :: take IPv6 alone (IPV6_V6ONLY): each is counted as one for IPv4 too"
-_CONNECTED_UNSEEN = (
-    "which connections over IPv6 leave their port to 0.0.0.0, as those of sockets for IPv6 alone do: "
-    "each is counted there"
+    from .._answers.address import FamilyName, ProtocolName
+    from .._answers.ephemeral import EphemeralRange
+
+    #: A set of ports: ``flags[port] = 1`` adds a port. A dict is smaller than 64 KiB only if few ports are in it.
+    Flags: TypeAlias = bytearray | dict[int, int]
+    #: A family, a local address and an interface.
+    _LocalEnd: TypeAlias = tuple[FamilyName, str, str | None]
+
+#: The number of port numbers.
+PORTS = 1 << 16
+#: The number of destinations and of addresses in a result.
+MOST_NAMED = 10
+#: The number of local addresses whose flags are dense.
+_DENSE = 64
+#: Systems where a connection of a dual-stack IPv6 socket conflicts with a bind to 0.0.0.0, see `Occupancy.add_ports`.
+_IPV6_CONFLICTS_WITH_IPV4 = ("linux", "android")
+
+_DUAL_STACK_UNKNOWN = "IPV6_V6ONLY of sockets on :: is unknown: they are counted as sockets for IPv4 too"
+_CONNECTED_UNKNOWN = "IPV6_V6ONLY of connections over IPv6 is unknown: their ports are counted as in use on 0.0.0.0 too"
+_INTERFACE_UNKNOWN = (
+    "interfaces of link-local addresses are unknown: connections through several interfaces are counted together"
 )
-_INTERFACE_UNSEEN = "the interfaces of link-local addresses: connections over several of them are counted together"
+
+# --- sets of ports ---------------------------------------------------------------------------------------------------
 
 
-def is_link_local(address: str) -> bool:
-    """Whether an address means something only together with an interface: fe80::/10 (RFC 4291, section 2.5.6)."""
-    first = address.partition(":")[0]
-    return len(first) == 4 and first.startswith(("fe8", "fe9", "fea", "feb"))
+def new_flags(addresses: int = 0) -> Flags:
+    """Return flags for a local address; sparse ones if there are 64 *addresses* or more, as there may be thousands."""
+    return bytearray(PORTS) if addresses < _DENSE else {}
 
 
-class Peers(NamedTuple):
-    """Sockets between one address of this machine and one address and port elsewhere.
+def is_marked(flags: Flags, port: int) -> bool:
+    """Return whether a port is in the set."""
+    return port in flags if isinstance(flags, dict) else bool(flags[port])
 
-    `shared` counts those on whose port another socket waits by now: they keep it, but no new connection gets it.
-    """
 
-    family: str
-    source: str
+def bits(flags: bytes | Flags) -> int:
+    """Return the set as one integer with a byte per port, so that whole sets are combined and counted at once."""
+    if isinstance(flags, dict):
+        dense = bytearray(PORTS)
+        for port in flags:
+            dense[port] = 1
+        return int.from_bytes(dense, "big")
+    return int.from_bytes(flags, "big")
+
+
+def union(sets: Iterable[int]) -> int:
+    """Return the union of sets in the form of `bits`."""
+    result = 0
+    for ports in sets:
+        result |= ports
+    return result
+
+
+def joined_flags(flags: Iterable[Flags]) -> bytes:
+    """Return the union of sets of ports."""
+    return union(map(bits, flags)).to_bytes(PORTS, "big")
+
+
+def _range_flags(ephemeral: EphemeralRange) -> bytes:
+    """Return the ports that the system allocates automatically."""
+    flags = bytearray(PORTS)
+    flags[ephemeral.first : ephemeral.last + 1] = b"\1" * (ephemeral.last - ephemeral.first + 1)
+    for span in ephemeral.reserved:
+        flags[span.first : span.last + 1] = bytes(span.last - span.first + 1)
+    return bytes(flags)
+
+
+# --- sockets ---------------------------------------------------------------------------------------------------------
+
+
+class SocketEntry(Frozen):
+    """A socket, for backends that list sockets one by one. IPv4-mapped addresses count as IPv4."""
+
+    family: FamilyName
+    """The address family, "ipv4" or "ipv6"."""
     address: str
+    """The local address."""
     port: int
-    interface: str | None
-    sockets: int
-    time_wait: int
-    reusable: int = 0
-    shared: int = 0
-
-
-class Sighting(NamedTuple):
-    """One socket, for whoever cannot count without looking at each. The IPv4 addresses of IPv6 sockets are IPv4's.
-
-    `dual_stack` None: not told of an IPv6 wildcard. `interface` None: none, or not told.
-    """
-
-    family: str
-    address: str
-    port: int
+    """The local port."""
     state: str
+    """The state, as in `EphemeralUsage.states`."""
     remote_address: str = ""
+    """The remote address; empty for an unconnected socket."""
     remote_port: int = 0
+    """The remote port; 0 for an unconnected socket."""
     dual_stack: bool | None = False
+    """True for an IPv6 wildcard that accepts IPv4 as well; None if the system does not report it."""
     interface: str | None = None
+    """The network interface; None if there is none or the system does not report it."""
 
 
-class _Place(NamedTuple):
-    """A local address."""
+class Connections(Frozen):
+    """The sockets between one local address and one remote address and port."""
 
-    family: str
+    family: FamilyName
+    """The address family, "ipv4" or "ipv6"."""
+    source: str
+    """The local address."""
     address: str
+    """The remote address."""
+    port: int
+    """The remote port."""
     interface: str | None
+    """The network interface that the sockets are bound to, if any."""
+    sockets: int
+    """The number of sockets."""
+    time_wait: int
+    """The number of sockets in TIME-WAIT."""
+    reusable: int = 0
+    """The number of TIME-WAIT sockets whose port a new connection may use."""
+    shared: int = 0
+    """The number of sockets whose port an unconnected socket has as well, so that no new connection gets it."""
 
 
-class _Addresses(NamedTuple):
-    """What the local addresses come to: sets of ports as numbers, see `bits`.
-
-    `everywhere` has, by family, the ports that a bind to the address for all cannot get; with `doubtful`, IPv4 may have
-    some left there all the same.
-    """
+class _AddressUsage(Frozen):
+    """The ports in use on local addresses, as sets in the form of `bits`."""
 
     used: int
-    everywhere: dict[str, int]
+    """The ports in use on any address."""
+    wildcard: dict[FamilyName, int]
+    """By family, the ports that a bind to the wildcard address cannot get."""
     rows: tuple[LocalAddress, ...]
-    doubtful: bool
+    """The fullest addresses."""
+    may_have_ipv4: bool
+    """True if the wildcard of IPv4 is full only because of IPv6 connections that may not conflict with it."""
 
 
 class Occupancy:
-    """What whoever lists sockets has seen so far.
+    """Collects the sockets of one protocol that have ephemeral ports, and computes the usage.
 
-    `in_pool` has, by family, a 1 for each port that is handed out automatically. `waiting` marks the ports of sockets
-    without a peer, whatever their address; `states` counts all sockets with a port of the pool; `incomplete` says what could
-    not be looked at.
+    - `pools`: the ephemeral range of each family. `in_range`: by family, a 1 for each port that is in it.
+    - `waiting`: the ports of unconnected sockets, whatever their address.
+    - `states`: the number of sockets with an ephemeral port, by state.
+    - `incomplete`: what is unknown or missing.
     """
 
-    def __init__(self, protocol: str, platform: str, pools: Mapping[str, EphemeralRange]) -> None:
-        self.protocol = protocol
+    def __init__(self, protocol: ProtocolName, platform: str, pools: Mapping[FamilyName, EphemeralRange]) -> None:
+        self.protocol: ProtocolName = protocol
         self.platform = platform
         self.pools = pools
-        self.in_pool = {family: of_pool(pool) for family, pool in pools.items()}
+        self.in_range: dict[FamilyName, bytes] = {
+            family: _range_flags(ephemeral) for family, ephemeral in pools.items()
+        }
         self.waiting = bytearray(PORTS)
         self.states: Counter[str] = Counter()
         self.incomplete: list[str] = []
-        self._held: dict[str, dict[tuple[str, str | None], list[Flags]]] = {family: {} for family in pools}
+        self._ports: dict[FamilyName, dict[tuple[str, str | None], list[Flags]]] = {family: {} for family in pools}
         self._connected_over_ipv6: list[Flags] = []
 
-    def hold(
-        self, family: str, address: str, flags: Flags, *, interface: str | None = None, connected: bool = False
+    def add_ports(
+        self, family: FamilyName, address: str, flags: Flags, *, interface: str | None = None, connected: bool = False
     ) -> None:
-        """Ports that sockets have on one local address; `connected` tells those that have a peer.
+        """Add the ports of sockets on a local address; *connected* if these sockets have a remote address.
 
-        Linux takes a connection over IPv6 to be in the way of IPv4's wildcard, unless its socket is for IPv6 alone
-        (ipv4_rcv_saddr_equal, net/ipv4/inet_connection_sock.c), which it does not tell of connections: each is.
+        On Linux a connection over IPv6 conflicts with the wildcard of IPv4, unless its socket has IPV6_V6ONLY
+        (ipv4_rcv_saddr_equal, net/ipv4/inet_connection_sock.c). The kernel does not report that option of connections,
+        so all of them are counted.
         """
-        self._held[family].setdefault((address, interface), []).append(flags)
-        if connected and family == "ipv6" and self.platform in _KEEPS_FROM_IPV4:
+        self._ports[family].setdefault((address, interface), []).append(flags)
+        if connected and family == "ipv6" and self.platform in _IPV6_CONFLICTS_WITH_IPV4:
             self._connected_over_ipv6.append(flags)
 
-    def wait(self, flags: Flags) -> None:
-        """Ports of sockets without a peer."""
-        self.waiting[:] = joined((self.waiting, flags))
+    def add_unconnected(self, flags: Flags) -> None:
+        """Add the ports of unconnected sockets."""
+        self.waiting[:] = joined_flags((self.waiting, flags))
 
-    def count(self, sightings: Iterable[Sighting]) -> EphemeralUsage:
-        """What the sockets come to."""
-        seen = [one for one in sightings if self.in_pool[one.family][one.port]]
-        self.states.update(one.state for one in seen)
-        self.incomplete += _unseen(seen)
-        waiting = _marked_places((place, one.port) for one in seen if not one.remote_port for place in _places(one))
-        for place, flags in waiting.items():
-            self.hold(place.family, place.address, flags, interface=place.interface)
-            self.wait(flags)
-        connected = [one for one in seen if one.remote_port and not self._is_accepted(one, waiting)]
-        places = _marked_places((_Place(one.family, one.address, one.interface), one.port) for one in connected)
-        for place, flags in places.items():
-            self.hold(place.family, place.address, flags, interface=place.interface, connected=True)
-        ends = Counter(map(_ends, connected))
-        closed = Counter(_ends(one) for one in connected if one.state == "time-wait")
-        shared = Counter(_ends(one) for one in connected if self.protocol == "tcp" and self.waiting[one.port])
-        peers = (Peers(*key, number, closed[key], shared=shared[key]) for key, number in ends.items())
-        room = self._open_to_peers(self._addresses())
+    def count(self, entries: Iterable[SocketEntry]) -> EphemeralUsage:
+        """Return the usage, from a list of all sockets."""
+        with import_lock:
+            from heapq import nlargest
 
-        def taken(one: Peers) -> float:
-            limit = self._limit(one, room) - one.shared
-            return (one.sockets - one.shared) / (limit or 1)
+        entries = [entry for entry in entries if self.in_range[entry.family][entry.port]]
+        self.states.update(entry.state for entry in entries)
+        self.incomplete += _unknown_facts(entries)
+        unconnected = _ports_by_end(
+            (end, entry.port) for entry in entries if not entry.remote_port for end in _local_ends(entry)
+        )
+        for (family, address, interface), flags in unconnected.items():
+            self.add_ports(family, address, flags, interface=interface)
+            self.add_unconnected(flags)
+        connected = [entry for entry in entries if entry.remote_port and not self._is_accepted(entry, unconnected)]
+        by_end = _ports_by_end(((entry.family, entry.address, entry.interface), entry.port) for entry in connected)
+        for (family, address, interface), flags in by_end.items():
+            self.add_ports(family, address, flags, interface=interface, connected=True)
+        sockets = Counter(map(_both_ends, connected))
+        time_wait = Counter(_both_ends(entry) for entry in connected if entry.state == "time-wait")
+        shared = Counter(
+            _both_ends(entry) for entry in connected if self.protocol == "tcp" and self.waiting[entry.port]
+        )
+        destinations = (
+            Connections(*ends, number, time_wait[ends], shared=shared[ends]) for ends, number in sockets.items()
+        )
+        available = self._available(self._address_usage())
 
-        return self.answer(heapq.nlargest(NAMED, peers, key=taken), len(ends))
+        def used_share(connections: Connections) -> float:
+            limit = self._limit(connections, available) - connections.shared
+            return (connections.sockets - connections.shared) / (limit or 1)
 
-    def _is_accepted(self, one: Sighting, waiting: Mapping[_Place, Flags]) -> bool:
-        """Whether a connection came in through a waiting socket: then it has that one's port, and takes no other."""
-        if self.protocol != "tcp" or not self.waiting[one.port]:
+        return self.result(nlargest(MOST_NAMED, destinations, key=used_share), len(sockets))
+
+    def _is_accepted(self, entry: SocketEntry, unconnected: Mapping[_LocalEnd, Flags]) -> bool:
+        """Return whether a connection was accepted by a listening socket: then it shares that socket's port."""
+        if self.protocol != "tcp" or not self.waiting[entry.port]:
             return False
-        addresses, interfaces = {one.address, WILDCARDS[one.family]}, {one.interface, None}
-        places = (_Place(one.family, address, interface) for address in addresses for interface in interfaces)
-        return any(is_marked(waiting[place], one.port) for place in places if place in waiting)
+        addresses, interfaces = {entry.address, WILDCARDS[entry.family]}, {entry.interface, None}
+        ends: Iterator[_LocalEnd] = (
+            (entry.family, address, interface) for address in addresses for interface in interfaces
+        )
+        return any(is_marked(unconnected[end], entry.port) for end in ends if end in unconnected)
 
-    def _handed_out(self) -> dict[str, int]:
-        return {family: bits(flags) for family, flags in self.in_pool.items()}
+    def _range_bits(self) -> dict[FamilyName, int]:
+        return {family: bits(flags) for family, flags in self.in_range.items()}
 
-    def _open_to_peers(self, addresses: _Addresses) -> dict[str, int]:
-        """How many ports a new connection can choose from, by family.
+    def _available(self, addresses: _AddressUsage) -> dict[FamilyName, int]:
+        """Return by family how many ports a new connection can choose from.
 
-        On TCP it gets none on which a socket waits, on whatever address, and any other, if not to the same destination.
-        On UDP connect() first takes a port as bind() does, before it chooses an address (inet_autobind,
-        net/ipv4/af_inet.c): one that is free on all of them.
+        On TCP it gets no port of an unconnected socket, whatever the address, and any other port that has no connection
+        to the same destination. On UDP connect() first allocates a port as bind() does, before it chooses an address
+        (inet_autobind, net/ipv4/af_inet.c), so the port must be free on all addresses.
         """
         waiting = bits(self.waiting)
         return {
-            family: (ports & ~(waiting if self.protocol == "tcp" else addresses.everywhere[family])).bit_count()
-            for family, ports in self._handed_out().items()
+            family: (ports & ~(waiting if self.protocol == "tcp" else addresses.wildcard[family])).bit_count()
+            for family, ports in self._range_bits().items()
         }
 
-    def _limit(self, one: Peers, room: Mapping[str, int]) -> int:
-        """How many sockets there can be between these ends: those that have a port which no new one gets come on top.
+    def _limit(self, connections: Connections, available: Mapping[FamilyName, int]) -> int:
+        """Return how many sockets there can be between these ends.
 
-        On UDP these are all that there are, since nobody else gets their ports.
+        Sockets whose port no new connection gets are added to the available ports. On UDP these are all sockets.
         """
-        return room[one.family] + (one.shared if self.protocol == "tcp" else one.sockets)
+        extra = connections.shared if self.protocol == "tcp" else connections.sockets
+        return available[connections.family] + extra
 
-    def answer(self, fullest: Iterable[Peers], count: int) -> EphemeralUsage:
-        """What it comes to; `count` is how many destinations there are, of which `fullest` are the fullest."""
-        addresses = self._addresses()
-        if addresses.doubtful:
-            self.incomplete.append(_CONNECTED_UNSEEN)
-        room = self._open_to_peers(addresses)
+    def result(self, fullest: Iterable[Connections], count: int) -> EphemeralUsage:
+        """Return the usage; *fullest* are the fullest of *count* destinations."""
+        addresses = self._address_usage()
+        if addresses.may_have_ipv4:
+            self.incomplete.append(_CONNECTED_UNKNOWN)
+        available = self._available(addresses)
         destinations = [
             Destination(
-                one.family,
-                one.source,
-                one.address,
-                one.port,
-                one.sockets,
-                one.time_wait,
-                one.reusable,
-                self._limit(one, room),
-                one.interface,
+                family=connections.family,
+                source=connections.source,
+                address=connections.address,
+                port=connections.port,
+                sockets=connections.sockets,
+                time_wait=connections.time_wait,
+                reusable=connections.reusable,
+                limit=self._limit(connections, available),
+                interface=connections.interface,
             )
-            for one in fullest
+            for connections in fullest
         ]
-        same_pool = self.in_pool["ipv4"] == self.in_pool["ipv6"]
+        same_range = self.in_range["ipv4"] == self.in_range["ipv6"]
         return EphemeralUsage(
             protocol=self.protocol,
             platform=self.platform,
             pool=self.pools["ipv4"],
-            size=union(self._handed_out().values()).bit_count(),
+            size=union(self._range_bits().values()).bit_count(),
             used=addresses.used.bit_count(),
             waiting=(bits(self.waiting) & addresses.used).bit_count(),
             states=tuple(sorted(self.states.items(), key=lambda item: (-item[1], item[0]))),
-            destinations=tuple(sorted(destinations, key=lambda one: (-one.share, str(one)))),
+            destinations=tuple(sorted(destinations, key=lambda destination: (-destination.share, str(destination)))),
             destination_count=count,
             addresses=addresses.rows,
-            pool_ipv6=None if same_pool else self.pools["ipv6"],
+            pool_ipv6=None if same_range else self.pools["ipv6"],
             incomplete=tuple(self.incomplete),
         )
 
-    def _addresses(self) -> _Addresses:
-        """The ports in use on any address, and how full each address is, the fullest first."""
-        handed_out = self._handed_out()
+    def _address_usage(self) -> _AddressUsage:
+        """Return the ports in use on any address, and the fullest addresses."""
+        in_range = self._range_bits()
         rows: list[LocalAddress] = []
-        met: dict[str, int] = {}
-        used, doubtful = 0, False
-        for family, held in self._held.items():
-            limit = handed_out[family].bit_count()
-            everywhere = WILDCARDS[family]
-            on_all = union(bits(flags) for place, marked in held.items() if place[0] == everywhere for flags in marked)
-            on_all &= handed_out[family]
-            anywhere = on_all
-            for (address, interface), marked in held.items():
-                ports = on_all | union(map(bits, marked)) & handed_out[family]
+        wildcard_ports: dict[FamilyName, int] = {}
+        used, may_have_ipv4 = 0, False
+        for family, by_address in self._ports.items():
+            limit = in_range[family].bit_count()
+            wildcard = WILDCARDS[family]
+            on_wildcard = union(
+                bits(flags) for (address, _), marked in by_address.items() if address == wildcard for flags in marked
+            )
+            on_wildcard &= in_range[family]
+            anywhere = on_wildcard
+            for (address, interface), marked in by_address.items():
+                ports = on_wildcard | union(map(bits, marked)) & in_range[family]
                 anywhere |= ports
-                if address != everywhere:
+                if address != wildcard:
                     rows.append(LocalAddress(family, address, ports.bit_count(), limit, interface))
             used |= anywhere
-            # A bind to :: takes IPv4 as well, unless the program asks for IPv6 alone. IPv4 was looked at first.
-            beside = used if family == "ipv6" else union(map(bits, self._connected_over_ipv6))
-            met[family] = (anywhere | beside) & handed_out[family]
-            if held or (family == "ipv4" and beside):
-                rows.append(LocalAddress(family, everywhere, met[family].bit_count(), limit))
-                doubtful = doubtful or (family == "ipv4" and anywhere.bit_count() < limit == met[family].bit_count())
+            # A bind to :: takes IPv4 as well, unless the program sets IPV6_V6ONLY. IPv4 comes first in `pools`.
+            other_family = used if family == "ipv6" else union(map(bits, self._connected_over_ipv6))
+            wildcard_ports[family] = (anywhere | other_family) & in_range[family]
+            if by_address or (family == "ipv4" and other_family):
+                taken = wildcard_ports[family].bit_count()
+                rows.append(LocalAddress(family, wildcard, taken, limit))
+                may_have_ipv4 = may_have_ipv4 or (family == "ipv4" and anywhere.bit_count() < limit == taken)
         rows.sort(key=lambda row: (-row.share, row.family, row.address, row.interface or ""))
-        return _Addresses(used, met, tuple(rows[:NAMED]), doubtful)
+        return _AddressUsage(used, wildcard_ports, tuple(rows[:MOST_NAMED]), may_have_ipv4)
 
 
-def _places(one: Sighting) -> Iterator[_Place]:
-    """Where a socket without a peer waits."""
-    yield _Place(one.family, one.address, one.interface)
-    if one.address == WILDCARDS["ipv6"] and one.dual_stack is not False:
-        yield _Place("ipv4", WILDCARDS["ipv4"], one.interface)
+def _local_ends(entry: SocketEntry) -> Iterator[_LocalEnd]:
+    """Yield the local ends of an unconnected socket; a dual-stack wildcard has two."""
+    yield entry.family, entry.address, entry.interface
+    if entry.address == WILDCARDS["ipv6"] and entry.dual_stack is not False:
+        yield "ipv4", WILDCARDS["ipv4"], entry.interface
 
 
-def _marked_places(ports: Iterable[tuple[_Place, int]]) -> dict[_Place, Flags]:
-    marked: dict[_Place, Flags] = {}
-    for place, port in ports:
-        marked.setdefault(place, {})[port] = 1
-    return marked
+def _ports_by_end(ports: Iterable[tuple[_LocalEnd, int]]) -> dict[_LocalEnd, Flags]:
+    by_end: dict[_LocalEnd, Flags] = {}
+    for end, port in ports:
+        by_end.setdefault(end, {})[port] = 1
+    return by_end
 
 
-def _ends(one: Sighting) -> tuple[str, str, str, int, str | None]:
-    return one.family, one.address, one.remote_address, one.remote_port, one.interface
+def _both_ends(entry: SocketEntry) -> tuple[FamilyName, str, str, int, str | None]:
+    return entry.family, entry.address, entry.remote_address, entry.remote_port, entry.interface
 
 
-def _unseen(sightings: Iterable[Sighting]) -> Iterator[str]:
-    """What is not told of these, though the answer depends on it."""
-    if any(one.dual_stack is None and one.address == WILDCARDS["ipv6"] for one in sightings):
-        yield _DUAL_STACK_UNSEEN
-    if any(one.remote_port and one.interface is None and is_link_local(one.address) for one in sightings):
-        yield _INTERFACE_UNSEEN
+def _unknown_facts(entries: Iterable[SocketEntry]) -> Iterator[str]:
+    """Yield a message for each fact that the system does not report and that affects the result."""
+    if any(entry.dual_stack is None and entry.address == WILDCARDS["ipv6"] for entry in entries):
+        yield _DUAL_STACK_UNKNOWN
+    if any(entry.remote_port and entry.interface is None and is_link_local(entry.address) for entry in entries):
+        yield _INTERFACE_UNKNOWN

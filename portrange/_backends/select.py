@@ -1,152 +1,98 @@
-"""Which backend belongs to which operating system: an explicit table, asked at call time."""
+"""The backend of each operating system, chosen from a table when a query is made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 from .._errors import UnsupportedPlatformError
+from .._lazy import import_lock
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .._answers.pool import PortSettings
-    from .._host import Host
+    from typing import Any
+
+    from .._answers.ephemeral import PortSettings
+    from .._host.system import System
+    from . import linux
     from .base import Backend
 
+    _LINUX: Backend = linux  # a module is a backend if a type checker accepts this
 
-def _linux() -> Backend:
-    from .linux.backend import LinuxBackend
+#: The backend by the beginning of `sys.platform`: a module, and its attribute if the module itself is not the backend.
+#: Only the chosen backend is imported.
+_BACKENDS: dict[str, tuple[str, str | None]] = {
+    "linux": ("linux", None),
+    "android": ("linux", None),
+    "darwin": ("darwin", "BACKEND"),
+    "ios": ("darwin", "BACKEND"),
+    "win32": ("windows", "BACKEND"),
+    "cygwin": ("windows", "BACKEND"),
+    "msys": ("windows", "BACKEND"),
+    "freebsd": ("bsd", "FREEBSD_BACKEND"),
+    "dragonfly": ("bsd", "DRAGONFLY_BACKEND"),
+    "openbsd": ("bsd", "OPENBSD_BACKEND"),
+    "netbsd": ("bsd", "NETBSD_BACKEND"),
+    "sunos": ("sunos", "BACKEND"),
+    "aix": ("aix", "BACKEND"),
+}
+_PORTABLE = "portable"
 
-    return LinuxBackend()
+#: Why other systems are not supported, by the beginning of `sys.platform`.
+_UNSUPPORTED = {
+    "emscripten": "browsers and Node.js give it no access to sockets of the machine (a bind to port 0 returns port 0)",
+    "wasi": "its sandbox shows only the sockets that were passed to it",
+    "haiku": "its ephemeral range is built in (from 40000 on), and it has no documented interface that lists sockets",
+    "zos": "its ephemeral range is in the TCP/IP profile (EPHEMERALPORTS), which programs cannot query",
+}
+
+
+def backend_for(system: System) -> Backend:
+    """Return the backend of a system.
+
+    Raises `UnsupportedPlatformError` with the reason if the system has none, `ValueError` if `system.backend` is not
+    the name of a backend.
+    """
+    name = system.backend
+    if name is not None and name != _PORTABLE:
+        if name not in _BACKENDS:
+            known = ", ".join(map(repr, (_PORTABLE, *_BACKENDS)))
+            raise ValueError(f"unknown backend {name!r}: use one of {known}")
+        return _load(*_BACKENDS[name])
+    platform = system.platform
+    for prefix, (module, attribute) in _BACKENDS.items():
+        if platform.startswith(prefix):
+            # The other backends use psutil anyway.
+            return _linux_through_psutil() if name == _PORTABLE and module == "linux" else _load(module, attribute)
+    raise UnsupportedPlatformError(_reason(platform))
+
+
+def _load(module: str, attribute: str | None) -> Backend:
+    with import_lock:
+        # What importlib.import_module() calls, without importing importlib.
+        loaded: Any = __import__(f"{__package__}.{module}", fromlist=("BACKEND",))
+    backend: Backend = loaded if attribute is None else getattr(loaded, attribute)
+    return backend
 
 
 def _linux_through_psutil() -> Backend:
-    from .linux.settings import SETTINGS
-    from .portable.backend import PortableBackend
-    from .portable.view import EVERYTHING
-
+    with import_lock:
+        from .linux.settings import SETTINGS
+        from .portable import EVERYTHING, PortableBackend
     return PortableBackend(SETTINGS, EVERYTHING)
 
 
-def _darwin() -> Backend:
-    from .darwin import BACKEND
-
-    return BACKEND
-
-
-def _windows() -> Backend:
-    from .windows import BACKEND
-
-    return BACKEND
-
-
-def _freebsd() -> Backend:
-    from .bsd import FREEBSD_BACKEND
-
-    return FREEBSD_BACKEND
-
-
-def _dragonfly() -> Backend:
-    from .bsd import DRAGONFLY_BACKEND
-
-    return DRAGONFLY_BACKEND
-
-
-def _openbsd() -> Backend:
-    from .bsd import OPENBSD_BACKEND
-
-    return OPENBSD_BACKEND
-
-
-def _netbsd() -> Backend:
-    from .bsd import NETBSD_BACKEND
-
-    return NETBSD_BACKEND
-
-
-def _sunos() -> Backend:
-    from .sunos import BACKEND
-
-    return BACKEND
-
-
-def _aix() -> Backend:
-    from .aix import BACKEND
-
-    return BACKEND
-
-
-#: By the beginning of `sys.platform`. Only the backend that is asked is loaded.
-_BACKENDS: dict[str, Callable[[], Backend]] = {
-    "linux": _linux,
-    "android": _linux,
-    "darwin": _darwin,
-    "ios": _darwin,
-    "win32": _windows,
-    "cygwin": _windows,
-    "msys": _windows,
-    "freebsd": _freebsd,
-    "dragonfly": _dragonfly,
-    "openbsd": _openbsd,
-    "netbsd": _netbsd,
-    "sunos": _sunos,
-    "aix": _aix,
-}
-
-#: Systems whose own backend does not go through psutil, and how they are asked through it.
-_THROUGH_PSUTIL: dict[str, Callable[[], Backend]] = {"linux": _linux_through_psutil, "android": _linux_through_psutil}
-_PORTABLE = "portable"
-
-#: Why others are left out, by the beginning of `sys.platform`.
-_UNSUPPORTED = {
-    "emscripten": "a browser or Node.js lends it no sockets of the machine (binding port 0 gives port 0)",
-    "wasi": "its sandbox shows no sockets but those it was given",
-    "haiku": "its pool is built in (from 40000 on), and no way to list its sockets is known",
-    "zos": "its pool stands in the TCP/IP profile (EPHEMERALPORTS), which programs cannot ask for",
-}
-
-
-def backend_for(host: Host) -> Backend:
-    """The backend of a host.
-
-    Raises `UnsupportedPlatformError` with the reason where there is none, `ValueError` where the host asks for a
-    backend that is not known.
-    """
-    platform = host.platform
-    if host.backend == _PORTABLE:
-        load = _row(_THROUGH_PSUTIL, platform) or _row(_BACKENDS, platform)
-    elif host.backend is not None:
-        if host.backend not in _BACKENDS:
-            known = ", ".join(map(repr, (_PORTABLE, *_BACKENDS)))
-            raise ValueError(f"unknown backend {host.backend!r}: use one of {known}")
-        load = _BACKENDS[host.backend]
-    else:
-        load = _row(_BACKENDS, platform)
-    if load is None:
-        raise UnsupportedPlatformError(_reason(platform))
-    return load()
-
-
-def settings_of(host: Host) -> PortSettings:
-    """What a host does with port numbers; on a system without a backend nothing is known, and `incomplete` says why."""
+def settings_of(system: System) -> PortSettings:
+    """Return the port settings of a system; without a backend all are unknown, and `incomplete` has the reason."""
     try:
-        backend = backend_for(host)
+        backend = backend_for(system)
     except UnsupportedPlatformError as error:
-        from .._answers.pool import PortSettings
-
-        return PortSettings(platform=host.platform, incomplete=(str(error),))
-    return backend.settings(host)
+        with import_lock:
+            from .._answers.ephemeral import PortSettings
+        return PortSettings(platform=system.platform, incomplete=(str(error),))
+    return backend.port_settings(system)
 
 
 def _reason(platform: str) -> str:
-    """Why there is no backend for a platform."""
+    """Return why a platform has no backend."""
     reason = next((reason for name, reason in _UNSUPPORTED.items() if platform.startswith(name)), None)
     if reason is None:
-        reason = f"known are {', '.join(_BACKENDS)}"
-    return (
-        f"no way is known to ask the platform {platform!r} about its ports: {reason}; "
-        "classify() says what IANA knows of them"
-    )
-
-
-def _row(table: dict[str, Callable[[], Backend]], platform: str) -> Callable[[], Backend] | None:
-    return next((load for name, load in table.items() if platform.startswith(name)), None)
+        reason = f"supported platforms are {', '.join(_BACKENDS)}"
+    return f"cannot query ports on the platform {platform!r}: {reason}; classify() still returns the registry data"

@@ -1,54 +1,45 @@
-"""One way to read what a system does with port numbers; each backend says only where its settings stand.
+"""Read the port settings of a system, from one reader function per setting.
 
-A fact is read by a function of host, protocol and family that gives a `Found`, or raises `SourceError` (the source
-cannot be read) or `ParseError` (it holds something else than is documented).
+A reader takes a system, a protocol and an address family, and returns a value and its source. It raises `SourceError`
+if the source cannot be read, `ParseError` if its contents are not in the documented format.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import chain
-from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
-from .._answers.number import HIGHEST_PORT
-from .._answers.pool import DOCUMENTED_DEFAULT, EphemeralRange, PortSettings
-from .._answers.span import Span, Spans, merge
+from .._answers.ephemeral import DOCUMENTED_DEFAULT, EphemeralRange, PortSettings
+from .._answers.span import HIGHEST_PORT, Span, merge
 from .._errors import ParseError, SourceError, UnsupportedPlatformError
-from .._host import Host
+from .._frozen import Frozen
+from .._lazy import import_lock
 
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import TypeAlias, TypeVar
 
-#: What systems keep settings apart for, as protocol and family. Transports other than TCP and UDP are left out of what
-#: is collected: they share theirs, or are rarely there.
-TOGETHER = (("tcp", "ipv4"),)
-BY_PROTOCOL = (("tcp", "ipv4"), ("udp", "ipv4"))
-BY_FAMILY = (("tcp", "ipv4"), ("tcp", "ipv6"))
-BY_PROTOCOL_AND_FAMILY = (*BY_PROTOCOL, ("tcp", "ipv6"), ("udp", "ipv6"))
+    from .._answers.address import FamilyName, ProtocolName
+    from .._answers.span import Spans
+    from .._host.system import System
 
+    T = TypeVar("T")
+    Reader: TypeAlias = Callable[[System, ProtocolName, FamilyName], tuple[T, str]]
+    #: A protocol and an address family.
+    Key: TypeAlias = tuple[ProtocolName, FamilyName]
 
-@dataclass(frozen=True, slots=True)
-class Found(Generic[T]):
-    """A value and where it was read; the source is empty for what holds on every machine of a system."""
-
-    value: T
-    source: str = ""
-
-
-class Bounds(NamedTuple):
-    """The first and the last port of a pool."""
-
-    first: int
-    last: int
+#: The protocols and families for which a system has separate settings. Protocols other than TCP and UDP are left out
+#: of `PortSettings`: they share these settings, or are rare.
+TOGETHER: tuple[Key, ...] = (("tcp", "ipv4"),)
+BY_PROTOCOL: tuple[Key, ...] = (("tcp", "ipv4"), ("udp", "ipv4"))
+BY_FAMILY: tuple[Key, ...] = (("tcp", "ipv4"), ("tcp", "ipv6"))
+BY_PROTOCOL_AND_FAMILY: tuple[Key, ...] = (*BY_PROTOCOL, ("tcp", "ipv6"), ("udp", "ipv6"))
 
 
-Reader: TypeAlias = Callable[[Host, str, str], Found[T]]
-
-
-def found_in(source: str, read: Callable[[], T]) -> Found[T]:
-    """What `read` gives, with its source; its `OSError` becomes a `SourceError` that names the source."""
+def read_from(source: str, read: Callable[[], T]) -> tuple[T, str]:
+    """Return ``read()`` and its source; an `OSError` becomes a `SourceError` that names the source."""
     try:
-        return Found(read(), source)
+        return read(), source
     except SourceError:
         raise
     except OSError as error:
@@ -56,125 +47,132 @@ def found_in(source: str, read: Callable[[], T]) -> Found[T]:
 
 
 def always(value: T, source: str = "") -> Reader[T]:
-    """A fact that is the same on every machine of a system; `source` says who documents it."""
-    return lambda _host, _protocol, _family: Found(value, source)
+    """Return a reader of a value that is the same on every machine; *source* is the documentation, empty for none."""
+    return lambda _system, _protocol, _family: (value, source)
 
 
-def bounds(one: int, other: int, source: str, text: str | None = None) -> Bounds:
-    """A pool between two ports, whichever is the lower: some systems count down from the higher to the lower.
+def range_between(first: int, second: int, source: str, text: str | None = None) -> Span:
+    """Return the range between two ports in any order: some systems allocate downwards, from the higher port.
 
-    `text` is what the numbers were found in, for the error.
+    Raises `ParseError` with *text*, or the two numbers, if they are not ports from 1 to 65535.
     """
-    first, last = sorted((one, other))
-    if first > 0 and last <= HIGHEST_PORT:
-        return Bounds(first, last)
-    raise ParseError(source, f"ports from 1 to {HIGHEST_PORT}", f"{one} and {other}" if text is None else text)
+    low, high = sorted((first, second))
+    if low > 0 and high <= HIGHEST_PORT:
+        return Span(low, high)
+    raise ParseError(source, f"ports from 1 to {HIGHEST_PORT}", f"{first} and {second}" if text is None else text)
 
 
-def below(first_free: int) -> Spans:
-    """The ports 1 to `first_free` - 1. Port 0 is not among them: binding it asks for any port."""
-    return (Span(1, first_free - 1),) if first_free > 1 else ()
+def below(first_unprivileged: int) -> Spans:
+    """Return the ports from 1 to *first_unprivileged* - 1. A bind to port 0 asks for any port."""
+    return (Span(1, first_unprivileged - 1),) if first_unprivileged > 1 else ()
 
 
-@dataclass(frozen=True, slots=True)
-class SettingsReader:
-    """Reads the settings of one system.
-
-    - `protocols`: the transports that the system picks ports for.
-    - `apart`: which of its settings differ, one of the constants above.
-    - `default`: the documented pool, for where the setting cannot be read.
-    - `bounds`, `reserved`, `excluded`, `privileged`: as in `PortSettings`, of one protocol and family.
-    """
+class SettingsReader(Frozen):
+    """Reads the port settings of one operating system."""
 
     platform: str
+    """The operating system, as results name it."""
     protocols: tuple[str, ...]
-    apart: tuple[tuple[str, str], ...]
-    default: Callable[[Host], Bounds]
-    bounds: Reader[Bounds]
+    """The protocols for which the system allocates ports automatically."""
+    apart: tuple[Key, ...]
+    """The protocols and families with separate settings: one of the constants of this module."""
+    default: Callable[[System], Span]
+    """Returns the documented default range, for a range that cannot be read."""
+    bounds: Reader[Span]
+    """Reads the first and last port of the ephemeral range."""
     reserved: Reader[Spans]
+    """Reads `PortSettings.reserved`, of one protocol and family."""
     excluded: Reader[Spans]
+    """Reads `PortSettings.excluded`, of one protocol and family."""
     privileged: Reader[Spans]
+    """Reads `PortSettings.privileged`, of one protocol and family."""
 
-    def pool(self, host: Host, protocol: str, family: str) -> EphemeralRange:
-        """The pool of one protocol and family; the documented default, marked as assumed, where it is unreadable."""
+    def ephemeral_range(self, system: System, protocol: ProtocolName, family: FamilyName) -> EphemeralRange:
+        """Return the ephemeral range of a protocol and family.
+
+        If it cannot be read, the documented default is returned with `assumed`. Raises `UnsupportedPlatformError` for
+        a protocol without an ephemeral range, `ParseError` for a setting in another format.
+        """
         if protocol not in self.protocols:
+            with import_lock:
+                from .._render.text import joined
             raise UnsupportedPlatformError(
-                f"{self.platform} keeps no ephemeral range of {protocol}; ask for one of {', '.join(self.protocols)}"
+                f"{self.platform} has no ephemeral range for {protocol}: use {joined(self.protocols, 'or')}"
             )
-        picture = self._picture(host)
+        system = self._read_once(system)
         assumed = False
         try:
-            found = self.bounds(picture, protocol, family)
+            ports, source = self.bounds(system, protocol, family)
         except OSError:
-            found, assumed = Found(self.default(picture), DOCUMENTED_DEFAULT), True
-        set_aside: list[Spans] = []
-        for reader in (self.reserved, self.excluded):
+            ports, source, assumed = self.default(system), DOCUMENTED_DEFAULT, True
+        never_allocated: list[Spans] = []
+        for read in (self.reserved, self.excluded):
             try:
-                set_aside.append(reader(picture, protocol, family).value)
+                never_allocated.append(read(system, protocol, family)[0])
             except OSError:
                 assumed = True
-        return EphemeralRange(*found.value, protocol, family, _joined(set_aside), found.source, assumed)
+        return EphemeralRange(ports.first, ports.last, protocol, family, _merged(never_allocated), source, assumed)
 
-    def settings(self, host: Host) -> PortSettings:
-        """All of it, protocols and families taken together; what cannot be read is None, and named in `incomplete`."""
-        return host.once("settings", lambda: self._settings(self._picture(host)))
+    def port_settings(self, system: System) -> PortSettings:
+        """Return all settings of all protocols and families; those that cannot be read are None, see `incomplete`."""
+        return system.cached("settings", self._read_all, system)
 
-    def _picture(self, host: Host) -> Host:
-        """Where settings are kept apart, several stand in one source, which is read only once for an answer."""
-        return host if self.apart is TOGETHER else host.snapshot()
+    def _read_once(self, system: System) -> System:
+        """Return *system*, or a snapshot where settings of several protocols or families share a source."""
+        return system if self.apart is TOGETHER else system.snapshot()
 
-    def _settings(self, host: Host) -> PortSettings:
-        log = _Log(host, self.apart)
-        limits = log.collect("pools", self.bounds)
-        reserved = log.collect("reserved", self.reserved)
-        excluded = log.collect("excluded", self.excluded)
-        privileged = log.collect("privileged", self.privileged)
+    def _read_all(self, system: System) -> PortSettings:
+        collector = _Collector(self._read_once(system), self.apart)
+        ranges = collector.collect("pools", self.bounds)
+        reserved = collector.collect("reserved", self.reserved)
+        excluded = collector.collect("excluded", self.excluded)
+        privileged = collector.collect("privileged", self.privileged)
         assumed = reserved is None or excluded is None
         pools: list[EphemeralRange] = []
-        for key, found in (limits or {}).items():
-            aside = _joined(facts[key].value for facts in (reserved, excluded) if facts)
-            pools.append(EphemeralRange(*found.value, *key, aside, found.source, assumed))
+        for (protocol, family), (ports, source) in (ranges or {}).items():
+            never_allocated = _merged(values[protocol, family][0] for values in (reserved, excluded) if values)
+            pools.append(EphemeralRange(ports.first, ports.last, protocol, family, never_allocated, source, assumed))
         return PortSettings(
             platform=self.platform,
-            pools=None if limits is None else tuple(pools),
+            pools=None if ranges is None else tuple(pools),
             reserved=_union(reserved),
             excluded=_union(excluded),
             privileged=_union(privileged),
-            sources=tuple(log.sources),
-            incomplete=tuple(log.incomplete),
+            sources=tuple(collector.sources),
+            incomplete=tuple(collector.incomplete),
         )
 
 
-class _Log:
-    """What was read where, and what was not read, while one answer is put together; each only once."""
+class _Collector:
+    """Reads settings for several protocols and families, and collects sources and failures without repetition."""
 
-    def __init__(self, host: Host, apart: tuple[tuple[str, str], ...]) -> None:
-        self.host = host
+    def __init__(self, system: System, apart: tuple[Key, ...]) -> None:
+        self.system = system
         self.apart = apart
         self.sources: dict[tuple[str, str], None] = {}
         self.incomplete: dict[str, None] = {}
 
-    def collect(self, fact: str, read: Reader[T]) -> dict[tuple[str, str], Found[T]] | None:
-        """A fact by protocol and family; None where one of them cannot be read, for half an answer is none."""
-        collected: dict[tuple[str, str], Found[T]] = {}
+    def collect(self, fact: str, read: Reader[T]) -> dict[Key, tuple[T, str]] | None:
+        """Return a setting by protocol and family; None if any of them cannot be read."""
+        collected: dict[Key, tuple[T, str]] = {}
         complete = True
-        for key in self.apart:
+        for protocol, family in self.apart:
             try:
-                collected[key] = read(self.host, *key)
+                collected[protocol, family] = read(self.system, protocol, family)
             except (ParseError, SourceError) as error:
                 self.incomplete[str(error)] = None
                 complete = False
         if not complete:
             return None
-        self.sources |= {(fact, found.source): None for found in collected.values() if found.source}
+        self.sources |= {(fact, source): None for _, source in collected.values() if source}
         return collected
 
 
-def _union(facts: dict[tuple[str, str], Found[Spans]] | None) -> Spans | None:
-    return None if facts is None else _joined(found.value for found in facts.values())
+def _union(values: dict[Key, tuple[Spans, str]] | None) -> Spans | None:
+    return None if values is None else _merged(spans for spans, _ in values.values())
 
 
-def _joined(several: Iterable[Spans]) -> Spans:
-    """The ports of all of them. Mostly there is only one that has any, and `classify` reads settings for each port."""
-    filled = [spans for spans in several if spans]
+def _merged(values: Iterable[Spans]) -> Spans:
+    """Return the ports in any of the values. Usually only one is not empty, and `classify` reads settings per port."""
+    filled = [spans for spans in values if spans]
     return merge(chain.from_iterable(filled)) if len(filled) > 1 else filled[0] if filled else ()

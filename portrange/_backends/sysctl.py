@@ -1,65 +1,72 @@
-"""What stands in a sysctl: C ints, and bitmaps with a bit for each port. Parsing is pure."""
+"""Values of sysctl(3): C ints, and bitmaps with a bit per port."""
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Literal
+from sys import byteorder
 
-from .._answers.span import Span, Spans, merge
+from .._answers.span import Span, merge
 from .._errors import ParseError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .._host import Host
+    from typing import TypeAlias
 
-ByteOrder = Literal["little", "big"]
-Name = str | tuple[int, ...]
+    from .._answers.span import Spans
+    from .._host.system import System
+
+    #: The name of a setting; its numbers on OpenBSD, which has no names.
+    Name: TypeAlias = str | tuple[int, ...]
 
 _INT_SIZE = 4
-_PORTS = 65536
+_BITMAP_SIZE = 65536 // 8
 
 
-def parse_number(value: bytes, source: str, byteorder: ByteOrder = sys.byteorder) -> int:
-    r"""A C int.
+def parse_number(value: bytes, source: str) -> int:
+    r"""Return a C int.
 
-    >>> parse_number(b"\x00\xc0\x00\x00", "an example", "little")
-    49152
+    >>> parse_number(b"\xff\xff\xff\xff", "an example")
+    -1
     """
     if len(value) != _INT_SIZE:
         raise ParseError(source, "a C int of 4 bytes", value.hex())
     return int.from_bytes(value, byteorder, signed=True)
 
 
-def parse_ports(value: bytes, source: str, byteorder: ByteOrder = sys.byteorder) -> Spans:
-    """A bitmap with a bit for each port, in words of 32 bits, the lowest port in the lowest bit.
+def parse_ports(value: bytes, source: str) -> Spans:
+    """Return the ports of a bitmap of 32-bit integers, with the lowest port in the lowest bit.
 
-    OpenBSD's words have 32 bits (DP_ISSET, netinet/in_pcb.h); XNU's have 64, which is the same on its machines: all
-    of them are little-endian.
+    OpenBSD uses 32-bit integers (DP_ISSET, netinet/in_pcb.h). XNU uses 64-bit ones, which is the same on its machines:
+    they are little-endian.
     """
-    if len(value) != _PORTS // 8:
+    if len(value) != _BITMAP_SIZE:
         raise ParseError(source, "a bitmap of 65,536 bits", value.hex())
-    words = (int.from_bytes(value[start : start + 4], byteorder) for start in range(0, len(value), 4))
-    numbers = (index * 32 + bit for index, word in enumerate(words) if word for bit in range(32) if word >> bit & 1)
+    integers = (int.from_bytes(value[start : start + 4], byteorder) for start in range(0, len(value), 4))
+    numbers = (index * 32 + bit for index, bits in enumerate(integers) if bits for bit in range(32) if bits >> bit & 1)
     return merge(Span(port, port) for port in numbers)
 
 
-def number(host: Host, name: Name) -> int:
-    """A setting that is a number."""
-    return parse_number(host.once(("sysctl", name), lambda: host.sysctl(name)), title(name))
+def number(system: System, name: Name) -> int:
+    """Return a setting that is a number."""
+    return parse_number(_read(system, name), title(name))
 
 
-def ports(host: Host, name: Name) -> Spans:
-    """A setting that is a set of ports."""
-    return parse_ports(host.once(("sysctl", name), lambda: host.sysctl(name)), title(name))
+def ports(system: System, name: Name) -> Spans:
+    """Return a setting that is a set of ports."""
+    return parse_ports(_read(system, name), title(name))
 
 
-def ports_if_any(host: Host, name: Name) -> Spans:
-    """The same; no ports where the system is older than the setting."""
+def ports_if_any(system: System, name: Name) -> Spans:
+    """Return a setting that is a set of ports; no ports if this version of the system does not have the setting."""
     try:
-        return ports(host, name)
+        return ports(system, name)
     except FileNotFoundError:
         return ()
 
 
+def _read(system: System, name: Name) -> bytes:
+    return system.cached(("sysctl", name), system.sysctl, name)
+
+
 def title(name: Name) -> str:
-    """How a setting is named in answers and errors."""
+    """Return the name of a setting for results and errors."""
     return f"sysctl {name if isinstance(name, str) else '.'.join(map(str, name))}"

@@ -1,4 +1,4 @@
-"""The last word on whether a port is free: binding it."""
+"""Bind probe sockets, and interpret the errors of bind()."""
 
 from __future__ import annotations
 
@@ -6,71 +6,93 @@ import errno
 import os
 import socket
 import threading
-from collections.abc import Callable
 from functools import cache
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+# --- errors of socket() and bind() -----------------------------------------------------------------------------------
+# The numbers beside the names are Winsock's, for results that come from Windows and are processed elsewhere. On Windows
+# Python's names have these values already, except WSAEACCES, which becomes EACCES.
+
+_ABSENT_NAMES = ("EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT")  # not every system defines all of them
+
+#: The machine does not support this family or protocol.
+ABSENT = frozenset({10043, 10044, 10047, *(getattr(errno, name) for name in _ABSENT_NAMES if hasattr(errno, name))})
+#: The caller lacks the permission to bind the port.
+REFUSED = frozenset({errno.EACCES, errno.EPERM, 10013})
+#: The port is in use; for port 0, no port is left.
+IN_USE = frozenset({errno.EADDRINUSE, 10048})
+#: The address does not belong to this machine. For a wildcard address: the machine does not have this family.
+NOT_LOCAL = frozenset({errno.EADDRNOTAVAIL, 10049})
+#: The address cannot be bound, whatever the port: it is not local, or lacks a network interface.
+UNUSABLE = NOT_LOCAL | {errno.EINVAL, errno.ENODEV, 10022}
+
+# --- probes ----------------------------------------------------------------------------------------------------------
 
 _FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
-# The numbers of IANA's protocol registry; the socket module lacks some of them on some systems.
+# Numbers of IANA's protocol registry; the socket module lacks some of the names on some systems.
 _KINDS = {
     "tcp": (socket.SOCK_STREAM, 6),
     "udp": (socket.SOCK_DGRAM, 17),
     "sctp": (socket.SOCK_STREAM, 132),
     "dccp": (getattr(socket, "SOCK_DCCP", 6), 33),
 }
-_NO_NAME = "No interface has such a name"
+_UNKNOWN_INTERFACE = "No interface has such a name"
 
 
-def try_bind(protocol: str, family: str, address: str, port: int) -> None:
-    """Bind a fresh socket to `address` and `port`, and close it. Raises the `OSError` of socket() or bind().
+def probe(protocol: str, family: str, address: str, port: int) -> None:
+    """Bind a new socket to *address* and *port*, and close it. Raises the `OSError` of socket() or bind().
 
-    An IPv6 socket is bound for IPv6 alone, so that the answer is about that family. On Windows the socket asks for
-    exclusive use: without it, binding succeeds beside a listener that shares (SO_EXCLUSIVEADDRUSE, Winsock).
+    An IPv6 socket is bound with IPV6_V6ONLY, so that the result is about that family. On Windows the socket asks for
+    exclusive use: otherwise bind() succeeds beside a listener that shares its port (SO_EXCLUSIVEADDRUSE, Winsock).
     """
     kind, number = _KINDS[protocol]
-    with _turn(), socket.socket(_FAMILIES[family], kind, number) as probe:
+    with _probe_lock(), socket.socket(_FAMILIES[family], kind, number) as bound:
         if family == "ipv6":
-            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        exclusive: int | None = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
         if exclusive is not None:
-            probe.setsockopt(socket.SOL_SOCKET, exclusive, 1)
-        probe.bind(_endpoint(address, port, probe.family, kind))
+            bound.setsockopt(socket.SOL_SOCKET, exclusive, 1)
+        bound.bind(_socket_address(address, port, bound.family, kind))
 
 
-def _endpoint(address: str, port: int, family: int, kind: int) -> tuple[Any, ...]:
-    """What bind() takes: the zone of a link-local address (fe80::1%eth0) as a number of its own.
+def _socket_address(address: str, port: int, family: int, kind: int) -> tuple[Any, ...]:
+    """Return the argument of bind(), with the zone of a link-local address (fe80::1%eth0) as a number.
 
-    Raises `OSError` with EINVAL for a zone that the system does not know.
+    Raises `OSError` with EINVAL for an unknown zone.
     """
     try:
-        # As bytes: Python would encode a string as the name of a domain (IDNA), which that of an interface is not.
+        # As bytes: Python would encode a string as a domain name (IDNA), which the name of an interface is not.
         name = os.fsencode(address)
         if b"\0" in name:
-            raise OSError(errno.EINVAL, _NO_NAME)  # the system would read no further
+            raise OSError(errno.EINVAL, _UNKNOWN_INTERFACE)  # the system would ignore the rest
         return socket.getaddrinfo(name, port, family, kind, flags=socket.AI_NUMERICHOST)[0][4]
-    except socket.gaierror as error:  # its numbers are not those of the system
+    except socket.gaierror as error:  # its numbers are not error numbers of the system
         raise OSError(errno.EINVAL, error.strerror) from error
     except UnicodeError as error:
-        raise OSError(errno.EINVAL, _NO_NAME) from error
+        raise OSError(errno.EINVAL, _UNKNOWN_INTERFACE) from error
 
 
 @cache
-def _turn() -> threading.RLock:
-    """What a thread holds while it has a port, so that no other one takes its attempt for an obstacle.
+def _probe_lock() -> threading.RLock:
+    """Return the lock held while a probe socket is bound, so that concurrent probes do not report each other.
 
-    Nor is a process forked meanwhile: the child would have the socket too, and keep the port.
+    It is held across fork() as well: a child would inherit the probe socket and keep the port in use.
     """
-    turn = threading.RLock()
+    lock = threading.RLock()
     register: Callable[..., None] | None = getattr(os, "register_at_fork", None)
     if register is not None:
-        register(before=turn.acquire, after_in_parent=turn.release, after_in_child=turn.release)
-    return turn
+        register(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    return lock
 
 
 def v6only_by_default() -> bool:
-    """Whether an IPv6 socket takes IPv6 alone if nobody says so (ipv6(7), IPV6_V6ONLY); true where there is no IPv6."""
+    """Return whether IPV6_V6ONLY is set on new IPv6 sockets (ipv6(7)); True on machines without IPv6."""
     try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-            return bool(probe.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as created:
+            return bool(created.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
     except OSError:
         return True

@@ -1,27 +1,34 @@
-"""Kernel settings of macOS and the BSDs: sysctlbyname(3), and sysctl(3) for systems that know numbers only."""
+"""Kernel settings of macOS and the BSDs: sysctlbyname(3), and sysctl(3) where settings have numbers only."""
 
 from __future__ import annotations
 
 import errno
 import os
-from typing import Any
 
+from .._lazy import import_lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: A value may grow between the request for its size and the request for the value.
 _ATTEMPTS = 5
 
 
 def read_sysctl(name: str | tuple[int, ...], library: str | None = None) -> bytes:
-    """The value of a setting as the kernel lays it out, asked for by name or (OpenBSD) by its numbers.
+    """Return the value of a setting in the kernel's layout, by name or (OpenBSD) by its numbers.
 
-    `library` is the C library to ask through; None is the one of this process. Raises `OSError` with the system's
-    error number, `FileNotFoundError` where there is no such setting.
+    *library* is the C library to call, None for the one of this process. Raises `OSError` with the system's error
+    number, `FileNotFoundError` if the setting does not exist.
     """
-    import ctypes
+    with import_lock:
+        import ctypes
 
     libc = ctypes.CDLL(library, use_errno=True)
     call: Any = getattr(libc, "sysctlbyname" if isinstance(name, str) else "sysctl", None)
     if call is None:
         raise OSError(errno.ENOSYS, "the C library has no sysctl", str(name))
-    # sysctlbyname() takes a name, sysctl() an array of numbers and its length; then both take the same.
+    # sysctlbyname() takes a name, sysctl() an array of numbers and its length; the other parameters are the same.
     target: tuple[Any, ...]
     kinds: tuple[Any, ...]
     if isinstance(name, str):
@@ -38,7 +45,6 @@ def read_sysctl(name: str | tuple[int, ...], library: str | None = None) -> byte
         value = ctypes.create_string_buffer(max(size.value, 1))
         if call(*target, value, ctypes.byref(size), None, 0) == 0:
             return value.raw[: size.value]
-        # A value that has grown since its size was asked.
         if ctypes.get_errno() != errno.ENOMEM:
             raise _failure(ctypes.get_errno(), name)
     raise _failure(errno.ENOMEM, name)

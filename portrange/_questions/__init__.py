@@ -1,1 +1,1 @@
-"""The questions: each checks its arguments, asks the backend of the host, and gives an answer."""
+"""The public functions: each checks its arguments, queries the backend of the host, and returns a result."""

@@ -1,41 +1,36 @@
-"""Checking what callers pass in: one clear sentence that names the input."""
+"""Check the arguments of public functions. Messages name the argument and the accepted values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from .._answers.address import FAMILIES, PROTOCOLS
 
-from .._backends.base import FAMILIES, PROTOCOLS
-from .._host import Host
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-#: The machine that Python runs on; asked wherever no other host is given.
-THIS_HOST = Host()
-
-
-def host_asked(host: object) -> Host:
-    """The host to ask: this machine where none is given."""
-    if host is None:
-        return THIS_HOST
-    if not isinstance(host, Host):
-        raise TypeError(f"host is a portrange.Host, such as Host('/host/proc'), not {type(host).__name__}: {host!r}")
-    return host
+    from .._answers.address import FamilyName, ProtocolName
 
 
-def protocol_name(protocol: object) -> str:
-    """One of the transports, or `ValueError`."""
-    return _one_of("protocol", protocol, PROTOCOLS)
+def protocol_name(protocol: object) -> ProtocolName:
+    """Return *protocol* if it is a known protocol; raise `ValueError` otherwise."""
+    name: ProtocolName = one_of("protocol", protocol, PROTOCOLS)
+    return name
 
 
-def family_name(family: object) -> str:
-    """One of the address families, or `ValueError`."""
-    return _one_of("family", family, FAMILIES)
+def family_name(family: object) -> FamilyName:
+    """Return *family* if it is an address family; raise `ValueError` otherwise."""
+    name: FamilyName = one_of("family", family, FAMILIES)
+    return name
 
 
-def protocols_asked(protocol: object) -> tuple[str, ...] | None:
-    """The transports that a question is about; None for all."""
+def protocols_of(protocol: object) -> tuple[ProtocolName, ...] | None:
+    """Return the protocols that *protocol* selects; None selects all, and the result is None."""
     return None if protocol is None else (protocol_name(protocol),)
 
 
-def _one_of(what: str, given: object, allowed: Sequence[str]) -> str:
+def one_of(argument: str, given: object, allowed: tuple[str, ...]) -> Any:
+    """Return *given* if it is one of the *allowed* strings; raise `ValueError` that names *argument* otherwise."""
+    # The type first: arrays of NumPy cannot be searched for in a tuple.
     if isinstance(given, str) and given in allowed:
         return given
-    raise ValueError(f"unknown {what} {given!r}: use one of {', '.join(map(repr, allowed))}")
+    raise ValueError(f"unknown {argument} {given!r}: use one of {', '.join(map(repr, allowed))}")

@@ -1,37 +1,43 @@
-"""What is this port?"""
+"""Classify a port number."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, SupportsIndex
-
-from .._answers.number import port_number
+from .._answers.ephemeral import BAND_BOUNDS
 from .._answers.port import Band, PortInfo
-from .._answers.span import contains
+from .._answers.span import contains, port_number
 from .._backends.select import settings_of
-from .._registry.lookup import registry
-from .arguments import host_asked
-from .risks import host_risks, risks, stretch
+from .._host.host import system_of
+from .._registry.lookup import registered
+from .risks import host_risks, risks, section_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import SupportsIndex
+
     from .._answers.span import Spans
-    from .._host import Host
+    from .._host.host import Host
+
+
+_USER, _DYNAMIC = BAND_BOUNDS["user"][0], BAND_BOUNDS["dynamic"][0]
 
 
 def classify(port: SupportsIndex, *, host: Host | None = None) -> PortInfo:
-    """What a port number is: to IANA, to this machine, and to somebody who wants to write it down.
+    """Return the properties of a port number: its registration, the settings of this host, and the risks of fixed use.
 
-    - `band` has the names and bounds of RFC 6335, section 6; `assignment`, `services` and `unnamed` are IANA's registry
-      as of `REGISTRY_DATE`. They say what was registered, not what is running.
-    - `ephemeral`, `reserved`, `excluded` and `privileged` are read from the host (see `ephemeral_range` for the
-      sources) and are None where it does not tell; no socket is looked at.
-    - `ephemeral_by_default_on` are the systems that hand the port out unless somebody changed a setting.
-    - `risks` say why a program should not rely on the number, worst first; `safe` means that none is "high".
+    - `band` has the names and bounds of RFC 6335, section 6; `assignment`, `services` and `unnamed` are from IANA's
+      registry as of `REGISTRY_DATE`. They describe what is registered, not what is running.
+    - `ephemeral`, `reserved`, `excluded` and `privileged` are settings of the host (see `ephemeral_range` for the
+      sources), None if they cannot be read. Sockets are not inspected.
+    - `ephemeral_by_default_on` lists the systems whose default ephemeral range contains the port.
+    - `risks` are the reasons why a program should not rely on the number, worst first; `safe` is True if none is
+      "high".
 
-    The settings are read anew for each call: for loops over many ports pass ``host=Host().snapshot()``. The first call
-    loads the registry, which takes some 20 milliseconds.
+    Each call reads the settings of the host again: for many ports pass ``host=Host().snapshot()``. The first call
+    loads the registry, which takes a few milliseconds.
 
-    Raises `TypeError` for what is not a whole number (a bool is not), `InvalidPortError` outside 0-65535. Where a
-    platform is unknown or a setting unreadable, the facts of the host are None, and `settings.incomplete` says why.
+    Raises `TypeError` if *port* is not a whole number (a bool is not), `InvalidPortError` outside 0-65535. On an
+    unknown platform, or if a setting cannot be read, the properties of the host are None, and `settings.incomplete`
+    has the reasons.
 
     >>> import portrange
     >>> https = portrange.classify(443)
@@ -41,31 +47,31 @@ def classify(port: SupportsIndex, *, host: Host | None = None) -> PortInfo:
     ['dynamic-band']
     """
     number = port_number(port)
-    asked = host_asked(host)
-    settings = asked.once("classify: settings", lambda: settings_of(asked))
-    record = registry().at(number)
-    around = stretch(number)
+    system = system_of(host)
+    settings = system.cached("classify: settings", settings_of, system)
+    record = registered(number)
+    section = section_of(number)
     ephemeral = settings.ephemeral(number)
     excluded = _within(settings.excluded, number)
     privileged = _within(settings.privileged, number)
-    # The key is all that the sentences depend on: a frozen host writes each of them once.
-    here = asked.once(
-        ("classify: risks", ephemeral, excluded, privileged),
-        lambda: host_risks(settings, ephemeral=ephemeral, excluded=excluded, privileged=privileged),
+    # The key is all that the messages depend on: a snapshot formats each of them once.
+    key = ("classify: risks", ephemeral, excluded, privileged)
+    of_host = system.cached(
+        key, lambda: host_risks(settings, ephemeral=ephemeral, excluded=excluded, privileged=privileged)
     )
     return PortInfo(
-        number=number,
-        band=_band(number),
-        assignment=record.assignment,
-        services=record.services,
-        unnamed=record.unnamed,
-        ephemeral=ephemeral,
-        reserved=_within(settings.reserved, number),
-        excluded=excluded,
-        privileged=privileged,
-        ephemeral_by_default_on=around.ephemeral_by_default_on,
-        risks=risks(number, record, around, here),
-        settings=settings,
+        number,
+        _band(number),
+        record.assignment,
+        record.services,
+        record.unnamed,
+        ephemeral,
+        _within(settings.reserved, number),
+        excluded,
+        privileged,
+        section.ephemeral_by_default_on,
+        risks(number, record, section, of_host),
+        settings,
     )
 
 
@@ -74,6 +80,6 @@ def _within(spans: Spans | None, number: int) -> bool | None:
 
 
 def _band(number: int) -> Band:
-    if number < 1024:
+    if number < _USER:
         return Band.SYSTEM
-    return Band.USER if number < 49152 else Band.DYNAMIC
+    return Band.USER if number < _DYNAMIC else Band.DYNAMIC

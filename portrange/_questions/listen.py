@@ -1,41 +1,44 @@
-"""Who listens?"""
+"""Find listening sockets and their owners."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, SupportsIndex
-
 from .._answers.listener import Listeners
-from .._answers.number import port_number
+from .._answers.span import port_number
 from .._backends.base import SocketQuery
 from .._backends.select import backend_for
-from .arguments import host_asked, protocols_asked
+from .._frozen import replace
+from .._host.host import system_of
+from .arguments import one_of, protocols_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .._host import Host
+    from typing import Literal, SupportsIndex
 
-_NAMESPACES = ("own", "all")
-#: Transports that every system lists: who asks for another one by name is told where that is not possible.
+    from .._answers.address import ProtocolName
+    from .._host.host import Host
+    from .._host.system import System
+
+#: Protocols that every system can list. Queries for other protocols may fail.
 _COMMON = frozenset({"tcp", "udp"})
 
 
 def who_listens(
-    port: SupportsIndex, *, protocol: str | None = None, exhaustive: bool = False, host: Host | None = None
+    port: SupportsIndex, *, protocol: ProtocolName | None = None, exhaustive: bool = False, host: Host | None = None
 ) -> Listeners:
-    """Every socket that waits for anybody's traffic on a port, with the processes that hold it.
+    """Return the sockets that listen on *port*, with their owners.
 
-    TCP sockets in state LISTEN, UDP sockets that are bound and not connected, and SCTP and DCCP where the system has
-    them; IPv4 and IPv6. `protocol` asks for one transport only. The answer is false only where it is proven that
-    nobody listens.
+    These are TCP sockets in state LISTEN, UDP sockets that are bound and not connected, and SCTP and DCCP sockets where
+    the system supports them, over IPv4 and IPv6. `protocol` limits the search to one protocol. The result is falsy only
+    if it is certain that nothing listens.
 
-    On Linux the search for holders begins, and mostly ends, with the processes of the socket's own cgroup; a process
-    elsewhere that was handed the same socket is then not looked for. `exhaustive=True` looks into every process.
+    On Linux the search for owners begins, and usually ends, with the processes of the socket's own cgroup, so it does
+    not find a process elsewhere that received the same socket. `exhaustive=True` searches every process.
 
-    Port 0 is nobody's: the answer is empty. Raises `TypeError` for what is not a whole number, `InvalidPortError`
-    outside 0-65535, `ValueError` for an unknown protocol, `SourceError` where sockets cannot be listed,
-    `UnsupportedPlatformError` where no way is known.
+    Nothing can listen on port 0: the result is empty. Raises `TypeError` if *port* is not a whole number,
+    `InvalidPortError` outside 0-65535, `ValueError` for an unknown protocol, `SourceError` if sockets cannot be listed,
+    `UnsupportedPlatformError` if the system is not supported.
 
-    Sources: sock_diag(7) and proc(5) on Linux, psutil elsewhere.
+    Sources: sock_diag(7) and proc(5) on Linux, psutil on other systems.
 
     >>> import portrange, socket
     >>> server = socket.create_server(("127.0.0.1", 0))
@@ -44,43 +47,47 @@ def who_listens(
     >>> server.close()
     """
     number = port_number(port)
-    protocols = protocols_asked(protocol)
-    asked = host_asked(host)
+    protocols = protocols_of(protocol)
+    system = system_of(host)
     if number == 0:
         return Listeners()
-    if asked.is_snapshot:
-        return _listeners(asked, SocketQuery(None, protocols, exhaustive)).on(number)
-    return _listeners(asked, SocketQuery(number, protocols, exhaustive))
+    if system.is_snapshot:
+        return _cached_listeners(system, SocketQuery(protocols=protocols, exhaustive=exhaustive)).on(number)
+    return backend_for(system).listeners(system, SocketQuery(number, protocols, exhaustive))
 
 
 def listeners(
-    *, protocol: str | None = None, exhaustive: bool = False, namespaces: str = "own", host: Host | None = None
+    *,
+    protocol: ProtocolName | None = None,
+    exhaustive: bool = False,
+    namespaces: Literal["own", "all"] = "own",
+    host: Host | None = None,
 ) -> Listeners:
-    """Every listening socket of the machine, as in `who_listens`, in the order of their ports.
+    """Return all listening sockets of the machine, as in `who_listens`, in the order of their ports.
 
-    `namespaces="all"` asks every network namespace that a visible thread is in, or that a mount keeps which the caller
-    sees (Linux; it takes the right to enter them, CAP_SYS_ADMIN) and fills `Listener.namespace`; what could not be
-    entered stands in the answer's `incomplete`. One that only a descriptor keeps, or a mount of another mount namespace, is
-    not seen.
+    `namespaces="all"` queries every network namespace of a visible thread, or of a mount that the caller sees (Linux;
+    entering them needs CAP_SYS_ADMIN), and sets `Listener.namespace`. `incomplete` lists the namespaces that could not
+    be entered. A namespace that only a descriptor or a mount in another mount namespace keeps alive is not found.
 
     Raises the same errors as `who_listens`.
 
     >>> import portrange
     >>> rows = portrange.listeners().to_dicts()      # pandas.DataFrame(rows, columns=portrange.Listener.columns())
     """
-    if namespaces not in _NAMESPACES:
-        raise ValueError(f"unknown namespaces {namespaces!r}: use 'own' or 'all'")
-    asked = host_asked(host)
-    return _listeners(asked, SocketQuery(None, protocols_asked(protocol), exhaustive, namespaces == "all"))
+    everywhere = one_of("namespaces", namespaces, ("own", "all")) == "all"
+    system = system_of(host)
+    query = SocketQuery(None, protocols_of(protocol), exhaustive, everywhere)
+    if system.is_snapshot:
+        return _cached_listeners(system, query)
+    return backend_for(system).listeners(system, query)
 
 
-def _listeners(host: Host, query: SocketQuery) -> Listeners:
-    def ask(query: SocketQuery) -> Listeners:
-        return host.once(query, lambda: backend_for(host).listeners(host, query))
-
-    if host.is_snapshot and query.protocols and _COMMON.issuperset(query.protocols):
-        # Whoever asks for TCP and whoever asks for everything are to see the same moment.
-        found = ask(replace(query, protocols=None))
-        if not found.incomplete:  # which may be about the others
-            return Listeners(tuple(one for one in found if one.protocol in query.protocols))
-    return ask(query)
+def _cached_listeners(system: System, query: SocketQuery) -> Listeners:
+    """Return the listeners of a snapshot. Queries for TCP or UDP share the result of the query for all protocols."""
+    backend = backend_for(system)
+    if query.protocols and _COMMON.issuperset(query.protocols):
+        everything = replace(query, protocols=None)
+        found = system.cached(everything, backend.listeners, system, everything)
+        if not found.incomplete:  # otherwise other protocols may be the reason
+            return Listeners(tuple(listener for listener in found if listener.protocol in query.protocols))
+    return system.cached(query, backend.listeners, system, query)

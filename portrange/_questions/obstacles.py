@@ -1,187 +1,263 @@
-"""The words for what is in the way of binding a port: one sentence each that says what to do."""
+"""Messages that explain why a bind fails and how to fix it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
-from .._answers.obstacle import Obstacle
+from .._answers.address import WILDCARDS, is_link_local
+from .._answers.address import endpoint as endpoint_text
+from .._answers.listener import Obstacle
 from .._answers.span import contains
-from .._answers.usage import may_overlook
-from .._backends.base import WILDCARDS
-from .._render.text import visible
-from . import stand_ins
-from .endpoints import needs_interface
+from .._frozen import Frozen, replace
+from .._lazy import import_lock
+from .._render.sanitize import visible
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .._answers.listener import BoundSocket
-    from .._answers.pool import PortSettings
-    from .endpoints import Endpoint
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from .._answers.address import FamilyName, ProtocolName
+    from .._answers.ephemeral import PortSettings
+    from .._answers.listener import BoundSocket, ObstacleKind, Process, SocketState
 
 
-#: The kind of obstacle that each state of a socket makes, and what to say of it.
-_SENTENCES = {
-    "listen": ("listener", "{endpoint} is listened on ({holder}); {advice}"),
-    "bound": ("bound", "{endpoint} is bound but not listened on ({holder}); {advice}"),
-    "connection": (
-        "connection",
-        "{endpoint} is the local end of {count}{remote} ({holder}); {advice}",
-    ),
+class Endpoint(Frozen):
+    """An address and a port to bind."""
+
+    protocol: ProtocolName
+    """The transport protocol."""
+    family: FamilyName
+    """The address family."""
+    address: str
+    """The address as backends write it; it may have a zone, as in ``fe80::1%2``."""
+    port: int
+    """The port number; 0 means any port."""
+    interface: str | None = None
+    """The network interface of the zone."""
+
+
+#: The kind of obstacle for each state of a socket, in the order of results, and its message.
+_MESSAGES: dict[SocketState, tuple[ObstacleKind, str]] = {
+    "listen": ("listener", "{endpoint} has a listener ({owner}); {advice}"),
+    "bound": ("bound", "{endpoint} is bound without listening ({owner}); {advice}"),
+    "connection": ("connection", "{endpoint} is the local end of {count}{remote} ({owner}); {advice}"),
     "time-wait": (
         "time-wait",
-        "{endpoint} is kept for a minute after {count}{remote}; wait, or set SO_REUSEADDR if the earlier socket had it",
+        (
+            "{endpoint} is in TIME-WAIT for a minute after {count}{remote}; wait, or set SO_REUSEADDR if the earlier "
+            "socket had it"
+        ),
     ),
 }
 
-_END = "stop that program or "
+_STOP = "stop that program or "
+
+# --- sockets ---------------------------------------------------------------------------------------------------------
 
 
 def of_sockets(sockets: Sequence[BoundSocket], settings: PortSettings) -> Iterator[Obstacle]:
-    """One obstacle for all sockets that differ in their other ends at most: a server may have thousands."""
-    listeners = [one for one in sockets if one.state == "listen"]
+    """Yield one obstacle for all sockets that differ only in their remote ends: a server may have thousands."""
+    listeners = [socket for socket in sockets if socket.state == "listen"]
     groups: dict[BoundSocket, list[BoundSocket]] = {}
-    for one in sockets:
-        groups.setdefault(replace(one, remote_address="", remote_port=0, scope=""), []).append(one)
-    order = list(_SENTENCES)
+    for socket in sockets:
+        groups.setdefault(replace(socket, remote_address="", remote_port=0, scope="host"), []).append(socket)
+    order = list(_MESSAGES)
     for group in sorted(groups.values(), key=lambda group: order.index(group[0].state)):
-        kind, sentence = _SENTENCES[group[0].state]
-        advice = _about_connections(group[0], listeners, settings) if kind == "connection" else _about(group[0])
-        yield Obstacle(kind, _fill(sentence, group, advice), socket=group[0], count=len(group))
+        kind, message = _MESSAGES[group[0].state]
+        is_connection = kind == "connection"
+        advice = _connection_advice(group[0], listeners, settings) if is_connection else _socket_advice(group[0])
+        yield Obstacle(kind, _fill(message, group, advice), socket=group[0], count=len(group))
 
 
-def _fill(sentence: str, group: list[BoundSocket], advice: str) -> str:
+def _fill(message: str, group: list[BoundSocket], advice: str) -> str:
     first = group[0]
-    host = f"[{first.remote_address}]" if ":" in first.remote_address else first.remote_address
+    remote = f" with {endpoint_text(first.remote_address, first.remote_port)}" if first.remote_port else ""
     return visible(
-        sentence.format(
+        message.format(
             endpoint=f"{first.protocol} {first.endpoint}",
-            holder=first.holder + (f", {first.unit}" if first.unit else ""),
+            owner=first.holder + (f", {first.unit}" if first.unit else ""),
             count="a connection" if len(group) == 1 else f"{len(group):,} connections",
             advice=advice,
-            remote=(f" with {host}:{first.remote_port}" if first.remote_port else "")
-            + (" and others" if len(group) > 1 else ""),
+            remote=remote + (" and others" if len(group) > 1 else ""),
         )
     )
 
 
-def _about_connections(connection: BoundSocket, listeners: Iterable[BoundSocket], settings: PortSettings) -> str:
-    """Connections that were made to a listener have its port; all others were given one of the pool, or bound it."""
-    if any(one.address in (connection.address, *WILDCARDS.values()) for one in listeners):
-        return "made to the program that listens: stop that, or take another port"
-    another = "another port" if settings.ephemeral(connection.port) is False else "a port outside the pool"
-    return f"{_END if _has_holder(connection) else ''}take {another}"
+def _connection_advice(connection: BoundSocket, listeners: Iterable[BoundSocket], settings: PortSettings) -> str:
+    """Return advice for a connection: made to a listener on this port, or from an ephemeral port or a bound one."""
+    if any(listener.address in (connection.address, *WILDCARDS.values()) for listener in listeners):
+        return "made to the listener: stop that program or take another port"
+    another = "another port" if settings.ephemeral(connection.port) is False else "a port outside the ephemeral range"
+    return f"{_STOP if _may_have_owner(connection) else ''}take {another}"
 
 
-def _about(socket: BoundSocket) -> str:
-    """Of several holders one that is no stand-in is a program that can be stopped."""
-    known = [stand_ins.advice(owner) for owner in socket.owners]
-    told = [sentence for sentence in known if sentence is not None]
-    if told and len(told) == len(known):
-        return told[0]
-    return f"{_END if _has_holder(socket) else ''}take another port"
+def _socket_advice(socket: BoundSocket) -> str:
+    """Return advice for a socket that listens or is bound; an owner that is not a proxy can simply be stopped."""
+    advice = [text for text in map(_proxy_advice, socket.owners) if text is not None]
+    if advice and len(advice) == len(socket.owners):
+        return advice[0]
+    return f"{_STOP if _may_have_owner(socket) else ''}take another port"
 
 
-def _has_holder(socket: BoundSocket) -> bool:
-    """Whether there is, or may be, a program that could be ended."""
+def _may_have_owner(socket: BoundSocket) -> bool:
     return bool(socket.owners) or socket.hidden
 
 
+# --- proxies: processes that own a port on behalf of another program -------------------------------------------------
+# To stop a proxy does not help, or stops far more than this port.
+
+_CONTAINER = "it publishes a container's port: stop that container ({command} lists it) or take another port"
+
+#: By the name of the process, without .exe. Any process can have such a name, so it only selects the advice.
+_PROXIES = {
+    "docker-proxy": _CONTAINER.format(command="docker ps"),
+    "com.docker.backend": _CONTAINER.format(command="docker ps"),
+    "rootlesskit": _CONTAINER.format(command="docker ps"),
+    "rootlessport": _CONTAINER.format(command="podman ps"),
+    "wslrelay": "it forwards to a program inside WSL: stop that program or take another port",
+    "ControlCenter": "it is the AirPlay receiver of macOS: turn it off (AirDrop & Handoff) or take another port",
+}
+#: By pid and name.
+_PROXIES_BY_PID = {
+    # See systemd.socket(5) and launchd.plist(5).
+    (1, "systemd"): "it waits to start a service: stop its socket unit (systemctl list-sockets) or take another port",
+    (1, "launchd"): "it waits to start a service: unload its job (launchctl list) or take another port",
+    # http.sys listens for IIS, WinRM and others, srv2.sys and netbt.sys for shared files.
+    (4, "System"): (
+        "the Windows kernel listens: the file server (ports 139 and 445), or http.sys on behalf of a program that "
+        "netsh http show servicestate lists"
+    ),
+}
+
+
+def _proxy_advice(owner: Process) -> str | None:
+    """Return what to do about a port of a proxy; None if *owner* is not a known proxy."""
+    name = (owner.name or "").removesuffix(".exe")
+    return _PROXIES_BY_PID.get((owner.pid, name)) or _PROXIES.get(name)
+
+
+# --- ports -----------------------------------------------------------------------------------------------------------
+
+
 def is_excluded(port: int, settings: PortSettings) -> bool:
-    """Whether the system keeps a port from all programs."""
+    """Return whether the system is known to refuse a port to all programs."""
     return settings.excluded is not None and contains(settings.excluded, port)
 
 
-def refusal(endpoint: Endpoint, settings: PortSettings) -> Obstacle:
-    """Why the system refuses a port although nobody has it."""
-    if is_excluded(endpoint.port, settings):
+def refusal(wanted: Endpoint, settings: PortSettings) -> Obstacle:
+    """Return why the system refuses a port that is not in use."""
+    if is_excluded(wanted.port, settings):
         source = settings.source("excluded")
-        detail = (
-            f"the system keeps port {endpoint.port} from all programs ({source}); take another, or end the exclusion"
+        return Obstacle(
+            "excluded",
+            f"the system refuses port {wanted.port} to all programs ({source}); take another port, or remove the "
+            "exclusion",
         )
-        return Obstacle("excluded", detail)
-    if settings.privileged is not None and contains(settings.privileged, endpoint.port):
+    if settings.privileged is not None and contains(settings.privileged, wanted.port):
         source = settings.source("privileged")
-        detail = (
-            f"binding port {endpoint.port} needs a privilege ({source}); run as the superuser, on Linux with "
-            "CAP_NET_BIND_SERVICE, or take a higher port"
+        return Obstacle(
+            "privileged",
+            f"binding port {wanted.port} needs a privilege ({source}); run as root, on Linux with "
+            "CAP_NET_BIND_SERVICE, or take a higher port",
         )
-        return Obstacle("privileged", detail)
-    detail = f"the system refuses port {endpoint.port} to this program"
+    message = f"the system refuses port {wanted.port} to this program"
     if settings.platform != "windows":
-        return Obstacle("refused", f"{detail}; ask whoever set its security policy")
-    # Winsock's list of errors, WSAEACCES.
-    detail += ": another program may have it for its exclusive use"
+        return Obstacle("refused", f"{message}; ask the administrator about its security policy")
+    # Winsock's list of errors, WSAEACCES
+    message += ": another program may have it for its exclusive use"
     if settings.excluded is None:
-        detail += (
-            ", or it is excluded, which could not be read: netsh int "
-            f"{endpoint.family} show excludedportrange protocol={endpoint.protocol} lists what is"
+        message += (
+            ", or it is in an excluded range, which could not be read: netsh int "
+            f"{wanted.family} show excludedportrange protocol={wanted.protocol} lists them"
         )
-    return Obstacle("refused", f"{detail}; take another port, or ask whoever set the security policy")
+    return Obstacle("refused", f"{message}; take another port, or ask the administrator about the security policy")
 
 
-def restricted(endpoint: Endpoint, settings: PortSettings) -> Obstacle:
-    """A port that is in use by nobody to be seen, and kept by the system.
+def restricted(wanted: Endpoint, settings: PortSettings) -> Obstacle:
+    """Return an obstacle for a restricted port that is "in use" without a visible socket.
 
-    XNU has a bitmap for both transports, though it keeps some ports for one alone (bsd/net/restricted_in_port.c).
+    XNU has one bitmap for TCP and UDP, although it restricts some ports for one of them only
+    (bsd/net/restricted_in_port.c).
     """
-    detail = (
-        f"the system keeps port {endpoint.port} from programs that it has not permitted "
-        f"({settings.source('excluded')}; some such ports for TCP or UDP alone), or another user's program has it: "
-        "take another, or look again as the superuser"
+    return Obstacle(
+        "excluded",
+        f"the system restricts port {wanted.port} to permitted programs ({settings.source('excluded')}; some such "
+        "ports for TCP or UDP only), or another user's program has it: take another port, or run again as root",
     )
-    return Obstacle("excluded", detail)
-
-
-def unusable(wanted: Endpoint, error: OSError, *, is_local: bool) -> Obstacle:
-    """An address that cannot be bound whatever its port."""
-    detail = f"{wanted.address} is no address of this machine, or not yet; bind one that it has, or all of them"
-    if is_local:
-        detail = f"{wanted.address} cannot be bound ({error.strerror or error}); {_usable(wanted)}"
-    return Obstacle("address", visible(detail))
-
-
-def _usable(wanted: Endpoint) -> str:
-    """What would make an address that can be bound."""
-    from ipaddress import ip_address
-
-    address, _, zone = wanted.address.partition("%")
-    if wanted.protocol != "udp" and ip_address(address).is_multicast:
-        return f"it stands for a group of machines, which {wanted.protocol} does not know; bind an address of this one"
-    if needs_interface(address):
-        return f"a link-local address needs the name of a network interface of this machine, as in {address}%eth0"
-    if zone:
-        return f"only a link-local address (fe80::/10) is tied to a network interface: leave out %{zone}"
-    return "bind an address that this machine has, or all of them"
 
 
 def exhausted(wanted: Endpoint, settings: PortSettings) -> Obstacle:
-    """Port 0 stands for any port: it can only be the pool that has none left, or that Linux overlooks the last one.
+    """Return an obstacle for a bind of port 0: no port is left, or Linux misses the last one (`LocalAddress.free`)."""
+    with import_lock:
+        from .._answers.usage import may_miss_last_port
 
-    See `LocalAddress.free` for that.
-    """
-    left = f"no {wanted.protocol} port on {wanted.address} is left to be handed out"
-    odd = [pool for pool in settings.pools or () if may_overlook(settings.platform, wanted.protocol, pool)]
+    message = f"no ephemeral {wanted.protocol} port is free on {wanted.address}"
+    odd = [pool for pool in settings.pools or () if may_miss_last_port(settings.platform, wanted.protocol, pool)]
     if odd:
-        left += (
-            f", or one alone, which Linux may overlook because {odd[0].first}-{odd[0].last} is an odd number of them"
-        )
-    return Obstacle("exhausted", visible(f"{left}; name one outside of the pool"))
+        message += f", or only one, which Linux may miss because {odd[0].first}-{odd[0].last} is an odd number of ports"
+    return Obstacle("exhausted", visible(f"{message}; choose a port outside the ephemeral range"))
 
 
-def worth_knowing(port: int, settings: PortSettings) -> tuple[Obstacle, ...]:
-    """What does not keep anybody from binding."""
+def notes(port: int, settings: PortSettings) -> tuple[Obstacle, ...]:
+    """Return obstacles that do not block a bind."""
     if settings.reserved and contains(settings.reserved, port):
         source = settings.source("reserved")
-        detail = f"port {port} is set aside by the administrator ({source}): bind it only if it is meant for you"
-        return (Obstacle("reserved", detail, blocks=False),)
+        message = (
+            f"port {port} is reserved by the administrator ({source}): bind it only if it is meant for your program"
+        )
+        return (Obstacle("reserved", message, blocks=False),)
     return ()
 
 
 def hidden(wanted: Endpoint, error: OSError) -> Obstacle:
-    detail = (
-        f"binding {wanted.protocol} {wanted.address} port {wanted.port} fails ({error.strerror or error}) and the "
-        "system shows no socket there: one that is bound without listening (Linux shows those from 6.8 on), or "
-        "another user's; look again as the administrator"
+    """Return an obstacle for a failed bind without any visible cause."""
+    return Obstacle(
+        "hidden",
+        visible(
+            f"binding {wanted.protocol} {wanted.address} port {wanted.port} fails ({error.strerror or error}), and the "
+            "system shows no socket: it may be bound without listening (shown by Linux 6.8 and later), or belong to "
+            "another user; run again as administrator"
+        ),
     )
-    return Obstacle("hidden", visible(detail))
+
+
+# --- addresses -------------------------------------------------------------------------------------------------------
+
+
+def needs_interface(address: str) -> bool:
+    """Return whether an address, without its zone, is meaningful only together with a network interface.
+
+    These are fe80::/10 and interface-local and link-local multicast addresses (RFC 4291, sections 2.5.6 and 2.7).
+    """
+    # ff02::1, ff12::1: the fourth digit is the scope.
+    is_multicast = address.startswith("ff") and address.partition(":")[0][3:] in ("1", "2")
+    return is_link_local(address) or is_multicast
+
+
+def unusable(wanted: Endpoint, error: OSError, *, is_local: bool) -> Obstacle:
+    """Return an obstacle for an address that cannot be bound, whatever the port."""
+    if is_local:
+        message = f"{wanted.address} cannot be bound ({error.strerror or error}); {_address_advice(wanted)}"
+    else:
+        message = (
+            f"{wanted.address} is not an address of this machine, or not yet; bind one of its addresses, or all of them"
+        )
+    return Obstacle("address", visible(message))
+
+
+def _address_advice(wanted: Endpoint) -> str:
+    """Return how to change an address so that it can be bound."""
+    address, _, zone = wanted.address.partition("%")
+    if wanted.protocol != "udp" and _is_multicast(address):
+        return f"it is a multicast address, which {wanted.protocol} does not support; bind an address of this machine"
+    if needs_interface(address):
+        return f"a link-local address needs the name of a network interface of this machine, as in {address}%eth0"
+    if zone:
+        return f"only link-local addresses (fe80::/10) have a network interface: remove %{zone}"
+    return "bind an address that this machine has, or all of them"
+
+
+def _is_multicast(address: str) -> bool:
+    """Return whether an address is in ff00::/8 (RFC 4291, section 2.7) or 224.0.0.0/4 (RFC 5771)."""
+    with import_lock:
+        from ipaddress import ip_address
+
+    return ip_address(address).is_multicast

@@ -1,32 +1,31 @@
-"""Which ports are registered under this name?"""
+"""Find the ports that are registered under a service name."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from .._registry.lookup import services_named
 
-from .._registry.lookup import registry
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._answers.port import Service
 
 
 def services(name: str) -> tuple[Service, ...]:
-    """Every service that IANA registered under `name`, in whatever case, in the order of ports.
+    """Return the services that IANA registered under *name*, in any case, in the order of their ports.
 
-    Empty where the name is not registered, or without a port (names for DNS-SD only). A service on several ports is
-    there several times. `REGISTRY_DATE` is the date of the registry; nothing is read from the machine, in particular
-    not its /etc/services.
+    A service on several ports occurs several times. The result is empty if the name is not registered, or only without
+    a port (DNS-SD). `REGISTRY_DATE` is the date of the registry. Nothing is read from the machine, and /etc/services
+    is not used.
 
-    Raises `TypeError` for what is not a string.
+    Raises `TypeError` if *name* is not a string.
 
     >>> import portrange
     >>> [(service.name, service.first) for service in portrange.services("PostgreSQL")]
     [('postgresql', 5432)]
     """
-    return registry().named(_text(name))
+    return services_named(_string(name))
 
 
-def _text(name: object) -> str:
+def _string(name: object) -> str:
     if isinstance(name, str):
         return name
     raise TypeError(f"a service name is a string, not {type(name).__name__}: {name!r}")

@@ -1,54 +1,57 @@
-"""Which port should I write into my configuration?"""
+"""Suggest a port number for a name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TypeAlias, cast
-
-from .._answers.number import port_number
-from .._answers.pool import PortSettings
 from .._answers.port import Assignment
-from .._answers.span import Span, Spans, contains, merge, overlap
-from .._backends.select import backend_for
-from .._errors import PortrangeError, UnsupportedPlatformError
-from .._registry.pools import COMMON_SYSTEMS, DEFAULT_POOLS
-from .._registry.refused import BAD_PORTS, MACOS_RESTRICTED
-from .arguments import host_asked
+from .._answers.span import Span, contains, merge, overlap, port_number
+from .._backends.select import settings_of
+from .._errors import PortrangeError
+from .._host.host import system_of
+from .._lazy import import_lock
+from .._registry.facts import BAD_PORTS, COMMON_SYSTEMS, DEFAULT_RANGES, MACOS_RESTRICTED
+from .._registry.lookup import registered
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .._host import Host
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import TypeAlias
 
-#: What can be avoided: a port, the first and the last of several, a `range`, or an operating system's default pool.
-Avoided: TypeAlias = "int | tuple[int, int] | range | str"
+    from .._answers.ephemeral import PortSettings
+    from .._answers.span import Spans
+    from .._host.host import Host
 
-#: Above the ports of system services, below the default pools of Linux, macOS and Windows.
+    #: A port, a pair of the first and the last port of a range, a `range`, or the name of an operating system.
+    Avoided: TypeAlias = int | tuple[int, int] | range | str
+
+#: The candidates: above the ports of system services, below the default ranges of Linux, macOS and Windows.
 FIRST, LAST = 1024, 32767
-#: The least prime number that is not below the number of these ports: then every step leads to each of them once. The
-#: few numbers that it has too many lie in the pool of Linux, and are passed over as such.
+#: The lowest prime that is not below the number of candidates, so that every step visits each of them once. The few
+#: numbers above LAST are in the default range of Linux and are skipped with it.
 _PRIME = 31751
 
-_POOLS = {pool.system: Span(pool.first, pool.last) for pool in DEFAULT_POOLS}
-_COMMON_POOLS = merge(span for system, span in _POOLS.items() if system in COMMON_SYSTEMS)
+_RANGES = {ports.system: Span(ports.first, ports.last) for ports in DEFAULT_RANGES}
+_COMMON_RANGES = merge(span for system, span in _RANGES.items() if system in COMMON_SYSTEMS)
 _REFUSED = BAD_PORTS | MACOS_RESTRICTED
 
 
 def suggest_port(name: str, *, avoid: Iterable[Avoided] = (), host: Host | None = None) -> int:
-    """A port to write down for a project, a service or a test setup of this name; always the same one.
+    """Return a port number for a project, a service or a test setup of this name, always the same for a name.
 
-    It is not privileged (1024 or above), lies outside the default pools of Linux, macOS and Windows, is unassigned at
-    IANA, and is refused neither by browsers (bad ports of the Fetch standard) nor by macOS. What this host hands out,
-    has set aside, refuses or asks a privilege for is passed over as well. `avoid` names more: ports, pairs of a first
-    and a last port, `range` objects, and operating systems (``"freebsd"``) whose default pool is to be avoided too.
+    The port is not privileged (1024 or above), is outside the default ephemeral ranges of Linux, macOS and Windows, is
+    unassigned in IANA's registry, and is refused neither by browsers (bad ports of the Fetch standard) nor by macOS.
+    Ports that are ephemeral, reserved, excluded or privileged on this host are skipped as well. `avoid` excludes more:
+    ports, pairs of the first and the last port of a range, `range` objects, and names of operating systems
+    (``"freebsd"``) for their default ephemeral range.
 
-    The number depends on the name, the registry's date (`REGISTRY_DATE`) and `avoid`, and on nothing else, so it is the
-    same on every machine: a host only has a say where its own settings rule the number out. Then, and where a new
-    registry or `avoid` does, the next number takes its place; all other names keep theirs. To have one number on a
-    fleet in which some hosts have a wider pool, name that pool in `avoid`. (OpenBSD's default pool, 1024-49151, leaves
-    nothing that Linux and macOS leave.)
+    The number depends only on the name, on the registry (`REGISTRY_DATE`) and on `avoid`, so it is the same on every
+    machine, except where the settings of a host exclude it. If they do, or if a new registry or `avoid` does, the next
+    candidate replaces it; the numbers of other names do not change. To get the same number on a fleet in which some
+    hosts have a wider ephemeral range, pass that range in `avoid`. (OpenBSD's default range, 1024-49151, leaves no port
+    outside of the default ranges of Linux and macOS.)
 
-    It is a number to write down, not a reservation: whether somebody listens there now makes no difference, and two
-    names can meet on one number (of 20 names, two do in one case of 140). A program that needs just any free port at
-    run time binds port 0 instead, and reads what it was given:
+    The port is not reserved: whether a socket uses it now makes no difference, and two names may have the same number
+    (among 20 names, two do in one of 140 cases). A program that can use any free port at run time binds port 0
+    instead, and reads the number:
 
     >>> import portrange, socket
     >>> with socket.create_server(("127.0.0.1", 0)) as server:
@@ -56,112 +59,116 @@ def suggest_port(name: str, *, avoid: Iterable[Avoided] = (), host: Host | None 
     >>> port > 0
     True
 
-    How it is computed, so that others can: let d be the SHA-256 digest of the name in UTF-8, a the first 8 bytes of d
-    and b the next 8, both read as big-endian numbers. The candidates are 1024 + (a + k * s) mod 31751 for k = 0, 1, 2
-    and so on, with s = 1 + b mod 31750. The first one that meets the above is the answer.
+    The algorithm, for other implementations: let d be the SHA-256 digest of the name in UTF-8, a the first 8 bytes of d
+    and b the next 8, both as big-endian numbers. The candidates are 1024 + (a + k * s) mod 31751 for k = 0, 1, 2 and so
+    on, with s = 1 + b mod 31750. The result is the first candidate that meets the conditions above.
 
-    This host's settings are read anew for each call: for many names pass ``host=Host().snapshot()``.
+    Each call reads the settings of the host again: for many names pass ``host=Host().snapshot()``.
 
-    Raises `TypeError` for a name that is no string or an `avoid` that is no collection of the above, `ValueError` for
-    an empty name, an unknown system or a number outside 0-65535, `PortrangeError` where no port is left.
+    Raises `TypeError` if the name is not a string or `avoid` is not a collection of such items, `ValueError` for an
+    empty name, an unknown system or a number outside 0-65535, `PortrangeError` if no port is left.
 
     >>> port = portrange.suggest_port("my-service")
     >>> port == portrange.suggest_port("my-service"), portrange.classify(port).safe
     (True, True)
     """
-    from .._registry.lookup import registry
-
-    candidates = _candidates(_utf8(name))
-    avoided = merge(_avoided(avoid))
-    settings = _settings(host_asked(host))
-    known = registry()
-    for port in candidates:
+    encoded = _encoded(name)
+    avoided = merge(_spans(avoid))
+    settings = settings_of(system_of(host))
+    for port in _candidates(encoded):
         if (
-            not contains(_COMMON_POOLS, port)
+            not contains(_COMMON_RANGES, port)
             and port not in _REFUSED
             and not contains(avoided, port)
-            and known.at(port).assignment is Assignment.UNASSIGNED
-            and not _ruled_out(settings, port)
+            and registered(port).assignment is Assignment.UNASSIGNED
+            and not _is_used_by_host(settings, port)
         ):
             return port
-    raise PortrangeError(_nothing_left(name, avoided, settings))
+    raise PortrangeError(_no_port_left(name, avoided, settings))
 
 
 def _candidates(name: bytes) -> Iterator[int]:
-    """Each port from FIRST to LAST once, and a few beyond, in an order that the name decides."""
-    import hashlib
+    """Yield each port from FIRST to LAST once, and a few above, in an order that depends on the name."""
+    with import_lock:
+        import hashlib
 
     digest = hashlib.sha256(name).digest()
-    place = int.from_bytes(digest[:8], "big") % _PRIME
+    offset = int.from_bytes(digest[:8], "big") % _PRIME
     step = 1 + int.from_bytes(digest[8:16], "big") % (_PRIME - 1)
     for _ in range(_PRIME):
-        yield FIRST + place
-        place = (place + step) % _PRIME
+        yield FIRST + offset
+        offset = (offset + step) % _PRIME
 
 
-def _settings(host: Host) -> PortSettings:
-    try:
-        return backend_for(host).settings(host)
-    except UnsupportedPlatformError:
-        return PortSettings(platform=host.platform)  # then nothing is known of this host, and it has no say
+def _is_used_by_host(settings: PortSettings, port: int) -> bool:
+    """Return whether a port is known to be ephemeral, reserved, excluded or privileged on the host."""
+    others = (settings.reserved, settings.excluded, settings.privileged)
+    return bool(settings.ephemeral(port)) or any(spans is not None and contains(spans, port) for spans in others)
 
 
-def _ruled_out(settings: PortSettings, port: int) -> bool:
-    """Whether this host is known to have other plans for the port; what could not be read rules nothing out."""
-    kept = (settings.reserved, settings.excluded, settings.privileged)
-    return bool(settings.ephemeral(port)) or any(spans is not None and contains(spans, port) for spans in kept)
-
-
-def _nothing_left(name: str, avoided: Spans, settings: PortSettings) -> str:
-    kept = sum(_ruled_out(settings, port) for port in range(FIRST, LAST + 1))
-    pools = ", ".join(dict.fromkeys(f"{pool.first}-{pool.last}" for pool in settings.pools or ())) or "unknown"
-    named = overlap(avoided, FIRST, LAST)
-    remedies = ["avoid fewer"] * bool(named) + ["give this host a smaller pool"] * bool(kept)
+def _no_port_left(name: str, avoided: Spans, settings: PortSettings) -> str:
+    by_host = sum(_is_used_by_host(settings, port) for port in range(FIRST, LAST + 1))
+    by_argument = overlap(avoided, FIRST, LAST)
+    ranges = ", ".join(dict.fromkeys(f"{pool.first}-{pool.last}" for pool in settings.pools or ())) or "unknown"
+    remedies = ["avoid fewer ports"] * bool(by_argument) + ["reduce the ephemeral range of this host"] * bool(by_host)
     return (
-        f"no port is left for {name!r}: of the {LAST - FIRST + 1:,} ports from {FIRST} to {LAST}, avoid names "
-        f"{named:,} and this host keeps {kept:,} for itself (its pool: {pools}); {', or '.join(remedies)}"
+        f"no port is left for {name!r}: of the {LAST - FIRST + 1:,} candidates from {FIRST} to {LAST}, avoid excludes "
+        f"{by_argument:,} and the settings of this host exclude {by_host:,} (ephemeral range: {ranges}); "
+        f"{', or '.join(remedies)}"
     )
 
 
-# --- arguments -----------------------------------------------------------------------------------------------------
+# --- arguments -------------------------------------------------------------------------------------------------------
 
 
-def _utf8(name: object) -> bytes:
+def _encoded(name: object) -> bytes:
     if not isinstance(name, str):
         raise TypeError(f"a name is a string, not {type(name).__name__}: {name!r}")
     if not name.strip():
-        raise ValueError(f"a name is needed, such as that of a project or a service: {name!r} is empty")
+        raise ValueError(f"a name is needed, such as that of a project or a service, not {name!r}")
     try:
         return name.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"the name {name!r} cannot be written in UTF-8: {error.reason}") from None
+        raise ValueError(f"the name {name!r} cannot be encoded as UTF-8: {error.reason}") from None
 
 
-def _avoided(avoid: object) -> Iterator[Span]:
-    if isinstance(avoid, (str, bytes)) or not isinstance(avoid, Iterable):
-        raise TypeError(f"avoid is a collection of ports, ranges and systems, such as ['freebsd', 8080], not {avoid!r}")
-    for item in cast("Iterable[object]", avoid):
+def _spans(avoid: Iterable[Avoided | list[int]]) -> Iterator[Span]:
+    """Yield the ports that `avoid` excludes."""
+    if isinstance(avoid, (str, bytes)):
+        raise _not_a_collection(avoid)
+    try:
+        items = iter(avoid)
+    except TypeError:
+        raise _not_a_collection(avoid) from None
+    for item in items:
         if isinstance(item, str):
-            yield _pool_of(item)
+            yield _default_range(item)
         elif isinstance(item, range):
-            yield from _each(item)
+            yield from _range_spans(item)
         elif isinstance(item, (tuple, list)):
-            yield _pair(cast("tuple[object, ...] | list[object]", item))
+            yield _pair(item)
         else:
             port = port_number(item)
             yield Span(port, port)
 
 
-def _pool_of(system: str) -> Span:
-    if system.lower() not in _POOLS:
+def _not_a_collection(avoid: object) -> TypeError:
+    return TypeError(
+        f"avoid is a collection of ports, ranges and operating systems, such as ['freebsd', 8080], not {avoid!r}"
+    )
+
+
+def _default_range(system: str) -> Span:
+    span = _RANGES.get(system.lower())
+    if span is None:
         raise ValueError(
-            f"unknown system {system!r} in avoid: use one of {', '.join(map(repr, _POOLS))}; ports are numbers, and "
-            "ranges pairs of numbers"
+            f"unknown system {system!r} in avoid: use one of {', '.join(map(repr, _RANGES))}; a port is a number, a "
+            "range a pair of numbers"
         )
-    return _POOLS[system.lower()]
+    return span
 
 
-def _each(ports: range) -> Iterator[Span]:
+def _range_spans(ports: range) -> Iterator[Span]:
     if ports:
         first, last = sorted((port_number(ports[0]), port_number(ports[-1])))
         if abs(ports.step) == 1:
@@ -170,7 +177,7 @@ def _each(ports: range) -> Iterator[Span]:
             yield from (Span(port, port) for port in ports)
 
 
-def _pair(ports: tuple[object, ...] | list[object]) -> Span:
+def _pair(ports: Sequence[int]) -> Span:
     if len(ports) != 2:
         raise ValueError(f"a range in avoid is a pair of its first and last port, not {ports!r}")
     first, last = map(port_number, ports)

@@ -1,1 +1,6 @@
-"""What is published about port numbers: IANA's registry, default pools, and lists of refused ports. No I/O."""
+"""Published facts about port numbers: IANA's registry, default ranges, ports that browsers refuse. No I/O.
+
+REGISTRY_DATE is generated together with the table by tests/registry/generate.py, do not edit.
+"""
+
+REGISTRY_DATE = "2026-02-13"

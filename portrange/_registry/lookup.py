@@ -1,142 +1,168 @@
-"""IANA's registry, by port and by name. Loaded when it is first asked for, and then kept: it never changes."""
+"""Look up ports and service names in IANA's registry.
+
+The table stays one text, searched by bisection: splitting its 8,000 lines takes longer than many lookups.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import pairwise
-from typing import NamedTuple
 
-from .._answers.port import Assignment, Band, RegistryEntry, Service
+from .._answers.ephemeral import BAND_BOUNDS
+from .._answers.port import Assignment, RegistryEntry, Service
+from .._answers.span import Span
+from .._frozen import Frozen
+from .._lazy import import_lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
+
+    from .._answers.address import ProtocolName
+
+#: The first port of the dynamic band, in which nothing is registered (RFC 6335, section 6).
+_DYNAMIC = BAND_BOUNDS["dynamic"][0]
+#: A range that overlaps a later line is less than this many lines before it; tests/registry/generate.py checks that.
+REACH = 16
 
 
-class PortRecord(NamedTuple):
-    """What the registry says of a port."""
+class PortRecord(Frozen):
+    """The registrations of a port."""
 
     assignment: Assignment
+    """The state of the port over all protocols."""
     services: tuple[Service, ...] = ()
+    """The registered services, in the order of the registry."""
     unnamed: tuple[RegistryEntry, ...] = ()
+    """Entries without a service name."""
 
 
-class Registry:
-    """The registry, ready to be asked.
-
-    Ports between which nothing changes share a record; the records lie in order, and bisection finds one. A record
-    stays lines of the table until it is asked for: to read all 8,000 takes longer than a short program wants to wait.
-    Two threads that ask first may both read it, and get equal records.
-    """
-
-    def __init__(self, table: str) -> None:
-        self._lines = table.splitlines()
-        self._starts: list[int] = []
-        self._records: list[PortRecord | tuple[str, ...]] = []
-        for first, lines in runs(self._lines):
-            self._starts.append(first)
-            self._records.append(lines)
-        self._ports: dict[str, list[int]] | None = None
-
-    def at(self, port: int) -> PortRecord:
-        """What is registered for a port."""
-        place = bisect_right(self._starts, port) - 1
-        found = self._records[place]
-        if isinstance(found, PortRecord):
-            return found
-        self._records[place] = read = record(self._starts[place], found)
-        return read
-
-    def named(self, name: str) -> tuple[Service, ...]:
-        """What is registered under a name, in whatever case, in the order of ports."""
-        if self._ports is None:
-            self._ports = ports_by_name(self._lines)
-        wanted = name.lower()
-        return tuple(
-            service
-            for port in self._ports.get(wanted, ())
-            for service in self.at(port).services
-            if service.first == port and service.name.lower() == wanted
-        )
+_DYNAMIC_RECORD = PortRecord(Assignment.DYNAMIC)
+#: The records read so far, by port: the registry never changes.
+_records: list[PortRecord | None] = [None] * _DYNAMIC
+#: One tuple for each combination of protocols in the table, of which there are a dozen.
+_protocols: dict[str, tuple[ProtocolName, ...]] = {}
 
 
-def span(line: str) -> tuple[int, int]:
-    """The ports of a line of the table."""
-    first, _, last = line.partition("\t")[0].partition("-")
-    return int(first), int(last or first)
+def registered(port: int) -> PortRecord:
+    """Return the registrations of a port; ports without a difference share one record."""
+    if port >= _DYNAMIC:
+        return _DYNAMIC_RECORD
+    record = _records[port]
+    return _read(port) if record is None else record
 
 
-def runs(lines: Iterable[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    r"""Where something changes, and the lines that hold from there to the next change; from port 0 without a gap.
-
-    >>> list(runs(["8-9\t\t(unassigned)", "9\tudp\tdiscard"]))[1:3]
-    [(8, ('8-9\t\t(unassigned)',)), (9, ('8-9\t\t(unassigned)', '9\tudp\tdiscard'))]
-    """
-    starting: dict[int, list[str]] = {}
-    ends: dict[str, int] = {}
-    edges = {0, Band.DYNAMIC.first, Band.DYNAMIC.last + 1}
-    for line in lines:
-        first, last = span(line)
-        starting.setdefault(first, []).append(line)
-        edges.add(first)
-        edges.add(last + 1)
-        ends[line] = last
-    current: list[str] = []
-    for first, _ in pairwise(sorted(edges)):
-        current = [line for line in current if ends[line] >= first]
-        current += starting.get(first, ())
-        yield first, tuple(current)
+def services_named(name: str) -> tuple[Service, ...]:
+    """Return the services with a name, in any case, in the order of their ports."""
+    wanted = name.lower()
+    return tuple(
+        service
+        for port in ports_of(_lowered_table(), wanted)
+        for service in registered(port).services
+        if service.first == port and service.name.lower() == wanted
+    )
 
 
-def ports_by_name(lines: Iterable[str]) -> dict[str, list[int]]:
-    """The first ports of every name, in small letters."""
-    ports: dict[str, list[int]] = {}
-    for line in lines:
-        name = line.split("\t", 3)[2].lower()
-        ports.setdefault(name, []).append(span(line)[0])
-    return ports
+def _read(port: int) -> PortRecord:
+    """Read the record of a port from the table, and keep it. Concurrent threads read equal records."""
+    span, lines = lines_of(_table(), port)
+    record = parse_record(lines)
+    _records[span.first : span.last + 1] = [record] * (span.last + 1 - span.first)
+    return record
+
+
+def _table() -> str:
+    with import_lock:
+        from .table import TABLE
+    return TABLE
 
 
 @cache
-def transports_of(text: str) -> tuple[str, ...]:
-    """The transports of a line; one tuple for all lines that name the same, of which there are a dozen."""
-    return tuple(text.split())
+def _lowered_table() -> str:
+    return _table().lower()
 
 
-def record(first: int, lines: Iterable[str]) -> PortRecord:
-    r"""What the lines say together of the ports from `first` on.
+# --- the text of the table -------------------------------------------------------------------------------------------
 
-    >>> record(49150, ["49150\ttcp\tinspider\tInSpider System", "49150\tudp\t(reserved)\tReserved"]).assignment
+
+def lines_of(table: str, port: int) -> tuple[Span, list[str]]:
+    r"""Return the lines of *table* that include *port*, and the ports around it that have the same lines.
+
+    >>> lines_of("8-9\t\t(unassigned)\n9\tudp\tdiscard\n", 9)
+    (Span(first=9, last=9), ['8-9\t\t(unassigned)', '9\tudp\tdiscard'])
+    """
+    # The key of an offset is the first port of its line, so the result is where the first line after *port* begins.
+    end = bisect_right(range(len(table)), port, key=lambda offset: span_at(table, _line_start(table, offset)).first)
+    first = 0
+    last = span_at(table, end).first - 1 if end < len(table) else _DYNAMIC - 1
+    lines: list[str] = []
+    for _ in range(REACH):
+        if end == 0:
+            break
+        start = _line_start(table, end - 1)
+        span = span_at(table, start)
+        if span.last < port:
+            first = max(first, span.last + 1)
+        else:
+            first, last = max(first, span.first), min(last, span.last)
+            lines.append(table[start : end - 1])
+        end = start
+    lines.reverse()
+    return Span(first, last), lines
+
+
+def ports_of(lowered: str, name: str) -> Iterator[int]:
+    r"""Yield the first port of each line with a service name. Table and name are in lower case.
+
+    >>> list(ports_of("7\ttcp\techo\n8-9\tudp\tdiscard\techo\n11\tudp\techo\techo\n", "echo"))
+    [7, 11]
+    """
+    found = lowered.find(f"\t{name}")
+    while found >= 0:
+        start, end = _line_start(lowered, found), lowered.find("\n", found)
+        if lowered[start:end].split("\t", 3)[2] == name:
+            yield span_at(lowered, start).first
+        found = lowered.find(f"\t{name}", end)
+
+
+def _line_start(table: str, offset: int) -> int:
+    return table.rfind("\n", 0, offset) + 1
+
+
+def span_at(table: str, start: int) -> Span:
+    """Return the ports of the line that begins at *start*."""
+    first, _, last = table[start : table.index("\t", start)].partition("-")
+    return Span(int(first), int(last or first))
+
+
+def parse_record(lines: Iterable[str]) -> PortRecord:
+    r"""Return the registrations that lines of the table contain together.
+
+    >>> parse_record(["49150\ttcp\tinspider\tInSpider System", "49150\tudp\t(reserved)\tReserved"]).assignment
     <Assignment.ASSIGNED: 'assigned'>
     """
     services: list[Service] = []
     unnamed: list[RegistryEntry] = []
     for line in lines:
         _, protocols, name, description, note, *_ = (line + "\t\t").split("\t")
-        transports = transports_of(protocols)
+        span = span_at(line, 0)
         if name.startswith("("):  # the generator's mark for rows without a name
-            unnamed.append(RegistryEntry(Assignment(name[1:-1]), transports, description, *span(line), note))
+            state = Assignment(name[1:-1])
+            unnamed.append(RegistryEntry(state, _split(protocols), description, span.first, span.last, note))
         else:
-            services.append(Service(name, transports, description, *span(line), note))
-    return PortRecord(assignment(first, services, unnamed), tuple(services), tuple(unnamed))
+            services.append(Service(name, _split(protocols), description, span.first, span.last, note))
+    return PortRecord(_assignment(services, unnamed), tuple(services), tuple(unnamed))
 
 
-def assignment(first: int, services: Sequence[Service], unnamed: Iterable[RegistryEntry]) -> Assignment:
-    """The state of a port: assigned if it is for any transport, else reserved if it is for any."""
-    if first >= Band.DYNAMIC.first:
-        return Assignment.DYNAMIC
-    said = {entry.assignment for entry in unnamed}
-    if services or Assignment.ASSIGNED in said:
+def _split(protocols: str) -> tuple[ProtocolName, ...]:
+    known: tuple[Any, ...] = tuple(protocols.split())
+    return _protocols.setdefault(protocols, known)
+
+
+def _assignment(services: Sequence[Service], unnamed: Iterable[RegistryEntry]) -> Assignment:
+    """Return the state of a port: assigned if it is for any protocol, else reserved if it is for any."""
+    states = {entry.assignment for entry in unnamed}
+    if services or Assignment.ASSIGNED in states:
         return Assignment.ASSIGNED
-    return Assignment.RESERVED if Assignment.RESERVED in said else Assignment.UNASSIGNED
-
-
-_loaded: dict[str, Registry] = {}
-
-
-def registry() -> Registry:
-    """The registry. Threads that are the first at the same moment may each build one, and all get the same."""
-    found = _loaded.get("registry")
-    if found is None:
-        from .table import TABLE  # a third of a megabyte, for whoever asks
-
-        found = _loaded.setdefault("registry", Registry(TABLE))
-    return found
+    return Assignment.RESERVED if Assignment.RESERVED in states else Assignment.UNASSIGNED

@@ -1,1 +1,1 @@
-"""How answers look: from plain values to text, HTML and SVG; the same input gives the same output."""
+"""Render plain values as text, HTML and SVG; the output depends on the input alone."""

@@ -1,67 +1,93 @@
-"""Plain text: aligned tables and labelled pages, with whatever strangers wrote made harmless."""
+"""Plain text: aligned tables and labelled pages, with untrusted text made safe to print."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
-from unicodedata import combining, east_asian_width
+from .._frozen import Frozen
+from .._lazy import import_lock
+from .sanitize import visible
 
-from .look import PLAIN, Look
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-#: Narrower than this nothing can be read; a terminal that says less is not believed.
+#: The least width of text. Some terminals report a width of 0 or 1.
 _LEAST = 20
 #: A column, or a name in it, is not shortened below this.
 _LEAST_NAME = 8
 
-# --- one string ----------------------------------------------------------------------------------------------------
+# --- style -----------------------------------------------------------------------------------------------------------
+
+#: Select Graphic Rendition (ECMA-48, 8.3.117) by role. Colours only repeat what the text states.
+_COLOURS = {"heading": "1", "good": "32", "notice": "33", "bad": "31"}
 
 
-def visible(text: str) -> str:
-    r"""`text` with control characters, bidirectional overrides and the like shown as escapes.
+class Style(Frozen):
+    """The width of text, and whether it is coloured."""
 
-    Process names and command lines are written by strangers: a terminal must show them, not obey them.
+    columns: int | None = None
+    """The width of a line in terminal columns; None for lines of any length."""
+    colour: bool = False
+    """True if the text is for a terminal with colours."""
 
-    >>> visible("evil\x1b[2J")
-    'evil\\x1b[2J'
+    def paint(self, role: str, text: str) -> str:
+        """Return *text* in the colour of a role ("heading", "good", "notice", "bad"); other roles have no colour."""
+        code = _COLOURS.get(role) if self.colour else None
+        return f"\x1b[{code}m{text}\x1b[0m" if code and text else text
+
+
+#: The style for programs, pipes and files.
+PLAIN = Style()
+
+# --- one string ------------------------------------------------------------------------------------------------------
+
+
+def joined(items: Iterable[str], last: str = "and") -> str:
+    """Return a list as it is written in a sentence.
+
+    >>> joined(["a", "b", "c"]), joined(["a", "b"], "or"), joined(["a"])
+    ('a, b and c', 'a or b', 'a')
     """
-    if text.isprintable():
-        return text
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    names = list(items)
+    return f"{', '.join(names[:-1])} {last} {names[-1]}" if len(names) > 1 else "".join(names)
 
 
 def width(text: str) -> int:
-    """How many columns a terminal needs for `text`."""
-    return len(text) if text.isascii() else sum(map(_sign_width, text))
+    """Return how many columns of a terminal *text* takes."""
+    return len(text) if text.isascii() else sum(_widths(text))
 
 
-def _sign_width(sign: str) -> int:
-    if combining(sign):
-        return 0
-    return 2 if east_asian_width(sign) in "WF" else 1
+def _widths(text: str) -> list[int]:
+    """Return the columns that each character of *text* takes."""
+    if text.isascii():
+        return [1] * len(text)
+    with import_lock:
+        from unicodedata import combining, east_asian_width
+
+    return [0 if combining(character) else 2 if east_asian_width(character) in ("W", "F") else 1 for character in text]
 
 
 def shorten(text: str, columns: int) -> str:
-    """`text` cut to `columns`, with an ellipsis where something was cut off."""
+    """Return *text* cut to *columns*, with an ellipsis in place of what was cut off."""
     return text if width(text) <= columns else _head(text, columns - 1) + "…"
 
 
 def _head(text: str, columns: int) -> str:
-    """The beginning of `text` that fits."""
-    for index, sign in enumerate(text):
-        columns -= _sign_width(sign)
+    """Return the longest beginning of *text* that fits."""
+    for index, taken in enumerate(_widths(text)):
+        columns -= taken
         if columns < 0:
             return text[:index]
     return text
 
 
 def wrap(text: str, columns: int | None) -> list[str]:
-    """`text` in lines of at most `columns`, broken between words where it can be; later lines are indented."""
+    """Return *text* in lines of at most *columns*, broken at spaces if possible; continuation lines are indented."""
     if columns is None or width(text) <= columns:
         return [text]
     indent = " " * (len(text) - len(text.lstrip()) + 2)
     lines: list[str] = []
-    line, *words = text.split(" ")
-    for word in words:
+    line, *others = text.split(" ")
+    for word in others:
         if width(line) + 1 + width(word) <= columns:
             line = f"{line} {word}"
         else:
@@ -73,7 +99,7 @@ def wrap(text: str, columns: int | None) -> list[str]:
 
 
 def _broken(line: str, columns: int, indent: str) -> list[str]:
-    """A line whose first word may be longer than the room for it."""
+    """Return a line in parts of at most *columns*; its first word may be longer than that."""
     parts: list[str] = []
     while width(line) > columns > len(indent) + 1:
         head = _head(line, columns)
@@ -82,47 +108,53 @@ def _broken(line: str, columns: int, indent: str) -> list[str]:
     return [*parts, line]
 
 
-class Names(NamedTuple):
-    """Names of strangers' choosing, each with something that must stay readable, such as a pid."""
+class Names(Frozen):
+    """A list of untrusted names, each with a suffix that is not shortened, such as a pid."""
 
     opening: str
-    named: Sequence[tuple[str, str]]
+    """Text before the first name."""
+    named: Sequence[tuple[str, str]] = ()
+    """Pairs of a name and its suffix."""
 
     def __str__(self) -> str:
-        return visible(self.opening + ", ".join(f"{name} {kept}" for name, kept in self.named))
+        return visible(self.opening + _listed(self.named))
 
-    def told(self, most: int = 6) -> str:
-        """For a sentence: where there are more than `most`, the others are counted."""
-        rest = len(self.named) - most
-        return f"{self._replace(named=self.named[:most])} and {rest:,} more" if rest > 0 else str(self)
+    def summary(self, most: int = 6) -> str:
+        """Return the first *most* names and the number of the others."""
+        others = len(self.named) - most
+        return f"{Names(self.opening, self.named[:most])} and {others:,} more" if others > 0 else str(self)
 
     def fit(self, columns: int) -> str:
-        """All of it in `columns` if it can be: with shorter names, then with fewer of them and a count of the rest."""
-        named = [(visible(name), kept) for name, kept in self.named]
+        """Return the list in *columns*: with all names if possible, shortened if necessary, else the first ones."""
+        named = [(visible(name), suffix) for name, suffix in self.named]
         longest = max((width(name) for name, _ in named), default=0)
         for room in range(longest, min(longest, _LEAST_NAME) - 1, -1):
-            text = self.opening + ", ".join(f"{shorten(name, room)} {kept}" for name, kept in named)
+            text = self.opening + _listed([(shorten(name, room), suffix) for name, suffix in named])
             if width(text) <= columns:
                 return text
-        return self._some([(shorten(name, _LEAST_NAME), kept) for name, kept in named], columns)
+        return self._first([(shorten(name, _LEAST_NAME), suffix) for name, suffix in named], columns)
 
-    def _some(self, named: list[tuple[str, str]], columns: int) -> str:
-        """The first of them that fit, and how many more there are; what must stay readable is cut off last."""
+    def _first(self, named: list[tuple[str, str]], columns: int) -> str:
+        """Return the first names that fit and the number of the others; a suffix is cut off last."""
         text = ""
         for shown in range(1, len(named) + 1):
             rest = f", +{len(named) - shown}" if shown < len(named) else ""
-            longer = self.opening + ", ".join(f"{name} {kept}" for name, kept in named[:shown])
+            longer = self.opening + _listed(named[:shown])
             if width(longer + rest) > columns:
                 break
             text = longer + rest
         if text or not named:
             return text or shorten(self.opening, columns)
-        name, kept = named[0]
-        rest = f" {kept}, +{len(named) - 1}" if len(named) > 1 else f" {kept}"
+        name, suffix = named[0]
+        rest = f" {suffix}, +{len(named) - 1}" if len(named) > 1 else f" {suffix}"
         return shorten(shorten(self.opening + name, max(1, columns - len(rest))) + rest, columns)
 
 
-# --- tables and pages ----------------------------------------------------------------------------------------------
+def _listed(named: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{name} {suffix}" for name, suffix in named)
+
+
+# --- tables and pages ------------------------------------------------------------------------------------------------
 
 
 def table(
@@ -132,10 +164,10 @@ def table(
     *,
     whole: Collection[int] = (0,),
 ) -> str:
-    """Aligned columns under their headers; empty columns are left out.
+    """Return aligned columns under their headers, without empty columns.
 
-    Where a line would be longer than `columns`, what it names is shortened, the widest column first. The columns in
-    `whole`, by their place, are kept as they are; a line is cut off only where even that does not help.
+    If lines would be longer than *columns*, cells are shortened, those of the widest column first. The columns with an
+    index in *whole* are not shortened; lines that are too long even then are cut off.
     """
     lines: list[Sequence[str | Names]] = [headers, *rows]
     full = [[_cell(value) for value in line] for line in lines]
@@ -158,7 +190,7 @@ def _cell(value: str | Names, columns: int | None = None) -> str:
 
 
 def _narrow(widths: dict[int, int], columns: int, whole: Collection[int]) -> None:
-    """Take from the widest columns what a line has too much."""
+    """Reduce the widest columns until a line fits."""
     excess = sum(widths.values()) + 2 * (len(widths) - 1) - columns
     while excess > 0:
         widest = max((index for index in widths if index not in whole), key=lambda index: widths[index], default=None)
@@ -172,38 +204,41 @@ def _aligned(cells: Iterable[tuple[str, int]]) -> str:
     return "  ".join(cell + " " * (room - width(cell)) for cell, room in cells).rstrip()
 
 
-class Line(NamedTuple):
-    """Some words with a label, which may have a role that colours it (see `Look.paint`)."""
+class Line(Frozen):
+    """A text with a label."""
 
     label: str
-    words: str
+    """The label; empty for a text that continues the one above."""
+    text: str
+    """The text beside the label."""
     role: str = "heading"
+    """The role of the label, which decides its colour (see `Style.paint`)."""
 
 
-def labelled(lines: Sequence[Line], look: Look = PLAIN, *, indent: str = "", gap: int = 1) -> str:
-    """Labels in a column of their own, their words beside them, wrapped to the room there is.
+def labelled(lines: Sequence[Line], style: Style = PLAIN, *, indent: str = "", gap: int = 1) -> str:
+    """Return labels in a column of their own with the texts beside them, wrapped to the width.
 
-    Where that is too narrow to be read, the words stand below their label.
+    If the room beside the labels is too narrow to be read, texts are below their labels.
     """
     labels = [visible(line.label) for line in lines]
     room = max(map(width, labels), default=0)
     beside = len(indent) + room + (gap if room else 0)
-    is_narrow = look.columns is not None and look.columns - beside < _LEAST
+    is_narrow = style.columns is not None and style.columns - beside < _LEAST
     left = " " * (len(indent) + 2 if is_narrow else beside)
-    columns = None if look.columns is None else max(_LEAST, look.columns - len(left))
+    columns = None if style.columns is None else max(_LEAST, style.columns - len(left))
     shown: list[str] = []
     for line, label in zip(lines, labels, strict=True):
-        words = [left + part for part in wrap(visible(line.words), columns)]
-        painted = indent + look.paint(line.role, label)
+        parts = [left + part for part in wrap(visible(line.text), columns)]
+        painted = indent + style.paint(line.role, label)
         if label and is_narrow:
             shown.append(painted)
         elif label:
-            words[0] = painted + words[0][len(indent) + width(label) :]
-        shown += words
+            parts[0] = painted + parts[0][len(indent) + width(label) :]
+        shown += parts
     return "\n".join(line.rstrip() for line in shown)
 
 
-def page(title: str, entries: Mapping[str, Sequence[str]], look: Look = PLAIN) -> str:
-    """A title and labelled lines: a label stands before the first of its lines."""
-    lines = [Line("" if index else label, words) for label, told in entries.items() for index, words in enumerate(told)]
-    return "\n".join([look.paint("heading", visible(title)), labelled(lines, look, indent="  ", gap=3)])
+def page(title: str, entries: Mapping[str, Sequence[str]], style: Style = PLAIN) -> str:
+    """Return a title and labelled texts: the label is before the first text of each entry."""
+    lines = [Line("" if index else label, text) for label, texts in entries.items() for index, text in enumerate(texts)]
+    return "\n".join([style.paint("heading", visible(title)), labelled(lines, style, indent="  ", gap=3)])

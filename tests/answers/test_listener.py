@@ -24,34 +24,35 @@ def listener(**changes) -> Listener:
         ({"address": ""}, "?:80"),
     ],
 )
-def test_endpoints_are_written_as_usual(changes, endpoint):
+def test_endpoint_notation(changes, endpoint):
     assert listener(**changes).endpoint == endpoint
 
 
-def test_the_holder_in_words_never_claims_more_than_was_seen():
+def test_owner_text_states_only_what_is_known():
     assert listener(owners=(NGINX, WORKER)).holder == "nginx (812), nginx (813)"
-    assert listener(hidden=True).holder == "hidden from you"
+    assert listener(hidden=True).holder == "owner hidden"
     assert (
-        listener(hidden=True, possible_owners=(NGINX, WORKER)).holder == "hidden from you: one of nginx (812), nginx (813)"
+        listener(hidden=True, possible_owners=(NGINX, WORKER)).holder
+        == "owner hidden, possibly nginx (812), nginx (813)"
     )
     assert listener().holder == "no visible process: the kernel, or another PID namespace"
     assert listener(owners=(Process(7),)).holder == "? (7)"
 
 
-def test_the_shortcuts_speak_of_the_oldest_owner():
+def test_pid_and_process_are_those_of_the_oldest_owner():
     assert (listener(owners=(NGINX, WORKER)).pid, listener(owners=(NGINX,)).process) == (812, "nginx")
     assert (listener(hidden=True).pid, listener().process) == (None, None)
 
 
-def test_only_a_proven_nobody_is_false():
+def test_listeners_is_false_only_if_proven_empty():
     assert not Listeners()
     assert Listeners((listener(hidden=True),))
     assert Listeners((), ("another namespace",))
-    assert str(Listeners()) == "nobody listens"
-    assert str(Listeners((), ("another namespace",))) == "not looked at: another namespace"
+    assert str(Listeners()) == "no listeners"
+    assert str(Listeners((), ("another namespace",))) == "incomplete: another namespace"
 
 
-def test_it_is_an_immutable_sequence():
+def test_listeners_is_an_immutable_sequence():
     web, mail = listener(), listener(port=25)
     both = Listeners((mail, web))
     assert (len(both), both[0], both[-1], list(both), web in both) == (2, mail, web, [mail, web], True)
@@ -64,11 +65,11 @@ def test_it_is_an_immutable_sequence():
         both[0] = web
 
 
-def test_what_was_not_looked_at_stays_said_for_a_single_port():
-    assert Listeners((listener(),), ("a gap",)).on(81).incomplete == ("a gap",)
+def test_on_keeps_incomplete_reasons():
+    assert Listeners((listener(),), ("a reason",)).on(81).incomplete == ("a reason",)
 
 
-def test_dictionaries_are_json_and_have_one_shape():
+def test_to_dicts_is_json_with_uniform_keys():
     rows = Listeners((listener(owners=(NGINX,)), listener(port=81, hidden=True, possible_owners=(WORKER,)))).to_dicts()
     assert json.loads(json.dumps(rows)) == rows
     assert list(rows[0]) == list(rows[1])
@@ -76,21 +77,21 @@ def test_dictionaries_are_json_and_have_one_shape():
     assert (rows[0]["pid"], rows[0]["process"], rows[1]["pid"]) == (812, "nginx", None)
 
 
-def test_the_table_is_aligned_and_leaves_empty_columns_out():
+def test_table_is_aligned_and_omits_empty_columns():
     rows = Listeners(
         (listener(owners=(NGINX,), user="root"), listener(family="ipv6", address="::", port=8080, dual_stack=True))
     )
     lines = str(rows).splitlines()
-    assert lines[0].split() == ["PROTO", "ADDRESS", "USER", "HELD", "BY"]
-    assert len({line.index(word) for line, word in zip(lines, ["ADDRESS", "0.0.0.0", "[::]"], strict=True)}) == 1
+    assert lines[0].split() == ["PROTO", "ADDRESS", "USER", "OWNER"]
+    assert len({line.index(cell) for line, cell in zip(lines, ["ADDRESS", "0.0.0.0", "[::]"], strict=True)}) == 1
     assert "[::]:8080 and IPv4" in lines[2]
     assert all(len(line) <= 30 for line in rows.to_text(30).splitlines())
 
 
-def test_names_from_strangers_are_harmless_everywhere():
-    evil = listener(owners=(Process(1, "<script>\x1b[2J\n\u202e"),))
-    assert r"<script>\x1b[2J\n\u202e" in str(Listeners((evil,)))
-    html = Listeners((evil,))._repr_html_()
+def test_untrusted_names_are_escaped():
+    untrusted = listener(owners=(Process(1, "<script>\x1b[2J\n\u202e"),))
+    assert r"<script>\x1b[2J\n\u202e" in str(Listeners((untrusted,)))
+    html = Listeners((untrusted,))._repr_html_()
     assert "<script>" not in html
     assert r"&lt;script&gt;\x1b[2J\n\u202e" in html
-    assert "<script>" not in evil._repr_html_()
+    assert "<script>" not in untrusted._repr_html_()

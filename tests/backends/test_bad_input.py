@@ -1,8 +1,6 @@
-"""Whatever a system says, a parser gives a value or a `ParseError` with the source and the text, and nothing else."""
+"""Parsers return a value or raise `ParseError` with the source and the text, whatever the input."""
 
 from __future__ import annotations
-
-from functools import partial
 
 import pytest
 from hypothesis import given
@@ -18,7 +16,7 @@ TEXT_PARSERS = {
     "linux range": linux.parse_range,
     "linux reserved": linux.parse_reserved,
     "linux start": linux.parse_unprivileged_start,
-    "windows pool": windows.parse_dynamic_ports,
+    "windows range": windows.parse_dynamic_ports,
     "windows exclusions": windows.parse_exclusions,
     "solaris properties": sunos.parse_properties,
     "solaris port": sunos.parse_port,
@@ -26,11 +24,11 @@ TEXT_PARSERS = {
     "aix": lambda text, source: aix.parse_tunable(text, "tcp_ephemeral_low", source),
 }
 BYTE_PARSERS = {
-    "number": partial(sysctl.parse_number, byteorder="little"),
-    "ports": partial(sysctl.parse_ports, byteorder="little"),
+    "number": sysctl.parse_number,
+    "ports": sysctl.parse_ports,
 }
 
-#: Everything that was recorded, as text: what real output looks like, to be cut and changed.
+#: All recorded command output and sysctl files, as text; the tests cut and change it.
 RECORDED = sorted(
     {path.read_bytes().decode("latin-1") for path in HOSTS.glob("*/commands/*.txt")}
     | {path.read_text("latin-1") for path in HOSTS.glob("*/files/proc/sys/net/ipv4/*")}
@@ -60,7 +58,7 @@ NASTY = [
 
 
 def outcome(parse, text):
-    """The value, or the `ParseError`; anything else is raised."""
+    """Return the value or the `ParseError`; other exceptions propagate."""
     try:
         return parse(text, SOURCE)
     except ParseError as error:
@@ -78,22 +76,22 @@ def check(parse, text):
 @pytest.mark.parametrize("parse", TEXT_PARSERS.values(), ids=TEXT_PARSERS.keys())
 class TestText:
     @pytest.mark.parametrize("text", NASTY, ids=lambda text: repr(text)[:20])
-    def test_hostile(self, parse, text):
+    def test_hostile_text(self, parse, text):
         check(parse, text)
 
     @given(st.text())
-    def test_any(self, parse, text):
+    def test_arbitrary_text(self, parse, text):
         check(parse, text)
 
     @given(st.sampled_from(RECORDED), st.data())
-    def test_truncated_changed_and_mixed(self, parse, text, data):
+    def test_truncated_and_edited_output(self, parse, text, data):
         start = data.draw(st.integers(0, len(text)))
         end = data.draw(st.integers(start, len(text)))
         check(parse, text[start:end])
         check(parse, text[:start] + data.draw(st.text(max_size=5)) + text[end:])
 
     @given(st.sampled_from(RECORDED))
-    def test_line_ends_change_nothing(self, parse, text):
+    def test_line_endings_do_not_change_the_result(self, parse, text):
         plain = text.replace("\r\n", "\n")
         for variant in (plain.replace("\n", "\r\n"), plain + "\n"):
             found, expected = outcome(parse, variant), outcome(parse, plain)
@@ -103,5 +101,5 @@ class TestText:
 
 @pytest.mark.parametrize("parse", BYTE_PARSERS.values(), ids=BYTE_PARSERS.keys())
 @given(st.binary(max_size=64) | st.binary(min_size=8192, max_size=8192))
-def test_bytes(parse, value):
+def test_arbitrary_bytes(parse, value):
     check(parse, value)

@@ -1,4 +1,4 @@
-"""Linux where it is not quite Linux: what each recorded machine tells."""
+"""Settings of recorded Linux hosts, including variants such as WSL, Android and gVisor."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ FILE = "/proc/sys/net/ipv4/ip_local_port_range"
         ("linux-5.10-android", 32768, 60999, "documented default", True),
         ("linux-4.4-gvisor", 16000, 65535, FILE, False),
         ("linux-5.15-wsl2-mirrored", 44620, 48715, FILE, False),
-        # The sockets of WSL 1 are those of Windows.
+        # WSL 1 uses the sockets of Windows.
         ("linux-4.4-wsl1", 49152, 65535, "documented default", True),
     ],
 )
-def test_the_pool(name, first, last, source, assumed):
-    pool = ephemeral_range(host=RecordedHost(name))
-    assert (pool.first, pool.last, pool.source, pool.assumed) == (first, last, source, assumed)
+def test_ephemeral_range(name, first, last, source, assumed):
+    ephemeral = ephemeral_range(host=RecordedHost(name))
+    assert (ephemeral.first, ephemeral.last, ephemeral.source, ephemeral.assumed) == (first, last, source, assumed)
 
 
-def test_what_windows_excludes_is_not_known_inside_of_wsl_1():
+def test_excluded_ports_are_unknown_on_wsl_1():
     info = classify(50000, host=RecordedHost("linux-4.4-wsl1"))
     assert info.excluded is None
-    assert any(reason.startswith("WSL 1: its sockets are those of Windows") for reason in info.settings.incomplete)
+    assert any(reason.startswith("WSL 1: Windows owns its sockets") for reason in info.settings.incomplete)
     assert classify(50000, host=RecordedHost("linux-5.15-wsl2-mirrored")).excluded is False
 
 
-def test_the_release_is_read_once():
+def test_kernel_release_is_read_once():
     class Counting(RecordedHost):
         read_releases = 0
 
@@ -54,7 +54,7 @@ def test_the_release_is_read_once():
     ("release", "excluded"),
     [(b"4.4.0-\xff-Microsoft\n", None), (b"5.15-microsoft-standard-WSL2\n", False), (b"", False)],
 )
-def test_wsl_1_is_known_by_the_end_of_its_release(release, excluded):
+def test_wsl_1_is_recognised_by_its_release_suffix(release, excluded):
     class Released(RecordedHost):
         def read(self, path):
             return release if path.endswith("/osrelease") else super().read(path)
@@ -62,7 +62,7 @@ def test_wsl_1_is_known_by_the_end_of_its_release(release, excluded):
     assert classify(50000, host=Released("linux-6.18")).excluded is excluded
 
 
-def test_without_the_release_it_may_be_wsl_1():
+def test_excluded_ports_are_unknown_when_osrelease_is_unreadable():
     class Unreleased(RecordedHost):
         def read(self, path):
             if path.endswith("/osrelease"):
@@ -73,28 +73,29 @@ def test_without_the_release_it_may_be_wsl_1():
     assert (info.ephemeral, info.excluded) == (True, None)
     [reason] = info.settings.incomplete
     assert reason == (
-        "/proc/sys/kernel/osrelease: cannot be read; it tells Linux from WSL 1, where Windows excludes ports"
+        "/proc/sys/kernel/osrelease: cannot be read, so this may be WSL 1, where Windows excludes ports; "
+        "allow reading it"
     )
 
 
-def test_reserved_ports_are_not_handed_out():
+def test_reserved_ports_are_not_ephemeral():
     host = RecordedHost("linux-6.18-reserved")
-    pool = ephemeral_range(host=host)
-    assert pool.reserved == (Span(8080, 8080), Span(9148, 9150), Span(33000, 33009))
-    assert len(pool) == 38501 - 14
+    ephemeral = ephemeral_range(host=host)
+    assert ephemeral.reserved == (Span(8080, 8080), Span(9148, 9150), Span(33000, 33009))
+    assert len(ephemeral) == 38501 - 14
     info = classify(8080, host=host)
     assert (info.ephemeral, info.reserved, info.privileged) == (False, True, False)
     assert classify(79, host=host).privileged is True
 
 
-def test_an_old_kernel_does_not_tell_its_privileged_ports():
+def test_privileged_ports_are_unknown_on_old_kernels():
     info = classify(80, host=RecordedHost("linux-3.10-old"))
     assert info.privileged is None
     assert len(info.settings.incomplete) == 1
     assert "ip_unprivileged_port_start" in info.settings.incomplete[0]
 
 
-def test_garbled_files_are_named():
+def test_parse_error_names_garbled_file():
     host = RecordedHost("linux-6.18-garbled")
     with pytest.raises(ParseError) as caught:
         ephemeral_range(host=host)
@@ -105,6 +106,6 @@ def test_garbled_files_are_named():
 
 
 @pytest.mark.parametrize("name", ["linux-4.4-wsl1", "linux-5.10-android"])
-def test_where_sockets_cannot_be_listed_nobody_is_not_the_answer(name):
+def test_who_listens_raises_when_sockets_cannot_be_listed(name):
     with pytest.raises(PortrangeError):
         who_listens(8080, host=RecordedHost(name))

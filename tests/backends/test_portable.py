@@ -1,4 +1,4 @@
-"""Sockets through psutil on the machine that runs the tests, whichever it is."""
+"""Sockets through psutil on the machine that runs the tests."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from packaging.requirements import Requirement
 from this_system import IS_WINE, use_once
 
 from portrange import Host, ParseError, SourceError, UnsupportedPlatformError, listeners, who_listens
-from portrange._backends.portable.table import PsutilTable, open_table, parse_address, parse_row, printable
-from portrange._backends.portable.view import SocketRow
+from portrange._backends.portable.psutil_table import PsutilTable, SocketRow, open_table, parse_address, parse_row
+from portrange._render.sanitize import printable
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 HOST = Host(backend="portable")
@@ -27,122 +27,129 @@ UDP = socket.SOCK_DGRAM
 
 @pytest.fixture
 def server():
-    with socket.create_server(("127.0.0.1", 0)) as made:
-        use_once(made)
-        yield made
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        use_once(sock)
+        yield sock
 
 
 @pytest.fixture
 def datagrams():
-    with socket.socket(socket.AF_INET, UDP) as made:
-        made.bind(("127.0.0.1", 0))
-        yield made
+    with socket.socket(socket.AF_INET, UDP) as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock
 
 
-def port(of: socket.socket) -> int:
-    return of.getsockname()[1]
+def port(sock: socket.socket) -> int:
+    return sock.getsockname()[1]
 
 
-def test_a_listener_is_found(server):
-    (one,) = who_listens(port(server), host=HOST)
-    assert (one.protocol, one.family, one.address, one.port) == ("tcp", "ipv4", "127.0.0.1", port(server))
-    assert one.dual_stack is False
+def test_listener_is_found(server):
+    (listener,) = who_listens(port(server), host=HOST)
+    assert (listener.protocol, listener.family, listener.address, listener.port) == (
+        "tcp",
+        "ipv4",
+        "127.0.0.1",
+        port(server),
+    )
+    assert listener.dual_stack is False
 
 
-@pytest.mark.skipif(IS_WINE, reason="Wine does not tell psutil which program a process runs")
-def test_its_owner_is_this_process_and_described(server):
-    (one,) = who_listens(port(server), host=HOST)
-    (owner,) = one.owners
-    assert (owner.pid, one.pid, one.hidden) == (os.getpid(), os.getpid(), False)
+@pytest.mark.skipif(IS_WINE, reason="psutil cannot read the program of a process under Wine")
+def test_owner_is_this_process(server):
+    (listener,) = who_listens(port(server), host=HOST)
+    (owner,) = listener.owners
+    assert (owner.pid, listener.pid, listener.hidden) == (os.getpid(), os.getpid(), False)
     assert owner.name == psutil.Process().name()
     assert owner.cmdline
     assert owner.cmdline[0]
     assert owner.exe
     assert os.path.samefile(owner.exe, psutil.Process().exe())
-    assert owner.user == one.user == psutil.Process().username()
+    assert owner.user == listener.user == psutil.Process().username()
     assert owner.started is not None
     assert 0 < owner.started <= time.time()
 
 
-def test_a_datagram_socket_that_waits_for_anybody_is_a_listener(datagrams):
-    assert [one.protocol for one in who_listens(port(datagrams), host=HOST)] == ["udp"]
+def test_unconnected_udp_socket_is_a_listener(datagrams):
+    assert [listener.protocol for listener in who_listens(port(datagrams), host=HOST)] == ["udp"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell the other end of UDP sockets")
-def test_a_datagram_socket_with_another_end_is_none(datagrams):
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not report the remote address of UDP sockets")
+def test_connected_udp_socket_is_not_a_listener(datagrams):
     datagrams.connect(("127.0.0.1", 9))
     assert not who_listens(port(datagrams), host=HOST)
 
 
-def test_protocols_are_asked_for_one_by_one(server):
+def test_who_listens_filters_by_protocol(server):
     assert len(who_listens(port(server), protocol="tcp", host=HOST)) == 1
     assert len(who_listens(port(server), protocol="udp", host=HOST)) == 0
 
 
-def test_nobody_is_nobody(server):
+def test_free_port_has_no_listeners(server):
     free = port(server)
     server.close()
     assert not who_listens(free, host=HOST)
 
 
-def test_a_connection_is_no_listener_but_takes_the_port(server):
+def test_connection_is_not_a_listener(server):
     with socket.create_connection(server.getsockname()) as client:
         taken = port(client)
         assert not who_listens(taken, host=HOST)
 
 
-def test_over_ipv6():
+def test_ipv6_listener():
     try:
-        made = socket.create_server(("::1", 0), family=socket.AF_INET6)
+        sock = socket.create_server(("::1", 0), family=socket.AF_INET6)
     except OSError as error:
         pytest.skip(f"no IPv6 loopback: {error}")
-    with made:
-        (one,) = who_listens(port(made), host=HOST)
-        assert (one.family, one.address) == ("ipv6", "::1")
-        assert one.pid == (None if IS_WINE else os.getpid())  # Wine names nobody for TCP over IPv6
+    with sock:
+        (listener,) = who_listens(port(sock), host=HOST)
+        assert (listener.family, listener.address) == ("ipv6", "::1")
+        assert listener.pid == (None if IS_WINE else os.getpid())  # Wine reports no pid for TCP over IPv6
 
 
-def test_for_both_families():
+def test_dual_stack_listener():
     if not socket.has_dualstack_ipv6():
         pytest.skip("no sockets for both families")
-    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as made:
-        found = who_listens(port(made), host=HOST)
-        assert [(one.family, one.address, one.dual_stack) for one in found if one.family == "ipv6"] == [
-            ("ipv6", "::", None)
-        ]
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as sock:
+        found = who_listens(port(sock), host=HOST)
+        assert [
+            (listener.family, listener.address, listener.dual_stack) for listener in found if listener.family == "ipv6"
+        ] == [("ipv6", "::", None)]
 
 
-def test_all_listeners_are_listed(server, datagrams):
+def test_all_listeners_are_listed_in_order_of_ports(server, datagrams):
     found = listeners(host=HOST)
-    assert {("tcp", port(server)), ("udp", port(datagrams))} <= {(one.protocol, one.port) for one in found}
-    assert [one.port for one in found] == sorted(one.port for one in found)
+    assert {("tcp", port(server)), ("udp", port(datagrams))} <= {
+        (listener.protocol, listener.port) for listener in found
+    }
+    assert [listener.port for listener in found] == sorted(listener.port for listener in found)
 
 
-def test_a_frozen_host_asks_psutil_once(server):
-    frozen = HOST.snapshot()
-    before = listeners(host=frozen)
+def test_snapshot_queries_psutil_once(server):
+    snapshot = HOST.snapshot()
+    before = listeners(host=snapshot)
     server.close()
-    assert listeners(host=frozen) is before
-    assert len(who_listens(before[0].port, host=frozen)) >= 1
+    assert listeners(host=snapshot) is before
+    assert len(who_listens(before[0].port, host=snapshot)) >= 1
 
 
-def test_psutil_lists_no_other_transports():
-    with pytest.raises(UnsupportedPlatformError, match="psutil knows only tcp and udp"):
+def test_sctp_is_unsupported():
+    with pytest.raises(UnsupportedPlatformError, match="psutil lists only tcp and udp"):
         who_listens(80, protocol="sctp", host=HOST)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has network namespaces to ask")
-def test_other_namespaces_are_named_as_a_gap():
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has network namespaces")
+def test_other_namespaces_are_reported_as_incomplete():
     assert "network namespaces" in listeners(namespaces="all", host=HOST).incomplete[-1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a procfs of another machine")
-def test_another_machine_is_not_mistaken_for_this_one():
-    with pytest.raises(SourceError, match="psutil: looks only at the machine it runs on"):
+def test_procfs_of_another_machine_raises_source_error():
+    with pytest.raises(SourceError, match="psutil: lists sockets of this machine only"):
         listeners(host=Host("/host/proc", backend="portable"))
 
 
-def test_without_psutil_the_error_says_what_to_install():
+def test_missing_psutil_error_names_the_package():
     program = """
 import sys
 sys.modules["psutil"] = None
@@ -158,11 +165,11 @@ except portrange.SourceError as error:
 
 
 @pytest.mark.parametrize("platform", ["cygwin", "dragonfly6", "ios", "android", "haiku1"])
-def test_where_psutil_cannot_be_installed_nobody_is_told_to(platform):
+def test_missing_psutil_error_on_unsupported_platforms(platform):
     program = f"""
 import sys
 sys.platform = {platform!r}
-from portrange._backends.portable.table import open_table
+from portrange._backends.portable.psutil_table import open_table
 try:
     open_table()
 except OSError as error:
@@ -172,7 +179,7 @@ except OSError as error:
     assert done.stdout.startswith(f"psutil: does not support {platform}, ")
 
 
-def test_where_psutil_is_supported_it_is_installed_along():
+def test_psutil_is_a_dependency_on_supported_platforms():
     [wanted] = re.findall(r'"(psutil[^"]*)"', PYPROJECT.read_text("utf-8"))
     marker = Requirement(wanted).marker
     assert marker is not None
@@ -182,8 +189,8 @@ def test_where_psutil_is_supported_it_is_installed_along():
         assert not marker.evaluate({"sys_platform": platform}), platform
 
 
-class Answers:
-    """psutil's own names, and the error that a call ends in."""
+class FakePsutil:
+    """A fake psutil whose calls raise *error*."""
 
     NoSuchProcess, AccessDenied = psutil.NoSuchProcess, psutil.AccessDenied
 
@@ -207,16 +214,16 @@ class Answers:
         (KeyError("0D"), ParseError),
     ],
 )
-def test_what_psutil_raises_becomes_what_is_documented(raised, expected):
+def test_psutil_errors_are_converted(raised, expected):
     with pytest.raises(expected):
-        PsutilTable(Answers(raised)).pids()
+        PsutilTable(FakePsutil(raised)).pids()
     with pytest.raises(expected) as caught:
-        PsutilTable(Answers(raised)).sockets(("tcp",))
+        PsutilTable(FakePsutil(raised)).sockets(("tcp",))
     assert type(caught.value) is expected
 
 
-def test_a_psutil_before_version_6_serves_as_well(server):
-    """It calls the question about one process `connections`."""
+def test_psutil_5_is_supported(server):
+    """psutil 5 has `Process.connections` instead of `Process.net_connections`."""
 
     class Older(psutil.Process):
         net_connections = None
@@ -232,15 +239,15 @@ def test_a_psutil_before_version_6_serves_as_well(server):
     assert [row.state for row in rows if row.port == port(server)] == ["listen"]
 
 
-def test_the_kernel_is_no_process_that_refuses():
-    class Kernel(Answers):
+def test_pids_omit_pid_0():
+    class Kernel(FakePsutil):
         def pids(self):
             return [0, 1, 4242]
 
     assert PsutilTable(Kernel(OSError())).pids() == [1, 4242]
 
 
-def test_processes_that_have_ended_are_not_described():
+def test_ended_process_is_not_described():
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     table = open_table()
@@ -249,7 +256,7 @@ def test_processes_that_have_ended_are_not_described():
         table.sockets_of(ended.pid, ("tcp",))
 
 
-def test_a_process_that_ends_meanwhile_is_not_the_same_any_more():
+def test_is_same_is_false_after_the_process_has_ended():
     running = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     table = open_table()
     try:
@@ -298,11 +305,11 @@ V4, V6, TCP = socket.AF_INET, socket.AF_INET6, socket.SOCK_STREAM
         (entry(1, TCP, ("/run/a.sock", 1)), None),
     ],
 )
-def test_rows(given, row):
+def test_parse_row(given, row):
     assert parse_row(given) == row
 
 
-def test_what_is_no_address_is_an_error():
+def test_parse_address_rejects_invalid_address():
     with pytest.raises(ParseError, match="an IPv6 address"):
         parse_address(V6, "not an address")
 
@@ -310,5 +317,5 @@ def test_what_is_no_address_is_an_error():
 @pytest.mark.parametrize(
     ("text", "shown"), [("näme", "näme"), ("\udcff", "\\xff"), ("a\ud800b", "a\\ud800b"), ("\x1b[2J", "\x1b[2J")]
 )
-def test_text_of_strangers_has_no_surrogates(text, shown):
+def test_printable_escapes_surrogates(text, shown):
     assert printable(text) == shown

@@ -21,34 +21,34 @@ class Silent(RecordedHost):
     ("name", "source"),
     [("sunos-5.11", "ipadm show-prop tcp"), ("sunos-5.10", "ndd -get /dev/tcp tcp_smallest_anon_port")],
 )
-def test_the_pool_is_read_from_whichever_command_there_is(name, source):
-    pool = ephemeral_range(host=RecordedHost(name))
-    assert (pool.first, pool.last, pool.source, pool.assumed) == (32768, 65535, source, False)
+def test_ephemeral_range_is_read_from_ipadm_or_ndd(name, source):
+    ephemeral = ephemeral_range(host=RecordedHost(name))
+    assert (ephemeral.first, ephemeral.last, ephemeral.source, ephemeral.assumed) == (32768, 65535, source, False)
 
 
-def test_names_with_hyphens_are_the_same_names():
+def test_property_names_may_contain_hyphens():
     host = RecordedHost("sunos-5.11.4")
     assert (ephemeral_range(host=host).first, ephemeral_range(host=host, protocol="udp").first) == (9000, 20000)
 
 
 @pytest.mark.parametrize("name", ["sunos-5.11", "sunos-5.10"])
-def test_extra_ports_are_privileged(name):
+def test_extra_priv_ports_are_privileged(name):
     settings = classify(80, host=RecordedHost(name)).settings
     assert settings.privileged == (Span(1, 1023), Span(2049, 2049), Span(4045, 4045))
 
 
-def test_extra_ports_of_any_protocol_count():
+def test_extra_priv_ports_of_any_protocol_are_privileged():
     assert classify(3001, host=RecordedHost("sunos-5.11.4")).privileged is True
 
 
-def test_sctp_has_a_pool():
+def test_sctp_has_an_ephemeral_range():
     assert ephemeral_range(protocol="sctp", host=RecordedHost("sunos-5.11")).source == "ipadm show-prop sctp"
 
 
-def test_without_either_command_the_default_stands_in():
+def test_ephemeral_range_is_the_default_when_commands_fail():
     host = Refusing("sunos-5.11")
-    pool = ephemeral_range(host=host)
-    assert (pool.first, pool.last, pool.assumed) == (32768, 65535, True)
+    ephemeral = ephemeral_range(host=host)
+    assert (ephemeral.first, ephemeral.last, ephemeral.assumed) == (32768, 65535, True)
     info = classify(40000, host=host)
     assert (info.ephemeral, info.privileged) == (None, None)
     assert info.settings.incomplete == tuple(
@@ -56,7 +56,7 @@ def test_without_either_command_the_default_stands_in():
     )
 
 
-def test_a_property_that_is_missing_is_an_error_that_names_it():
+def test_parse_error_names_missing_property():
     host = Silent("sunos-5.11")
     with pytest.raises(ParseError, match="smallest_anon_port"):
         ephemeral_range(host=host)
@@ -64,7 +64,7 @@ def test_a_property_that_is_missing_is_an_error_that_names_it():
         parse_properties("PROTO PROPERTY\n", "ipadm")
 
 
-def test_lists_of_ports():
+def test_parse_ports():
     assert parse_ports("", "ipadm") == ()
     assert parse_ports("2049\n4045\n", "ndd") == parse_ports("4045,2049", "ipadm")
     with pytest.raises(ParseError):

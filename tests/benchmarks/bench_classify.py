@@ -1,16 +1,17 @@
-"""What classify costs, beside socket.getservbyport, in one run.
+"""Benchmark classify() against socket.getservbyport().
 
     python tests/benchmarks/bench_classify.py
-    python tests/benchmarks/bench_classify.py --update docs/benchmarks.md     # the table into the documentation
+    python tests/benchmarks/bench_classify.py --update docs/benchmarks.md     # update the table in the documentation
 
-`getservbyport` answers one of the facts, the name, from /etc/services. Both are asked for the same mixed ports in
-alternating rounds, so that whatever else the machine does falls on both. Times are medians; each figure stands beside
-the most that it may be. The exit status is 1 where a figure is over it.
+`getservbyport` returns only the name, from /etc/services. Both functions process the same mixed ports in alternating
+rounds, so that other load affects both. Times are medians; each figure is printed beside its limit. The exit status is
+1 if a figure exceeds its limit.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import random
 import socket
@@ -46,8 +47,8 @@ class Figure(NamedTuple):
     unit: str
 
     def __str__(self) -> str:
-        verdict = "" if self.value <= self.limit else "   OVER"
-        return f"{self.what:<58}{self.value:>10.2f}{self.limit:>10.2f}  {self.unit}{verdict}"
+        mark = "" if self.value <= self.limit else "   OVER"
+        return f"{self.what:<58}{self.value:>10.2f}{self.limit:>10.2f}  {self.unit}{mark}"
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -57,9 +58,9 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def mixed_ports(count: int) -> list[int]:
-    """Half of them registered, half of them any."""
+    """Return *count* ports, half of them registered and half of them random."""
     chance = random.Random(6335)
-    registered = [port for port in range(49152) if lookup.registry().at(port).services]
+    registered = [port for port in range(49152) if lookup.registered(port).services]
     return chance.sample(registered, count // 2) + chance.sample(range(65536), count - count // 2)
 
 
@@ -77,14 +78,14 @@ def ask_classify(ports: Iterable[int], host: Host | None) -> None:
 
 
 def call_times() -> list[Figure]:
-    """Microseconds a call: a warm frozen host, the host read afresh, and getservbyport."""
-    ports, frozen = mixed_ports(2000), Host().snapshot()
+    """Return microseconds per call for a warm snapshot, an uncached host, and getservbyport."""
+    ports, snapshot = mixed_ports(2000), Host().snapshot()
     contenders: dict[str, Callable[[], None]] = {
-        "frozen": lambda: ask_classify(ports, frozen),
+        "snapshot": lambda: ask_classify(ports, snapshot),
         "getservbyport": lambda: ask_getservbyport(ports),
         "fresh": lambda: ask_classify(ports, None),
     }
-    contenders["frozen"]()
+    contenders["snapshot"]()
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(ROUNDS):
         for name, ask in contenders.items():
@@ -92,45 +93,45 @@ def call_times() -> list[Figure]:
     taken = {name: median(times) / len(ports) * 1e6 for name, times in samples.items()}
     return [
         Figure("socket.getservbyport(port), one call", taken["getservbyport"], float("inf"), "us"),
-        Figure("classify(port), frozen host, one call", taken["frozen"], taken["getservbyport"] / 2, "us"),
+        Figure("classify(port), snapshot, one call", taken["snapshot"], taken["getservbyport"] / 2, "us"),
         Figure("classify(port), host read afresh, one call", taken["fresh"], 60, "us"),
     ]
 
 
 def all_ports() -> Figure:
-    frozen = Host().snapshot()
-    ask_classify(range(65536), frozen)
-    taken = median(seconds(lambda: ask_classify(range(65536), frozen)) for _ in range(ROUNDS))
-    return Figure("classify, all 65,536 ports, frozen host, warm", taken, 0.8, "s")
+    snapshot = Host().snapshot()
+    ask_classify(range(65536), snapshot)
+    taken = median(seconds(lambda: ask_classify(range(65536), snapshot)) for _ in range(ROUNDS))
+    return Figure("classify, all 65,536 ports, snapshot, warm", taken, 0.8, "s")
 
 
 def first_call() -> Figure:
-    """In a new process each time: the registry is loaded, and the backend imported."""
+    """Measure the first call in a new process, including the load of the registry and the backend."""
     taken = [float(subprocess.check_output([sys.executable, "-c", FIRST_CALL])) for _ in range(ROUNDS)]
     return Figure("classify(80), first call of a process", median(taken) * 1e3, 40, "ms")
 
 
 def sizes() -> list[Figure]:
-    """The table's source, and what stays in memory: before anything was asked, and after everything was."""
+    """Return the size of the table module, and the memory in use before and after a lookup of every port."""
     tracemalloc.start()
-    registry = lookup.Registry(table.TABLE)
+    importlib.reload(lookup)  # without what was asked before
     loaded, _ = tracemalloc.get_traced_memory()
     for port in range(65536):
-        registry.at(port)
-    registry.named("http")
-    asked, _ = tracemalloc.get_traced_memory()
+        lookup.registered(port)
+    lookup.services_named("http")
+    queried, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     text = sys.getsizeof(table.TABLE)
     return [
         Figure("the table's module", os.path.getsize(table.__file__) / 1e3, 350, "kB"),
         Figure("in memory with the table's text, loaded", (loaded + text) / 1e6, 8, "MB"),
-        Figure("in memory with the table's text, every port asked", (asked + text) / 1e6, 8, "MB"),
+        Figure("in memory with the table's text, every port asked", (queried + text) / 1e6, 8, "MB"),
     ]
 
 
 def markdown(figures: list[Figure]) -> str:
-    """The table for the documentation."""
-    lines = [f"| {one.what} | {one.value:.3g} {one.unit} | {_limit(one)} |" for one in figures]
+    """Return the table for the documentation."""
+    lines = [f"| {figure.what} | {figure.value:.3g} {figure.unit} | {_limit(figure)} |" for figure in figures]
     return "\n".join(["| what | measured | at most |", "|---|---|---|", *lines, "", f"- Machine: {machine()}."])
 
 
@@ -139,14 +140,14 @@ def _limit(figure: Figure) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="What does classify cost?")
+    parser = argparse.ArgumentParser(description="Measure time and memory of classify().")
     parser.add_argument("--update", metavar="FILE", help="replace the table in a Markdown document")
     arguments = parser.parse_args()
     figures = [*call_times(), all_ports(), first_call(), *sizes()]
     print(f"{'':<58}{'measured':>10}{'at most':>10}")
     print(*figures, sep="\n")
-    base, frozen = figures[0].value, figures[1].value
-    print(f"\nclassify with a frozen host is {base / frozen:.1f} times as fast as socket.getservbyport")
+    base, snapshot = figures[0].value, figures[1].value
+    print(f"\nclassify with a snapshot is {base / snapshot:.1f} times as fast as socket.getservbyport")
     if arguments.update:
         update(arguments.update, "bench_classify", markdown(figures))
     return int(any(figure.value > figure.limit for figure in figures))

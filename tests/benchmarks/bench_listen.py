@@ -1,10 +1,10 @@
-"""How fast is "who listens?" on a busy host, next to everybody else who answers it?
+"""Benchmark listener queries on a busy host against other tools.
 
-    python tests/benchmarks/bench_listen.py                                  # the table, in about four minutes
-    python tests/benchmarks/bench_listen.py --small                          # does the benchmark work? In seconds
-    python tests/benchmarks/bench_listen.py --update docs/benchmarks.md      # the table into the documentation
+    python tests/benchmarks/bench_listen.py                                  # print the table; takes about four minutes
+    python tests/benchmarks/bench_listen.py --small                          # test the benchmark itself; takes seconds
+    python tests/benchmarks/bench_listen.py --update docs/benchmarks.md      # update the table in the documentation
 
-Best as root: cgroups can be made then. All contenders must give the true answer each time, or the run fails.
+Run as root, so that cgroups can be created. The run fails if a contender returns a wrong result.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from measuring import Race, WrongAnswerError, timed
 from own_network import enter_own_network
 from report import US, Report, Row, Target, place, update
 
-#: Nobody's: the port before the first listener's.
+#: A free port, just below that of the first listener.
 _FREE_PORT = FIRST_PORT - 1
 _NAME = "bench_listen"
 _FLOOR = "C floor"
@@ -41,7 +41,7 @@ _SMALLER = "smaller host"
 
 @dataclass(frozen=True)
 class Scale:
-    """How large a run is."""
+    """The size of a run."""
 
     shape: Shape
     many_listeners: int
@@ -64,13 +64,13 @@ _SMALL = Scale(
 
 @dataclass(frozen=True)
 class Bench:
-    """One run: how large, and who takes part."""
+    """One run: its size and its contenders."""
 
     scale: Scale
     us: Contender
     others: list[Contender]
     floor: Callable[[Service], tuple[float, Pids]]
-    #: What the reader of the figures has to know; filled while it runs.
+    #: Remarks for the report, collected during the run.
     notes: list[str]
 
     def rows(self) -> Iterator[Row]:
@@ -85,14 +85,14 @@ class Bench:
             f"the owner, {few:,} → {many:,} processes", list(map(self._with_processes, (few, many))), 1.5
         )
 
-    # --- questions, one after the other ---------------------------------------------------------------------------
+    # --- rows of the table ----------------------------------------------------------------------------------------
 
     def _few_services(self) -> Iterator[Row]:
-        """The usual host: most questions are asked here."""
+        """Most queries, on the default host."""
         with self._host(self.scale.shape) as host:
             if host.why_no_cgroups:
-                self.notes.append(f"Every search is a full scan: no cgroups could be made ({host.why_no_cgroups}).")
-            yield self._who("nobody listens", _FREE_PORT, set(), [Target(rival.name, 500) for rival in self.others])
+                self.notes.append(f"Every search is a full scan: cgroups could not be created ({host.why_no_cgroups}).")
+            yield self._who("no listener", _FREE_PORT, set(), [Target(tool.name, 500) for tool in self.others])
             service = _middle(host)
             owner = f"the owner, {host.cgroups} cgroups"
             targets = _with_cgroups(host, Target("ss", 100), Target("psutil", 200), Target("lsof", 200))
@@ -106,7 +106,7 @@ class Bench:
             yield self._everyone(host, Target("ss", 1.2), Target("psutil", 2))
 
     def _one_cgroup(self) -> Iterator[Row]:
-        """Every process has to be looked into."""
+        """A query that searches every process."""
         with self._host(replace(self.scale.shape, cgroups=0)) as host:
             service = _middle(host)
             targets = [Target(_FLOOR, 1.35, faster=False), Target("ss", 1)]
@@ -115,7 +115,7 @@ class Bench:
             yield self._run(race, "the owner, one cgroup for all", targets)
 
     def _growth(self, question: str, shapes: list[Shape], factor: float) -> Row:
-        """The owner in a small cgroup, on a small and on a big host, one after the other, each built twice."""
+        """Compare the owner query in a small cgroup on a small and on a large host, each built twice in turn."""
         samples: dict[str, list[float]] = {}
         for name, shape in [*zip((_SMALLER, US), shapes, strict=True)] * 2:
             with self._host(shape) as host:
@@ -128,11 +128,11 @@ class Bench:
         return Row(question, medians, (Target(_SMALLER, factor, faster=False),), samples)
 
     def _with_processes(self, number: int) -> Shape:
-        """As many processes in each cgroup, whatever their number."""
+        """Return a shape with *number* processes and an unchanged number per cgroup."""
         usual = self.scale.shape
         return replace(usual, processes=number, cgroups=usual.cgroups * number // usual.processes)
 
-    # --- parts of them --------------------------------------------------------------------------------------------
+    # --- helpers --------------------------------------------------------------------------------------------------
 
     def _who(self, question: str, port: int, expected: Pids, targets: list[Target]) -> Row:
         return self._run(self._race_for_port(port, expected, self.scale.repeats), question, targets)
@@ -140,8 +140,8 @@ class Bench:
     def _race_for_port(self, port: int, expected: Pids, repeats: int) -> Race:
         race = Race(expected)
         race.enter(US, timed(lambda: self.us.who(port)), repeats)
-        for rival in self.others:
-            race.enter(rival.name, timed(lambda rival=rival: rival.who(port)))
+        for tool in self.others:
+            race.enter(tool.name, timed(lambda tool=tool: tool.who(port)))
         return race
 
     def _everyone(self, host: BusyHost, *targets: Target) -> Row:
@@ -158,13 +158,13 @@ class Bench:
         return self._run(race, question, [])
 
     def _new_program(self, question: str, service: Service) -> Row:
-        """What a shell script gets; ss and lsof are started for each question anyway."""
+        """Measure a new Python per query, as in a shell script; ss and lsof always start."""
         race = Race({service.pid})
         with fresh_python() as ask:
             race.enter(US, timed(lambda: ask(service.port)), 3)
-            for rival in self.others:
-                if rival.is_program:
-                    race.enter(rival.name, timed(lambda rival=rival: rival.who(service.port)))
+            for tool in self.others:
+                if tool.is_program:
+                    race.enter(tool.name, timed(lambda tool=tool: tool.who(service.port)))
             return self._run(race, question, [])
 
     def _run(self, race: Race, question: str, targets: list[Target]) -> Row:
@@ -184,19 +184,19 @@ def _middle(host: BusyHost) -> Service:
 
 
 def _with_cgroups(host: BusyHost, *targets: Target) -> list[Target]:
-    """Targets that mean something only where there are cgroups."""
+    """Return the targets that apply only if cgroups exist."""
     return list(targets) if host.cgroups else []
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="How fast is 'who listens?' on a busy host?")
-    parser.add_argument("--small", action="store_true", help="a run of seconds that shows that the benchmark works")
+    parser = argparse.ArgumentParser(description="Benchmark listener queries on a busy host.")
+    parser.add_argument("--small", action="store_true", help="short run that tests the benchmark itself")
     parser.add_argument("--json", metavar="FILE", help="write all times in seconds to a file")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--update", metavar="FILE", help="replace the table in a Markdown document")
     arguments = parser.parse_args()
     if arguments.update:
-        place(arguments.update, _NAME)  # a mistake there is better known now
+        place(arguments.update, _NAME)  # fail before the long run if the markers are missing
     enter_own_network()
     others, left_out = rivals()
     notes = [f"Left out: {reason}." for reason in left_out]
@@ -208,7 +208,7 @@ def main() -> int:
             print(f"bench_listen: {error}", file=sys.stderr)
             return 1
     if arguments.small:
-        notes.append("A small run: it shows that the benchmark works, and nothing about speed.")
+        notes.append("A small run, which tests the benchmark itself; its times are not meaningful.")
     versions = {contender.name: contender.version for contender in (bench.us, *others)}
     report = Report(rows, versions, notes, judged=not arguments.small)
     print(report.markdown() if arguments.markdown else report.text())

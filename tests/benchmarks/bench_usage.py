@@ -1,11 +1,11 @@
-"""How fast is "how full is the pool?" on a host with many connections, next to listing them with psutil and ss?
+"""Benchmark ephemeral_usage() on a host with many connections against connection lists of psutil and ss.
 
     python tests/benchmarks/bench_usage.py                                 # 20,000 connections; half a minute
-    python tests/benchmarks/bench_usage.py --small                         # does the benchmark work? In seconds
-    python tests/benchmarks/bench_usage.py --update docs/benchmarks.md     # the table into the documentation
+    python tests/benchmarks/bench_usage.py --small                         # test the benchmark itself; takes seconds
+    python tests/benchmarks/bench_usage.py --update docs/benchmarks.md     # update the table in the documentation
 
-The connections lie in a network namespace of its own, which takes root or the right to make user namespaces. psutil and
-ss only list: whoever counts destinations from that needs longer still. All must see every connection, or the run fails.
+The connections are in a new network namespace, which requires root or unprivileged user namespaces. psutil and ss only
+list connections; counting destinations takes additional time. The run fails if a contender misses a connection.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SPARE = 100
 
 
 class Connections:
-    """So many connections on loopback, towards a few ports, held by child processes that end with this one."""
+    """Loopback connections to a few ports, held open by child processes that end with this one."""
 
     def __init__(self, wanted: int) -> None:
         self.wanted = wanted
@@ -72,7 +72,7 @@ class Connections:
 
 
 def _most_of_a_process() -> int:
-    """How many connections one process can hold, both of whose ends are its own."""
+    """Return how many connections a process can hold if it has both ends of each."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = 8_000 if hard == resource.RLIM_INFINITY else hard
     return max(1, min(4_000, (most - _SPARE) // 2))
@@ -130,7 +130,7 @@ def ask_ss() -> tuple[float, int]:
 
 
 def contenders() -> tuple[dict[str, Callable[[], tuple[float, Any]]], dict[str, str], list[str]]:
-    """Who takes part, in which version, and who does not."""
+    """Return the contenders, their versions, and remarks about missing ones."""
     part: dict[str, Callable[[], tuple[float, Any]]] = {US: ask_portrange}
     versions = {US: portrange.__version__}
     absent: list[str] = []
@@ -143,8 +143,8 @@ def contenders() -> tuple[dict[str, Callable[[], tuple[float, Any]]], dict[str, 
     if shutil.which("ss") is None:
         absent.append("Left out: ss is not installed.")
     else:
-        said = subprocess.run(["ss", "-V"], check=True, capture_output=True, text=True).stdout
-        part["ss"], versions["ss"] = ask_ss, said.strip().rpartition(" ")[2]
+        output = subprocess.run(["ss", "-V"], check=True, capture_output=True, text=True).stdout
+        part["ss"], versions["ss"] = ask_ss, output.strip().rpartition(" ")[2]
     return part, versions, absent
 
 
@@ -158,11 +158,11 @@ def race(
     for name, ask in part.items():
         run.enter(name, ask)
     run.run(rounds)
-    return Row(f"the pool's usage, {connections:,} connections", run.medians(), targets, run.samples)
+    return Row(f"the ephemeral range's usage, {connections:,} connections", run.medians(), targets, run.samples)
 
 
 def memory() -> int:
-    """The most bytes that one question needs at a time."""
+    """Return the peak memory of one query in bytes."""
     portrange.ephemeral_usage()
     tracemalloc.start()
     portrange.ephemeral_usage()
@@ -172,8 +172,8 @@ def memory() -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="How fast is 'how full is the pool?' with many connections?")
-    parser.add_argument("--small", action="store_true", help="a run of seconds that shows that the benchmark works")
+    parser = argparse.ArgumentParser(description="Benchmark ephemeral_usage() with many connections.")
+    parser.add_argument("--small", action="store_true", help="short run that tests the benchmark itself")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--update", metavar="FILE", help="replace the table in a Markdown document")
     arguments = parser.parse_args()
@@ -194,10 +194,10 @@ def main() -> int:
                 print(f"bench_usage: {error}", file=sys.stderr)
                 return 1
             peaks[connections] = memory()
-    told = ", ".join(f"{peak / 1000:,.0f} kB with {number:,} connections" for number, peak in peaks.items())
-    notes.append(f"Memory of one question at its peak (tracemalloc): {told}.")
+    figures = ", ".join(f"{peak / 1000:,.0f} kB with {number:,} connections" for number, peak in peaks.items())
+    notes.append(f"Peak memory of one query (tracemalloc): {figures}.")
     if arguments.small:
-        notes.append("A small run: it shows that the benchmark works, and nothing about speed.")
+        notes.append("A small run, which tests the benchmark itself; its times are not meaningful.")
     report = Report(rows, versions, notes, judged=not arguments.small)
     print(report.markdown() if arguments.markdown else report.text())
     if arguments.update:

@@ -1,13 +1,12 @@
-"""A busy host to measure on: processes with open descriptors, in cgroups, with listeners and loopback connections.
+"""Build a busy host: processes with open descriptors, in cgroups, with listeners and loopback connections.
 
-To look around on one, or to run a program there (a profiler, strace), in a network namespace of its own:
+Run a program (a profiler, strace) on such a host, in a new network namespace:
 
     python tests/benchmarks/busy_host.py --processes 500 --cgroups 200 -- ss -tulnp
 
-How it is taken down for sure: a builder process makes everything and waits for its standard input to end, which it
-does when whoever asked closes it or dies, in whatever way. Then the builder kills and reaps each worker by its pid and
-removes the cgroups. Should the builder itself be killed, the workers end as well: each waits on a pipe that only the
-builder can write to.
+Cleanup is guaranteed: a builder process creates everything and waits for the end of its standard input, which occurs
+when the caller closes it or exits for any reason. The builder then kills and reaps each worker by its PID and removes
+the cgroups. If the builder is killed, the workers end as well: each waits on a pipe that only the builder can write to.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Service:
-    """A listener that was made, and the one process that holds it."""
+    """A listener and the process that owns it."""
 
     protocol: str
     address: str
@@ -39,10 +38,10 @@ class Service:
 
 
 class BusyHost:
-    """A context: a busy host of this shape, gone when it ends.
+    """Context manager of a busy host, which is removed at exit.
 
-    - `services`: the listeners, by port; `pids`: the workers.
-    - `cgroups`: how many were made. 0 where none were wanted or none can be made; then `why_no_cgroups` says why.
+    - `services`: the listeners, sorted by port; `pids`: the workers.
+    - `cgroups`: the number of cgroups; 0 if none are wanted or possible. `why_no_cgroups` is the reason in that case.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -53,8 +52,8 @@ class BusyHost:
         self.why_no_cgroups = ""
         self._builder: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> BusyHost:  # noqa: PYI034 - nobody derives from it
-        # A session of its own: Ctrl-C reaches only whoever asked. Without site: forks stay small.
+    def __enter__(self) -> BusyHost:  # noqa: PYI034 - the class has no subclasses
+        # A new session, so that Ctrl-C reaches only the caller. Without site, forks stay small.
         self._builder = subprocess.Popen(
             [sys.executable, "-E", "-S", _BUILDER, json.dumps(asdict(self.shape))],
             stdin=subprocess.PIPE,
@@ -75,14 +74,14 @@ class BusyHost:
 
     def __exit__(self, *_: object) -> None:
         if self._take_down() != 0:
-            raise RuntimeError("the busy host was not taken down completely; the reason was printed above")
+            raise RuntimeError("the busy host was not removed completely; see the messages above")
 
     @staticmethod
     def _wait_until_built(builder: subprocess.Popen[str]) -> dict[str, Any]:
         assert builder.stdout is not None
         line = builder.stdout.readline()
         if not line:
-            raise RuntimeError("the busy host could not be built; the reason was printed above")
+            raise RuntimeError("the busy host could not be built; see the messages above")
         built: dict[str, Any] = json.loads(line)
         return built
 
@@ -96,10 +95,12 @@ class BusyHost:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Build a busy host, run a command there (or wait), take it down.")
+    parser = argparse.ArgumentParser(description="Build a busy host, run a command there (or wait), and remove it.")
     for name, default in asdict(Shape()).items():
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"default: {default}")
-    parser.add_argument("command", nargs="*", help="what to run; without it, the host stays until standard input ends")
+    parser.add_argument(
+        "command", nargs="*", help="command to run; without it, the host lasts until standard input ends"
+    )
     arguments = parser.parse_args()
     enter_own_network()
     shape = Shape(**{name: getattr(arguments, name) for name in asdict(Shape())})

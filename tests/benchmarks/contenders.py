@@ -1,8 +1,8 @@
-"""Who is compared: portrange, the programs and packages that answer the same questions, and the floor in C.
+"""The contenders: portrange, programs and packages with the same queries, and a minimal C program.
 
-Each answers two questions, in the way that it is used for them, its own start included where it is a program:
+Each contender has two queries, in its usual form; those of programs include their start:
 
-- `who(service)`: the pids that hold the listener on a port;
+- `who(port)`: the PIDs of the owners of the listener on a port;
 - `everyone()`: every listener of the host, as pairs of port and pid.
 """
 
@@ -31,7 +31,7 @@ Pairs = set[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Contender:
-    """`is_program`: it is started for each question; the others are called."""
+    """A compared tool; `is_program` if each query starts a process."""
 
     name: str
     version: str
@@ -45,7 +45,7 @@ def portrange_itself() -> Contender:
 
 
 def rivals() -> tuple[list[Contender], list[str]]:
-    """Those that are installed, and a sentence for each that is not."""
+    """Return the installed contenders, and a reason for each missing one."""
     present: list[Contender] = []
     left_out: list[str] = []
     for load in (_ss, _lsof, _psutil, _portsight):
@@ -64,18 +64,18 @@ def _portrange_who(port: int) -> Pids:
 
 
 def ask_first_question(port: int) -> Pids:
-    """`who` with a `Host` of its own, which has not seen any cgroup yet."""
+    """Run `who` with a new `Host`, whose cgroup cache is empty."""
     return _pids(portrange.who_listens(port, host=portrange.Host()))
 
 
 @contextmanager
 def fresh_python() -> Iterator[Callable[[int], Pids]]:
-    """`who` in a Python that is started for it, imports the package and ends.
+    """Yield a `who` that starts a Python for each query.
 
-    Its modules are compiled once, as an installed package's are, even where the environment forbids it.
+    Modules are compiled once, as for an installed package, even if the environment disables bytecode.
     """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    code = "import portrange, sys; print(*(one.pid for one in portrange.who_listens(int(sys.argv[1]))))"
+    code = "import portrange, sys; print(*(found.pid for found in portrange.who_listens(int(sys.argv[1]))))"
     with tempfile.TemporaryDirectory() as compiled:
         environment["PYTHONPYCACHEPREFIX"] = compiled
 
@@ -133,7 +133,7 @@ def _lsof() -> Contender:
         "lsof",
         version[1] if version else "of unknown version",
         lambda port: {pid for found, pid in listed("-i", f":{port}") if found == port},
-        # Asked for listening TCP sockets (-sTCP:LISTEN), it leaves UDP out.
+        # With -sTCP:LISTEN, lsof omits UDP.
         lambda: set(listed("-i", "-sTCP:^ESTABLISHED")),
         is_program=True,
     )
@@ -145,7 +145,7 @@ def _need(program: str) -> None:
 
 
 def _output(*command: str, errors_too: bool = False) -> str:
-    # lsof exits with 1 where it finds nobody.
+    # lsof exits with status 1 if it finds nothing.
     errors = subprocess.STDOUT if errors_too else subprocess.DEVNULL
     return subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=errors, text=True).stdout
 
@@ -193,9 +193,9 @@ def _portsight() -> Contender:
 
 @contextmanager
 def compiled_floor() -> Iterator[Callable[[Service], tuple[float, Pids]]]:
-    """The C program, as a function that answers with the seconds of its scan, without those of its start.
+    """Compile the C program and yield a function that returns the seconds of its scan, without its start, and PIDs.
 
-    Raises `FileNotFoundError` where there is no C compiler.
+    Raises `FileNotFoundError` if no C compiler is installed.
     """
     compiler = shutil.which("cc")
     if compiler is None:

@@ -1,8 +1,8 @@
-/* Who holds a socket, with the fewest system calls that a full scan can make: for each process one openat of its
- * directory of descriptors, getdents64 until it is empty, one readlinkat for each descriptor, one close. Nothing is
- * described, no race is looked after: this is a floor to measure against, not a tool.
+/* Find the owners of a socket with the fewest system calls that a full scan can make: for each process one openat of
+ * its descriptor directory, getdents64 until it is empty, one readlinkat for each descriptor, one close. It reads no
+ * details and handles no races: it is a lower bound for measurements, not a tool.
  *
- *     floor INODE      prints the seconds that the scan took, then the pids that hold socket:[INODE]
+ *     floor INODE      prints the seconds that the scan took, then the PIDs of the owners of socket:[INODE]
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* linux/dirent.h: what getdents64 writes. */
+/* linux/dirent.h: the result of getdents64. */
 struct entry {
     uint64_t inode;
     int64_t next;
@@ -23,11 +23,11 @@ struct entry {
     char name[];
 };
 
-enum { BLOCK = 1 << 16, MOST_HOLDERS = 1 << 16 };
+enum { BLOCK = 1 << 16, MOST_OWNERS = 1 << 16 };
 
 static char processes[BLOCK], descriptors[BLOCK], wanted[64];
 static size_t wanted_length;
-static int holders[MOST_HOLDERS], found;
+static int owners[MOST_OWNERS], found;
 
 static int is_number(const char *name) { return name[0] >= '0' && name[0] <= '9'; }
 
@@ -67,8 +67,8 @@ static void scan(int proc)
             int directory = openat(proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
             if (directory < 0)
                 continue;
-            if (holds(directory) && found < MOST_HOLDERS)
-                holders[found++] = atoi(entry->name);
+            if (holds(directory) && found < MOST_OWNERS)
+                owners[found++] = atoi(entry->name);
             close(directory);
         }
     }
@@ -88,6 +88,6 @@ int main(int count, char **arguments)
     clock_gettime(CLOCK_MONOTONIC, &after);
     printf("%.9f\n", (double)(after.tv_sec - before.tv_sec) + (double)(after.tv_nsec - before.tv_nsec) / 1e9);
     for (int index = 0; index < found; index++)
-        printf("%d\n", holders[index]);
+        printf("%d\n", owners[index]);
     return 0;
 }

@@ -1,8 +1,8 @@
-"""Builds a busy host and keeps it until standard input ends: the process behind `BusyHost`, a program of its own.
+"""The program behind `BusyHost`, which builds a busy host and keeps it until standard input ends.
 
-    python -S host_builder.py SHAPE        the shape as JSON; answers with a line of JSON
+    python -S host_builder.py SHAPE        the shape as JSON; prints one line of JSON
 
-It stays small, because every worker is a fork of it.
+It imports little, because every worker is a fork of it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from host_plan import CONNECTIONS_OF_A_PROXY, Job, Shape, plan
 _BACKLOG = 4_096
 #: Descriptors that a process needs for itself: standard streams, pipes, hubs.
 _SPARE_DESCRIPTORS = 100
-#: A worker that fails leaves another one waiting for its connection.
+#: A failed worker leaves another one waiting for its connection.
 _HUB_SECONDS = 60.0
 
 
 def build(shape: Shape) -> None:
-    """Make it, say on standard output what was made, wait for the end of standard input, take it down."""
+    """Build the host, print its description, wait for the end of standard input, and remove the host."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     _raise_descriptor_limit(max(shape.descriptors, 2 * min(shape.connections, CONNECTIONS_OF_A_PROXY)))
     tree = _CgroupTree()
@@ -43,7 +43,7 @@ def build(shape: Shape) -> None:
         hubs = [_hub() for _ in range(shape.hubs)]
         release, keep = os.pipe()
         reports, report = os.pipe()
-        # A fork copies what was written to since: keep the collector from touching every object.
+        # A fork copies pages that are written later: prevent the collector from touching every object.
         gc.disable()
         gc.freeze()
         for job in jobs:
@@ -91,7 +91,7 @@ def _hub() -> socket.socket:
 
 
 def _gather(reports: int, workers: int) -> Iterator[tuple[str, str, int, int, int]]:
-    """The listeners, from one line each, until every worker said that it is ready."""
+    """Yield the listeners, one per line, until every worker has reported that it is ready."""
     ready = 0
     with open(reports, encoding="utf-8") as lines:
         for line in lines:
@@ -108,7 +108,7 @@ def _gather(reports: int, workers: int) -> Iterator[tuple[str, str, int, int, in
 
 
 class _CgroupTree:
-    """A slice of this builder's own below the cgroup2 mount, with one service below it for each number."""
+    """A slice below the cgroup2 mount that contains numbered services."""
 
     def __init__(self) -> None:
         self.groups: list[str] = []
@@ -116,7 +116,7 @@ class _CgroupTree:
         self._top: str | None = None
 
     def make(self, count: int) -> None:
-        """Make the services, or say in `why_none` why there can be none."""
+        """Create the services, or set `why_none` to the reason why they cannot be created."""
         if not count:
             return
         mount = _cgroup2_mount()
@@ -144,7 +144,7 @@ class _CgroupTree:
 
 
 def _remove_group(directory: str) -> None:
-    # A process that was reaped may still be counted for a moment.
+    # A reaped process may keep the cgroup busy briefly.
     for _ in range(100):
         try:
             return os.rmdir(directory)
@@ -164,18 +164,18 @@ def _cgroup2_mount() -> str | None:
     return None
 
 
-# --- a worker's process ----------------------------------------------------------------------------------------
+# --- worker processes ------------------------------------------------------------------------------------------
 
 
 def _work(job: Job, groups: list[str], hubs: list[socket.socket], release: int, report: int) -> None:
-    """Become what the job says, report it, and stay until the builder is gone. Never returns."""
+    """Set up the job, report it, and wait until the builder has ended. Never returns."""
     try:
         kept = _become(job, groups, hubs, report)
         os.write(report, b'"ready"\n')
         os.close(report)
         os.read(release, 1)
         del kept
-    except BaseException as error:  # noqa: BLE001 - nothing may get back into the builder's code
+    except BaseException as error:  # noqa: BLE001 - a child must never return to the builder's code
         os.write(report, (json.dumps(str(error)) + "\n").encode())
     finally:
         os._exit(0)
@@ -186,7 +186,7 @@ def _become(job: Job, groups: list[str], hubs: list[socket.socket], report: int)
     for stream in (0, 1):
         os.dup2(null, stream)
     if job.group is not None:
-        # Before any socket is made: a socket stays with the cgroup in which it was made.
+        # Before any socket is created, because a socket keeps the cgroup of its creation.
         with open(f"{groups[job.group]}/cgroup.procs", "w", encoding="ascii") as file:
             file.write("0\n")
     kept: list[socket.socket] = []
@@ -212,13 +212,13 @@ def _listen(protocol: str, address: str, port: int) -> socket.socket:
 
 
 def _connect(hub: socket.socket, count: int) -> list[socket.socket]:
-    """As many connections to the hub, and as many ends of somebody's connections to it."""
+    """Open *count* connections to the hub and accept as many, which may be those of another worker."""
     ends: list[socket.socket] = []
     for _ in range(count):
         client = socket.create_connection(hub.getsockname())
         server, _ = hub.accept()
         for end in (client, server):
-            # Closing resets the connection: nothing is left in TIME_WAIT for the next measurement to find.
+            # Reset on close, so that no TIME_WAIT socket disturbs the next measurement.
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         ends += (client, server)
     return ends
@@ -226,7 +226,7 @@ def _connect(hub: socket.socket, count: int) -> list[socket.socket]:
 
 def _fill(descriptors: int, null: int) -> None:
     """Open files, pipes and Unix sockets until there are this many descriptors in all."""
-    # Listing opens a descriptor of its own, and the pipe for reports is about to be closed.
+    # Minus two: the descriptor of the listing, and the report pipe, which is closed next.
     missing = descriptors - (len(os.listdir("/proc/self/fd")) - 2)
     for kind in cycle(("null", "file", "pipe", "unix")):
         if missing <= 0:

@@ -1,25 +1,25 @@
-"""How busy a host is to be, and what follows for each of its processes. Pure."""
+"""Compute the job of each process of a busy host from its shape. No I/O."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import cycle
 
-#: The first listener's port: far below the ephemeral pool, in a namespace that nobody else uses.
+#: The port of the first listener: below the ephemeral range, in a namespace without other users.
 FIRST_PORT = 10_001
-#: In turn: what a listener of a busy host looks like.
+#: Protocols and addresses that the listeners use in turn.
 _LISTENER_KINDS = (("tcp", "0.0.0.0"), ("tcp", "127.0.0.1"), ("tcp", "::"), ("udp", "0.0.0.0"))
-#: Ends of connections are at most this share of a worker's descriptors; the others are files, pipes and Unix sockets.
+#: Maximum share of connections in the descriptors of a worker; the rest is files, pipes and Unix sockets.
 _CONNECTED_SHARE = 0.8
-#: Connections that the workers' descriptors have no room for are held by proxies, this many by each.
+#: Connections per proxy; proxies hold the connections that exceed the descriptors of the workers.
 CONNECTIONS_OF_A_PROXY = 5_000
-#: Connections to one port: the client side has about 28,000 ports for them.
+#: Connections per destination port; about 28,000 ephemeral ports are available for them.
 _CONNECTIONS_OF_A_HUB = 10_000
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How busy: each worker has `descriptors` open; `cgroups` 0 leaves everything in the caller's own."""
+    """The size of a busy host. Each worker has `descriptors` open; with `cgroups` 0 all stay in that of the caller."""
 
     processes: int = 500
     descriptors: int = 100
@@ -29,13 +29,13 @@ class Shape:
 
     @property
     def hubs(self) -> int:
-        """How many ports the connections go to: the client side has a limited number of ports for each."""
+        """The number of destination ports; the ephemeral range limits the connections to each."""
         return self.connections // _CONNECTIONS_OF_A_HUB + 1
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one worker is to be: `group` is the number of its cgroup, `hub` the number of the port it connects to."""
+    """The job of one worker: `group` is the index of its cgroup, `hub` that of the port it connects to."""
 
     group: int | None
     services: tuple[tuple[str, str, int], ...]
@@ -45,13 +45,13 @@ class Job:
 
 
 def plan(shape: Shape, cgroups: int, *, ipv6: bool = True) -> list[Job]:
-    """The workers, then the proxies. Worker i is in cgroup i modulo `cgroups`; listeners are spread evenly."""
+    """Return the jobs of the workers, then of the proxies. Worker i is in cgroup i modulo `cgroups`."""
     kinds = [kind for kind in _LISTENER_KINDS if ipv6 or ":" not in kind[1]]
     services: dict[int, list[tuple[str, str, int]]] = {}
-    places = min(cgroups, shape.processes) or shape.processes
+    slots = min(cgroups, shape.processes) or shape.processes
     for number, kind in zip(range(shape.listeners), cycle(kinds), strict=False):
         # The first worker of every n-th cgroup; without cgroups, every n-th worker.
-        services.setdefault(number * places // shape.listeners, []).append((*kind, FIRST_PORT + number))
+        services.setdefault(number * slots // shape.listeners, []).append((*kind, FIRST_PORT + number))
     room = int(shape.descriptors * _CONNECTED_SHARE) // 2
     of_workers = min(shape.connections, room * shape.processes)
     jobs = [
@@ -66,8 +66,8 @@ def plan(shape: Shape, cgroups: int, *, ipv6: bool = True) -> list[Job]:
     ]
     left = shape.connections - of_workers
     while left > 0:
-        # Proxies share one cgroup more, so that no service's grows with the number of connections.
-        mine = min(left, CONNECTIONS_OF_A_PROXY)
-        jobs.append(Job(cgroups or None, (), mine, len(jobs) % shape.hubs, 0))
-        left -= mine
+        # Proxies share an additional cgroup, so that the others do not grow with the number of connections.
+        share = min(left, CONNECTIONS_OF_A_PROXY)
+        jobs.append(Job(cgroups or None, (), share, len(jobs) % shape.hubs, 0))
+        left -= share
     return jobs

@@ -1,4 +1,4 @@
-"""Times of several contenders, in rounds: whatever else the machine does falls on all of them alike."""
+"""Measure several contenders in rounds, so that other load affects all of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: What answers a question: its own seconds, and the answer.
+#: A query that returns its seconds and its result.
 Timed = Callable[[], tuple[float, Any]]
 
 
@@ -25,14 +25,14 @@ def timed(ask: Callable[[], T]) -> Callable[[], tuple[float, T]]:
 
 
 class WrongAnswerError(Exception):
-    """A contender answered something else than is true: its time means nothing."""
+    """A contender returned a wrong result, so its time is meaningless."""
 
 
 @dataclass
 class Race:
-    """One question to several contenders.
+    """One query to several contenders.
 
-    `repeats` says how often one is asked in each round: short answers often, for a steady median.
+    `repeats` is the number of queries per round; fast contenders repeat more often, for a stable median.
     """
 
     expected: Any
@@ -48,7 +48,7 @@ class Race:
     def run(self, rounds: int) -> None:
         names = list(self.contenders)
         for number in range(rounds):
-            # Nobody always comes after the same other, which leaves caches in its own state.
+            # Vary the order, because each contender leaves the caches in a different state.
             random.Random(number).shuffle(names)
             for name in names:
                 for _ in range(self.repeats[name]):

@@ -1,4 +1,4 @@
-"""A network namespace of one's own, so that nothing else's sockets are measured and nothing else is disturbed."""
+"""Enter a new network namespace, which isolates the measured sockets from all others."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _IFF_UP = 1
 
 
 def enter_own_network() -> None:
-    """Move this process, and all that it starts from now on, into a fresh network namespace whose loopback is up.
+    """Move this process into a new network namespace and bring its loopback interface up.
 
-    Without root it takes a user namespace as well. Raises `OSError` where the system allows neither.
+    Without root, a user namespace is created as well. Raises `OSError` if the system allows neither.
     """
     uid, gid = os.geteuid(), os.getegid()
     if uid == 0:
         _unshare(_CLONE_NEWNET)
     else:
         _unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
-        # user_namespaces(7): groups can be mapped only after setgroups() was given up.
+        # user_namespaces(7): GIDs can be mapped only after setgroups() is denied.
         for name, content in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
             with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
                 file.write(content)
@@ -36,7 +36,7 @@ def enter_own_network() -> None:
 
 
 def _unshare(flags: int) -> None:
-    # `os` has unshare() from Python 3.12 on.
+    # os.unshare() requires Python 3.12.
     if ctypes.CDLL(None, use_errno=True).unshare(flags) != 0:
         number = ctypes.get_errno()
-        raise OSError(number, f"no network namespace of one's own: unshare: {os.strerror(number)}")
+        raise OSError(number, f"cannot create a network namespace: unshare: {os.strerror(number)}")

@@ -1,10 +1,10 @@
-"""A picture of the recorded table: how long each contender takes for each question, on a logarithmic axis.
+"""Plot the recorded table: the time of each contender for each query, on a logarithmic axis.
 
     pip install -e '.[plots]'
     python tests/benchmarks/bench_listen.py --update docs/benchmarks.md
     python tests/benchmarks/plot.py docs/benchmarks.md docs/benchmarks.svg
 
-The colours stand out from white and from black, and the file is the same for the same table.
+The colours suit light and dark backgrounds, and the output is reproducible.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MILLISECONDS = {"µs": 0.001, "ms": 1.0, "s": 1000.0}
 
 
 def read(page: str) -> dict[str, dict[str, float]]:
-    """The times of the table in milliseconds, by question and contender; only questions that rivals answer as well."""
+    """Return the times in milliseconds by query and contender, for the queries that ss supports, too."""
     table = page.partition(_BEGIN)[2].partition(_END)[0]
     lines = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("|")]
     headers = [header.strip() for header in lines[0]]
@@ -50,7 +50,7 @@ def read(page: str) -> dict[str, dict[str, float]]:
 
 
 def draw(rows: dict[str, dict[str, float]]) -> Figure:
-    """Groups of bars, a group for each question."""
+    """Draw a group of bars for each query."""
     figure = Figure(figsize=(9, 1 + 0.95 * len(rows)), layout="constrained")
     axes = figure.subplots()
     for place, times in enumerate(rows.values()):
@@ -90,7 +90,7 @@ def draw(rows: dict[str, dict[str, float]]) -> Figure:
 
 def main(source: str, target: str) -> int:
     rows = read(Path(source).read_text(encoding="utf-8"))
-    # Without these the file would have the time and random names in it.
+    # Without these settings the file contains the time and random names.
     with mpl.rc_context({"svg.hashsalt": "portrange", "svg.fonttype": "none"}):
         draw(rows).savefig(target, transparent=True, metadata={"Date": None})
     return 0

@@ -1,5 +1,5 @@
-"""What a benchmark found, as a table for people, for the documentation and as numbers."""
-# ruff: noqa: RUF001, RUF002 - the sign of multiplication is meant
+"""Format the results of a benchmark as text, Markdown and JSON-compatible values."""
+# ruff: noqa: RUF001, RUF002 - the multiplication sign is intended
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ US = "portrange"
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be reached against one contender.
+    """A target against one contender.
 
-    `faster`: it takes at least `factor` times as long as we do. Otherwise a limit: we take at most `factor` times as
-    long as it does.
+    If `faster`, the contender must take at least `factor` times as long as portrange. Otherwise portrange must take at
+    most `factor` times as long as the contender.
     """
 
     against: str
@@ -38,7 +38,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Row:
-    """One question: the medians in seconds, and the targets; those against somebody absent do not count."""
+    """One query: the medians in seconds, and the targets. Targets against missing contenders are ignored."""
 
     question: str
     medians: dict[str, float]
@@ -51,14 +51,14 @@ class Row:
         return [target for target in self.targets if target.against in self.medians]
 
     def wanted(self) -> str:
-        """The targets in words, equal ones together: "≥ 100× ss; ≥ 200× psutil, lsof"."""
+        """Return the targets as text, grouped by factor: "≥ 100× ss; ≥ 200× psutil, lsof"."""
         against: dict[str, list[str]] = {}
         for target in self.judged:
             against.setdefault(str(target), []).append(target.against)
         return "; ".join(f"{factor} {', '.join(names)}" for factor, names in against.items())
 
-    def verdict(self) -> str:
-        """Whether all is met, with the ratios that were missed and those that the columns do not show."""
+    def outcome(self) -> str:
+        """Return "yes" or "no", with the ratios that were missed or that the columns do not show."""
         if not self.judged:
             return ""
         missed = [target for target in self.judged if not target.is_met(self.medians)]
@@ -69,7 +69,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """All questions of one run. `judged` is False for a run that is too small to say anything about speed."""
+    """The queries of one run. `judged` is False for a run that is too small to be meaningful."""
 
     rows: list[Row]
     versions: dict[str, str]
@@ -77,13 +77,13 @@ class Report:
     judged: bool = True
 
     def cells(self) -> list[list[str]]:
-        """The table: a heading, then a line for each question."""
+        """Return the heading and one line for each query."""
         others = list(dict.fromkeys(name for row in self.rows for name in row.medians if name != US))
         table = [["question", US, *others, "target", "met"]]
         for row in self.rows:
             times = [_time(row, name) for name in others]
-            verdict = row.verdict() if self.judged else ""
-            table.append([row.question, duration(row.medians[US]), *times, row.wanted(), verdict])
+            outcome = row.outcome() if self.judged else ""
+            table.append([row.question, duration(row.medians[US]), *times, row.wanted(), outcome])
         return table
 
     def text(self) -> str:
@@ -103,7 +103,7 @@ class Report:
         rows = [
             {
                 **asdict(row),
-                "targets": [{**asdict(one), "met": one.is_met(row.medians)} for one in row.judged],
+                "targets": [{**asdict(target), "met": target.is_met(row.medians)} for target in row.judged],
                 "answers": {name: sorted(answer) for name, answer in row.answers.items()},
             }
             for row in self.rows
@@ -116,7 +116,7 @@ class Report:
 
 
 def _time(row: Row, name: str) -> str:
-    """A contender's time, with how many times ours it is. What sets a limit is no rival: its time alone."""
+    """Return the time of a contender and its ratio to portrange; only the time if the contender is a limit."""
     if name not in row.medians:
         return ""
     time = duration(row.medians[name])
@@ -125,18 +125,18 @@ def _time(row: Row, name: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In milliseconds, such as "0.234 ms" or "1,500 ms"."""
+    """Format a duration in milliseconds, such as "0.234 ms" or "1,500 ms"."""
     milliseconds = seconds * 1000
     return f"{milliseconds:,.0f} ms" if milliseconds >= 100 else f"{milliseconds:.3g} ms"
 
 
 def ratio(value: float) -> str:
-    """Such as "1.23×" or "1,234×"."""
+    """Format a ratio such as "1.23×" or "1,234×"."""
     return f"{value:,.0f}×" if value >= 10 else f"{value:.2f}×"
 
 
 def machine() -> str:
-    """What the figures belong to, in a few words."""
+    """Describe the machine that the figures belong to."""
     kernel = re.match(r"[\d.]+", platform.release())
     cpu, virtual = "", False
     with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
@@ -152,7 +152,7 @@ def machine() -> str:
 
 
 def place(path: str, name: str) -> tuple[str, str]:
-    """A document before and after the table of benchmark `name`, with the two comments that mark it."""
+    """Return the parts of a document before and after the table of benchmark `name`, including its markers."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     with open(path, encoding="utf-8") as file:
         before, found, rest = file.read().partition(begin)

@@ -12,7 +12,7 @@ _HERE = Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def output() -> str:
-    """What a small run prints. The run itself fails where a contender does not see every connection."""
+    """The output of a small run, which fails if a contender misses a connection."""
     probe = "from own_network import enter_own_network; enter_own_network()"
     tried = subprocess.run([sys.executable, "-c", probe], check=False, cwd=_HERE, capture_output=True, text=True)
     if tried.returncode != 0:
@@ -22,11 +22,11 @@ def output() -> str:
 
 
 def test_both_sizes_are_measured(output: str):
-    assert re.findall(r"^the pool's usage, (\d+) connections", output, re.MULTILINE) == ["100", "400"]
+    assert re.findall(r"^the ephemeral range's usage, (\d+) connections", output, re.MULTILINE) == ["100", "400"]
 
 
-def test_the_memory_of_both_is_told_and_alike(output: str):
-    told = re.search(r"([\d,]+) kB with 100 connections, ([\d,]+) kB with 400 connections", output)
-    few, many = (int(figure.replace(",", "")) for figure in told.groups())
+def test_memory_is_reported_and_independent_of_size(output: str):
+    memory = re.search(r"([\d,]+) kB with 100 connections, ([\d,]+) kB with 400 connections", output)
+    few, many = (int(figure.replace(",", "")) for figure in memory.groups())
     assert few > 0
     assert many < 1.1 * few

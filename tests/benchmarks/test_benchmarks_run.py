@@ -18,7 +18,7 @@ _SHAPE = ("--processes", "6", "--descriptors", "20", "--cgroups", "3", "--listen
 
 @pytest.fixture(scope="module", autouse=True)
 def own_network():
-    """The benchmarks make their own; whether that is allowed is found out by a process that tries."""
+    """Skip unless a child process can create a network namespace, as the benchmarks do."""
     probe = "from own_network import enter_own_network; enter_own_network()"
     tried = subprocess.run([sys.executable, "-c", probe], check=False, cwd=_HERE, capture_output=True, text=True)
     if tried.returncode != 0:
@@ -27,7 +27,7 @@ def own_network():
 
 @pytest.fixture
 def busy_host() -> Iterator[tuple[subprocess.Popen[str], dict]]:
-    """The small host's process, and what it says that it made."""
+    """The process of a small host, and its description."""
     command = [sys.executable, _HERE / "busy_host.py", *_SHAPE]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -37,7 +37,7 @@ def busy_host() -> Iterator[tuple[subprocess.Popen[str], dict]]:
 
 @pytest.fixture(scope="module")
 def small_run(tmp_path_factory) -> dict:
-    """The numbers of a small run. The run itself fails where a contender's answer is wrong."""
+    """The figures of a small run, which fails if the result of a contender is wrong."""
     if shutil.which("cc") is None:
         pytest.skip("no C compiler (cc) is installed")
     directory = tmp_path_factory.mktemp("bench")
@@ -53,19 +53,19 @@ def small_run(tmp_path_factory) -> dict:
     return {**json.loads((directory / "numbers.json").read_text()), "document": document.read_text(encoding="utf-8")}
 
 
-def test_every_question_is_asked(small_run):
+def test_every_query_is_measured(small_run):
     assert len(small_run["rows"]) == 9
     assert all(row["medians"]["portrange"] > 0 for row in small_run["rows"])
 
 
-def test_the_rivals_that_are_installed_take_part(small_run):
-    nobody = small_run["rows"][0]
+def test_installed_tools_take_part(small_run):
+    first_row = small_run["rows"][0]
     installed = {program for program in ("ss", "lsof") if shutil.which(program)} | {"psutil", "portrange"}
-    assert installed <= set(nobody["medians"])
+    assert installed <= set(first_row["medians"])
 
 
-def test_all_who_answer_name_the_same_processes(small_run):
-    # All but the two about growth are asked on one host.
+def test_all_contenders_return_the_same_processes(small_run):
+    # All rows except the two about growth are measured on one host.
     same_host = [row for row in small_run["rows"] if row["answers"]]
     assert len(same_host) == 7
     for row in same_host:
@@ -73,33 +73,33 @@ def test_all_who_answer_name_the_same_processes(small_run):
         assert len({json.dumps(answer) for answer in row["answers"].values()}) == 1, row["question"]
 
 
-def test_the_owner_that_is_named_is_a_process(small_run):
-    asked = [row for row in small_run["rows"] if row["answers"] and row["question"].startswith("the owner")]
-    owners = [row["answers"]["portrange"] for row in asked]
+def test_owner_result_is_one_process(small_run):
+    owner_rows = [row for row in small_run["rows"] if row["answers"] and row["question"].startswith("the owner")]
+    owners = [row["answers"]["portrange"] for row in owner_rows]
     assert len(owners) == 4
     assert all(len(answer) == 1 and answer[0] > 1 for answer in owners)
 
 
-def test_nobody_is_answered_with_nobody(small_run):
+def test_free_port_result_is_empty(small_run):
     assert small_run["rows"][0]["answers"]["portrange"] == []
 
 
-def test_the_table_replaces_the_old_one_in_the_document(small_run):
+def test_table_in_the_document_is_replaced(small_run):
     before, _, rest = small_run["document"].partition("<!-- bench_listen: begin -->\n")
     table, _, after = rest.partition("<!-- bench_listen: end -->\n")
     assert (before, after) == ("before\n", "after\n")
-    assert "| nobody listens |" in table
+    assert "| no listener |" in table
     assert "old" not in table
 
 
-def test_each_worker_has_as_many_descriptors_as_wanted(busy_host):
+def test_each_worker_has_the_requested_descriptors(busy_host):
     _, built = busy_host
     assert len(built["pids"]) == 6
-    # The one that a worker reports with is closed right after the report.
+    # A worker closes the descriptor of its report pipe after the report.
     assert _comes_true(lambda: {len(os.listdir(f"/proc/{pid}/fd")) for pid in built["pids"]} == {20})
 
 
-def test_each_listener_is_held_by_the_process_that_is_named(busy_host):
+def test_each_listener_is_owned_by_the_reported_process(busy_host):
     _, built = busy_host
     assert len(built["services"]) == 4
     for service in built["services"]:
@@ -108,22 +108,22 @@ def test_each_listener_is_held_by_the_process_that_is_named(busy_host):
         assert f"socket:[{service['inode']}]" in held
 
 
-def test_the_connections_are_there(busy_host):
+def test_connections_are_established(busy_host):
     _, built = busy_host
     tables = Path(f"/proc/{built['pids'][0]}/net/tcp").read_text(encoding="ascii").splitlines()[1:]
     established = [line for line in tables if line.split()[3] == "01"]
     assert len(established) == 2 * 12
 
 
-def test_workers_are_in_cgroups_of_their_own(busy_host):
+def test_workers_are_in_separate_cgroups(busy_host):
     _, built = busy_host
     if not built["cgroups"]:
-        pytest.skip(f"no cgroups can be made: {built['why_no_cgroups']}")
+        pytest.skip(f"cannot create cgroups: {built['why_no_cgroups']}")
     assert len(set(map(_cgroup, built["pids"]))) == 3
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda end: end.name)
-def test_all_is_gone_after_whoever_asked_was_ended_by(end, busy_host):
+def test_cleanup_is_complete_after_the_caller_is_killed(end, busy_host):
     process, built = busy_host
     before = {_cgroup(pid) for pid in built["pids"]} if built["cgroups"] else set()
     process.send_signal(end)
@@ -141,13 +141,13 @@ def test_no_worker_outlives_its_builder(busy_host):
     process.communicate()
     assert process.returncode != 0
     assert _comes_true(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in built["pids"]))
-    # Nobody is left who would remove the cgroups.
+    # The builder was killed and cannot remove the cgroups.
     for group in sorted({*groups, *map(os.path.dirname, groups)}, reverse=True):
         os.rmdir(group)
 
 
 def _cgroup(pid: int) -> str:
-    """The directory of a process's cgroup."""
+    """Return the directory of the cgroup of a process."""
     mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
     mount = next(line.split()[4] for line in mounts if " - cgroup2 " in line)
     groups = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
@@ -155,7 +155,7 @@ def _cgroup(pid: int) -> str:
 
 
 def _comes_true(condition, seconds: float = 30) -> bool:
-    """Ends are waited for, not timed."""
+    """Wait until the condition is true, up to a timeout."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():

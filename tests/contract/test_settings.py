@@ -1,4 +1,4 @@
-"""What holds of the settings of every system, whatever its recorded machine tells."""
+"""Invariants of the settings of every recorded system."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recorded import RecordedHost, names
 
 from portrange import ParseError, PortSettings, classify, ephemeral_range
 from portrange._backends.select import backend_for
-from portrange._registry.pools import DEFAULT_POOLS
+from portrange._registry.facts import DEFAULT_RANGES
 
 PORTS = (0, 1, 80, 1023, 1024, 2049, 5357, 8080, 32768, 49152, 50000, 55555, 60999, 65535)
 KEYS = list(product(("tcp", "udp"), ("ipv4", "ipv6")))
@@ -22,10 +22,10 @@ def host(request):
 
 
 def settings_of(host) -> PortSettings:
-    return backend_for(host).settings(host)
+    return backend_for(host).port_settings(host)
 
 
-def test_settings_always_answer_and_say_why_something_is_unknown(host):
+def test_settings_state_a_reason_for_unknown_facts(host):
     settings = settings_of(host)
     unknown = [
         fact for fact in (settings.pools, settings.reserved, settings.excluded, settings.privileged) if fact is None
@@ -35,46 +35,46 @@ def test_settings_always_answer_and_say_why_something_is_unknown(host):
     json.dumps(settings.to_dict())
 
 
-def test_every_pool_lies_within_the_ports(host):
+def test_ephemeral_range_lies_within_valid_ports(host):
     for protocol, family in KEYS:
         try:
-            pool = ephemeral_range(protocol=protocol, family=family, host=host)
+            ephemeral = ephemeral_range(protocol=protocol, family=family, host=host)
         except ParseError:
             assert "garbled" in host.directory.name
             continue
-        assert 0 <= pool.first <= pool.last <= 65535
-        assert (pool.protocol, pool.family) == (protocol, family)
-        assert pool.source
-        assert pool.assumed or pool.source != "documented default"
+        assert 0 <= ephemeral.first <= ephemeral.last <= 65535
+        assert (ephemeral.protocol, ephemeral.family) == (protocol, family)
+        assert ephemeral.source
+        assert ephemeral.assumed or ephemeral.source != "documented default"
 
 
-def test_what_can_be_read_is_not_assumed_and_names_its_source(host):
+def test_readable_range_is_not_assumed_and_names_its_source(host):
     settings = settings_of(host)
     if settings.pools is None:
         return
-    known = {(pool.first, pool.last, pool.source) for pool in settings.pools}
-    asked = {
-        (pool.first, pool.last, pool.source)
-        for pool in (ephemeral_range(protocol=p, family=f, host=host) for p, f in KEYS)
+    known = {(ephemeral.first, ephemeral.last, ephemeral.source) for ephemeral in settings.pools}
+    reported = {
+        (ephemeral.first, ephemeral.last, ephemeral.source)
+        for ephemeral in (ephemeral_range(protocol=p, family=f, host=host) for p, f in KEYS)
     }
-    assert known == asked
+    assert known == reported
     assert {source for fact, source in settings.sources if fact == "pools"} == {source for _, _, source in known}
 
 
-def test_a_port_is_never_both_handed_out_and_set_aside(host):
+def test_port_is_never_both_ephemeral_and_reserved(host):
     for port in PORTS:
         info = classify(port, host=host)
         if info.reserved or info.excluded:
             assert info.ephemeral is not True or len(info.settings.pools or ()) > 1
 
 
-def test_a_frozen_host_tells_the_same(host):
-    frozen = host.snapshot()
-    assert settings_of(frozen) == settings_of(host)
-    assert settings_of(frozen) is settings_of(frozen)
+def test_snapshot_has_the_same_settings(host):
+    snapshot = host.snapshot()
+    assert settings_of(snapshot) == settings_of(host)
+    assert settings_of(snapshot) is settings_of(snapshot)
 
 
-def test_no_setting_is_read_by_looking_at_sockets(host):
+def test_reading_settings_binds_no_sockets(host):
     for port in PORTS:
         classify(port, host=host)
     assert host.bound == []
@@ -94,18 +94,18 @@ def test_no_setting_is_read_by_looking_at_sockets(host):
         ("aix", "aix-7.2"),
     ],
 )
-def test_the_default_of_a_system_is_the_same_wherever_it_is_written_down(system, name):
+def test_documented_default_range_is_the_same_in_all_sources(system, name):
     host = RecordedHost(name)
-    pool = ephemeral_range(host=host)
-    listed = next(pool for pool in DEFAULT_POOLS if pool.system == system)
-    default = backend_for(Nothing(name)).pool(Nothing(name), "tcp", "ipv4")
-    assert (listed.first, listed.last) == (pool.first, pool.last) == (default.first, default.last)
+    ephemeral = ephemeral_range(host=host)
+    listed = next(ephemeral for ephemeral in DEFAULT_RANGES if ephemeral.system == system)
+    default = backend_for(UnreadableHost(name)).ephemeral_range(UnreadableHost(name), "tcp", "ipv4")
+    assert (listed.first, listed.last) == (ephemeral.first, ephemeral.last) == (default.first, default.last)
     assert (default.assumed, default.source) == (True, "documented default")
     assert settings_of(host).platform == system
 
 
-class Nothing(RecordedHost):
-    """A machine of that system that tells nothing at all."""
+class UnreadableHost(RecordedHost):
+    """A recorded host on which no source can be read."""
 
     def read_sysctl(self, name):
         raise FileNotFoundError(2, "No such file or directory", name)
@@ -118,11 +118,11 @@ class Nothing(RecordedHost):
 
 
 @pytest.mark.parametrize("name", names())
-def test_a_machine_that_tells_nothing_is_answered_for_with_its_default(name):
-    host = Nothing(name)
+def test_unreadable_host_uses_the_documented_default(name):
+    host = UnreadableHost(name)
     for protocol, family in KEYS:
-        pool = ephemeral_range(protocol=protocol, family=family, host=host)
-        assert (pool.assumed, pool.source) == (True, "documented default")
+        ephemeral = ephemeral_range(protocol=protocol, family=family, host=host)
+        assert (ephemeral.assumed, ephemeral.source) == (True, "documented default")
     info = classify(60000, host=host)
     assert info.ephemeral is None
     assert info.settings.incomplete
@@ -132,12 +132,12 @@ def test_a_machine_that_tells_nothing_is_answered_for_with_its_default(name):
     ("name", "read"),
     [("linux-6.18", ["pools", "reserved", "privileged"]), ("freebsd-13.0", ["pools", "privileged"])],
 )
-def test_what_holds_on_every_machine_of_a_system_has_no_source(name, read):
+def test_platform_constants_have_no_source(name, read):
     assert [fact for fact, _ in settings_of(RecordedHost(name)).sources] == read
 
 
 @pytest.mark.parametrize("name", ["aix-7.2", "win32-10.0", "sunos-5.11", "netbsd-10.0-split"])
-def test_one_answer_reads_each_source_once(name):
+def test_settings_read_each_source_once(name):
     class Counting(RecordedHost):
         def run(self, *command):
             read.append(command)

@@ -1,11 +1,11 @@
-"""Runs the code blocks of one page, in the order in which a reader would. Started by test_pages.py in a new network.
+"""Run the code blocks of one page in reading order. Started by test_pages.py in a new network namespace.
 
 - `pycon` blocks are one Python session.
-- `console` blocks are commands behind `$ `, each with its output; they see the listeners of the session. An exit status
-  that is not 0 is told in a last line, as `[exit status 1]`.
+- `console` blocks are commands after `$ `, each with its output; they see the listeners of the session. A nonzero exit
+  status is shown in a last line, as `[exit status 1]`.
 
-"..." in an output stands for anything, as in doctest. What is another number on each run has a stand-in: 4242 for the
-pid of the session, python for the name of its process.
+"..." in an output matches any text, as in doctest. Values that differ between runs have placeholders: 4242 for the pid
+of the session, python for the name of its process.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ class Block(NamedTuple):
 
 def blocks(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
-    return [Block(one[1].strip(), one[2], text.count("\n", 0, one.start(2)) + 1) for one in _BLOCK.finditer(text)]
+    return [
+        Block(match[1].strip(), match[2], text.count("\n", 0, match.start(2)) + 1) for match in _BLOCK.finditer(text)
+    ]
 
 
 def run(page: Path) -> list[str]:
-    """What does not hold on the page, a text each."""
+    """Run the blocks of *page* and return one text for each failure."""
     with open("/proc/self/comm", "w", encoding="ascii") as name:
         name.write(SESSION_NAME)
     session: dict[str, object] = {"__name__": "__main__"}
@@ -54,24 +56,24 @@ def run(page: Path) -> list[str]:
 
 class _Checker(doctest.OutputChecker):
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
-        return super().check_output(want, _with_stand_ins(got), optionflags)
+        return super().check_output(want, _with_placeholders(got), optionflags)
 
 
-def _with_stand_ins(text: str) -> str:
+def _with_placeholders(text: str) -> str:
     return re.sub(rf"\b{os.getpid()}\b", SESSION_PID, text)
 
 
 def _run_session(page: Path, block: Block, session: dict[str, object]) -> Iterator[str]:
-    said: list[str] = []
+    failures: list[str] = []
     test = doctest.DocTestParser().get_doctest(block.text, session, page.name, str(page), block.line - 1)
-    test.globs = session  # what a block defines, the next one has
+    test.globs = session  # later blocks use the names of earlier ones
     runner = doctest.DocTestRunner(_Checker(), verbose=False, optionflags=_FLAGS)
-    runner.run(test, out=said.append, clear_globs=False)
-    yield from ["".join(said)] if said else []
+    runner.run(test, out=failures.append, clear_globs=False)
+    yield from ["".join(failures)] if failures else []
 
 
 def commands(text: str) -> list[tuple[str, str]]:
-    r"""Each command with the output that is shown below it.
+    r"""Return each command with the output shown below it.
 
     >>> commands("$ true\n$ echo a\na\n")
     [('true', ''), ('echo a', 'a\n')]
@@ -90,7 +92,7 @@ def _run_commands(page: Path, block: Block) -> Iterator[str]:
             text=True,
             timeout=60,
         )
-        got = _with_stand_ins(done.stdout) + (f"[exit status {done.returncode}]\n" if done.returncode else "")
+        got = _with_placeholders(done.stdout) + (f"[exit status {done.returncode}]\n" if done.returncode else "")
         if not doctest.OutputChecker().check_output(wanted, got, _FLAGS):
             yield f"{page.name}, line {block.line}: $ {command}\nshown:\n{wanted}\nprinted:\n{got}"
 

@@ -1,4 +1,4 @@
-"""The documentation builds without a warning, and without a network."""
+"""The documentation builds without warnings and without network access."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_sphinx_finds_nothing_to_warn_of(tmp_path):
+def test_sphinx_builds_without_warnings(tmp_path):
     for needed in ("sphinx", "myst_nb", "pandas", "furo"):
         if find_spec(needed) is None:
             pytest.skip(f"{needed} is not installed: pip install '.[docs]'")
@@ -24,7 +24,7 @@ def test_sphinx_finds_nothing_to_warn_of(tmp_path):
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr  # the notebook's kernel may say something of its own there
+    assert done.returncode == 0, done.stderr  # the notebook's kernel can write to stderr
     reference = (tmp_path / "html" / "reference.html").read_text(encoding="utf-8")
     assert 'id="portrange.classify"' in reference
     assert 'href="#portrange.EphemeralRange"' in reference

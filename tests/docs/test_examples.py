@@ -1,4 +1,4 @@
-"""The examples of the how-to pages do what the pages say, each as the program that it is."""
+"""The programs of the how-to pages do what the pages describe; each runs as a separate program."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from live.world import World
 import portrange
 
 HOWTO = Path(__file__).parents[2] / "docs" / "howto"
-#: Without what this run of pytest may have been told: a reader's pytest is a plain one.
+#: Without the pytest options of this test run: readers run pytest with its defaults.
 ENVIRONMENT = dict(os.environ, PYTHONPATH=str(HOWTO.parents[1]), PYTEST_ADDOPTS="")
 
 
@@ -43,60 +43,60 @@ def check_ports(directory: Path, text: str) -> subprocess.CompletedProcess[str]:
     return run("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={directory}", path)
 
 
-def test_safe_ports_pass(tmp_path):
+def test_check_passes_for_safe_ports(tmp_path):
     done = check_ports(tmp_path, (HOWTO / "test_fixed_ports.py").read_text(encoding="utf-8"))
     assert (done.returncode, "6 passed" in done.stdout) == (0, True), done.stdout
 
 
-def test_a_port_that_systems_hand_out_fails_with_the_reason(tmp_path):
+def test_check_fails_for_an_ephemeral_port_with_the_reason(tmp_path):
     text = (HOWTO / "test_fixed_ports.py").read_text(encoding="utf-8")
     done = check_ports(tmp_path, text.replace('"metrics": 9464', '"metrics": 60860'))
     assert done.returncode == 1
     assert "2 failed, 4 passed" in done.stdout
     assert "metrics: port 60860\n" in done.stdout
-    assert "high: IANA leaves 49152-65535 to everybody for temporary use" in done.stdout
-    assert "in the default pool of linux, macos, windows" in done.stdout
+    assert "high: in IANA's dynamic band, 49152-65535, for temporary use only" in done.stdout
+    assert "in the default ephemeral range of linux, macos, windows" in done.stdout
 
 
 # --- a health check ------------------------------------------------------------------------------------------------
 
 
-def test_the_right_program_is_healthy(server):
+def test_health_check_passes_for_the_expected_program(server):
     name = portrange.who_listens(server)[0].process
     done = run(HOWTO / "health_check.py", str(server), str(name))
     assert (done.returncode, done.stderr) == (0, "")
     assert f"({os.getpid()})" in done.stdout
 
 
-def test_another_program_is_not(server):
+def test_health_check_fails_for_another_program(server):
     done = run(HOWTO / "health_check.py", str(server), "gunicorn")
     assert done.returncode == 1
     assert done.stdout.startswith("another program listens: ")
 
 
-def test_nobody_is_not():
+def test_health_check_fails_without_a_listener():
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     done = run(HOWTO / "health_check.py", str(port), "gunicorn")
-    assert (done.returncode, done.stdout) == (1, f"nobody listens on port {port}\n")
+    assert (done.returncode, done.stdout) == (1, f"nothing listens on port {port}\n")
 
 
-def test_a_hidden_owner_is_neither(root, sock_diag, world: World):
-    """The listener is root's, and who asks is not."""
-    answer = world.ask(
+def test_health_check_is_inconclusive_when_the_owner_is_hidden(root, sock_diag, world: World):
+    """The listener belongs to root; the health check runs unprivileged."""
+    result = world.ask(
         """
-        made = tcp()
+        server = tcp()
         become_nobody()
         sys.path.insert(0, sys.argv[1])
         import health_check
         say(health_check.check(int(sys.argv[2]), "gunicorn"))
         """,
         HOWTO,
-        world.start("made = tcp(); say(port(made)); wait()").hear(),
+        world.start("server = tcp(); say(port(server)); wait()").hear(),
     )
-    status, words = answer
+    status, message = result
     assert status == 2
-    assert "hidden from you" in words
+    assert "owner hidden" in message
 
 
 # --- an exporter for Prometheus ------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def test_a_hidden_owner_is_neither(root, sock_diag, world: World):
 
 @pytest.fixture
 def exporter():
-    """The address of a running exporter."""
+    """Start an exporter and return its URL."""
     if find_spec("prometheus_client") is None:
         pytest.skip("prometheus-client is not installed: pip install '.[docs]'")
     program = subprocess.Popen(
@@ -122,32 +122,32 @@ def scrape(url: str) -> dict[str, float]:
     return {name: float(value) for name, value in re.findall(r"^(\w+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)}
 
 
-def test_each_scrape_shows_the_pool_of_that_moment(exporter):
+def test_exporter_reports_current_usage_at_each_scrape(exporter):
     size = len(portrange.ephemeral_range())
     before = scrape(exporter)
-    assert before['portrange_pool_ports{protocol="tcp"}'] == size
-    assert before['portrange_pool_ports{protocol="udp"}'] == size
+    assert before['portrange_ephemeral_ports{protocol="tcp"}'] == size
+    assert before['portrange_ephemeral_ports{protocol="udp"}'] == size
     with socket.create_server(("127.0.0.1", 0)) as server:
         address, port = server.getsockname()
-        held = [socket.create_connection((address, port)) for _ in range(20)]
+        connections = [socket.create_connection((address, port)) for _ in range(20)]
         after = scrape(exporter)
-        for one in held:
-            one.close()
-    assert after['portrange_pool_ports_used{protocol="tcp"}'] >= 20
+        for connection in connections:
+            connection.close()
+    assert after['portrange_ephemeral_ports_used{protocol="tcp"}'] >= 20
     [full] = [
         value
         for name, value in after.items()
         if name.startswith("portrange_destination_share") and f'destination="127.0.0.1:{port}"' in name
     ]
-    assert full == pytest.approx(20 / size, rel=0.01)  # ports of listeners are taken off the limit
+    assert full == pytest.approx(20 / size, rel=0.01)  # ports of listeners reduce the limit
     assert not any(f'destination="127.0.0.1:{port}"' in name for name in before)
 
 
-# --- the machine below a container ---------------------------------------------------------------------------------
+# --- the host of a container ---------------------------------------------------------------------------------------
 
-#: A machine of its own: processes, network, procfs. It has a server of root and one of an ordinary user, and says its
-#: ports. Then it starts a container that has this machine's procfs at {mounted}/proc, with the rights that Docker gives
-#: by default (moby, oci/caps/defaults.go) and those in argument 3, and a server of its own.
+#: A host with its own processes, network and procfs. It has a server of root and one of an ordinary user, and reports
+#: their ports. Then it starts a container that has this host's procfs at {mounted}/proc, Docker's default capabilities
+#: (moby, oci/caps/defaults.go), those in argument 3, and its own server.
 MACHINE = """
 mounted, example, extra = sys.argv[1:4]
 new_network()
@@ -156,8 +156,8 @@ server = tcp()
 
 def serve():
     server.close()
-    made = tcp()
-    os.write(ready, str(port(made)).encode())
+    user_server = tcp()
+    os.write(ready, str(port(user_server)).encode())
     os.setresgid(NOBODY, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, NOBODY)
     os.write(ready, b"\\n")
@@ -199,13 +199,13 @@ wait()
 """
 
 
-def holders(text: str) -> dict[str, list[str]]:
-    """The pids behind each TCP address of a printed table."""
+def owner_pids(text: str) -> dict[str, list[str]]:
+    """Return the pids of the owners by TCP address of a printed table."""
     rows = [line for line in text.splitlines() if line.startswith("tcp ")]
     return {row.split()[1]: re.findall(r"\((\d+)\)", row) for row in rows}
 
 
-def look_from_a_container(world: World, directory: Path, rights: str) -> tuple[int, int, int, str]:
+def run_in_container(world: World, directory: Path, rights: str) -> tuple[int, int, int, str]:
     if shutil.which("setpriv") is None:
         pytest.skip("the program 'setpriv' is not on the PATH")
     mounted = directory / "host" / "proc"
@@ -213,18 +213,18 @@ def look_from_a_container(world: World, directory: Path, rights: str) -> tuple[i
     return tuple(world.ask(MACHINE, mounted, HOWTO / "host_of_a_container.py", rights))
 
 
-def test_a_container_with_the_rights_sees_the_machine_and_not_itself(namespaces, sock_diag, world: World, tmp_path):
-    first, second, pid, text = look_from_a_container(world, tmp_path, ",sys_admin,sys_ptrace")
+def test_container_with_capabilities_sees_the_host(namespaces, sock_diag, world: World, tmp_path):
+    first, second, pid, text = run_in_container(world, tmp_path, ",sys_admin,sys_ptrace")
     assert f"{tmp_path}/host/proc/sys/net/ipv4/ip_local_port_range" in text
-    assert holders(text) == {f"127.0.0.1:{first}": ["1"], f"127.0.0.1:{second}": [str(pid)]}
+    assert owner_pids(text) == {f"127.0.0.1:{first}": ["1"], f"127.0.0.1:{second}": [str(pid)]}
 
 
 @pytest.mark.usefixtures("namespaces", "sock_diag")
 @pytest.mark.parametrize(("rights", "sees_owners"), [(",sys_ptrace", True), (",sys_admin", False), ("", False)])
-def test_with_less_it_sees_sockets_and_says_what_it_does_not_know(world: World, tmp_path, rights, sees_owners):
-    first, second, pid, text = look_from_a_container(world, tmp_path, rights)
+def test_container_with_fewer_capabilities_reports_unknowns(world: World, tmp_path, rights, sees_owners):
+    first, second, pid, text = run_in_container(world, tmp_path, rights)
     assert text.startswith("32768-60999 (28,232 ports; documented default, assumed)\n")
-    seen = holders(text)
-    assert set(seen) == {f"127.0.0.1:{first}", f"127.0.0.1:{second}"}
-    assert sorted(seen.values()) == ([["1"], [str(pid)]] if sees_owners else [[], []])
-    assert text.count("hidden from you") == (0 if sees_owners else 2)
+    owners = owner_pids(text)
+    assert set(owners) == {f"127.0.0.1:{first}", f"127.0.0.1:{second}"}
+    assert sorted(owners.values()) == ([["1"], [str(pid)]] if sees_owners else [[], []])
+    assert text.count("owner hidden") == (0 if sees_owners else 2)

@@ -1,4 +1,4 @@
-"""Every code block of the documentation is run, or is run elsewhere for a reason that is written here."""
+"""Every code block of the documentation is run here, or elsewhere for a reason given below."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 IN_A_NEW_NETWORK = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
-#: What is run here, and what is no program. `sh` blocks are looked for where they are run (see below).
+#: Kinds of blocks that are run here, and that are not programs. `sh` blocks must appear in CI (see below).
 RUN_HERE = {"pycon", "console"}
 NO_PROGRAM = {"text"}
-#: Pages whose commands take minutes or other machines, and the tests that run them.
+#: Pages whose commands need minutes or other machines, and the tests that run them.
 RUN_BY_OTHERS = {
     "benchmarks.md": "tests/benchmarks",
     "fuzzing.md": "tests/fuzz",
@@ -29,9 +29,9 @@ RUN_BY_OTHERS = {
     "security.md": "tests/trust",
     "trust.md": "tests/trust",
 }
-#: Where a command for developers must stand, so that it is run on every change.
+#: Files that must contain the commands for developers, so that they are run on every change.
 RUN_BY_CI = [ROOT / ".ci" / "run", ROOT / "README.md"]
-#: Programs that take minutes or change files, and the tests of them; `.ci/run` itself is run by CI, by definition.
+#: Programs that take minutes or change files, and their tests; CI runs `.ci/run` itself.
 RUN_BY_TESTS = {
     "bash .ci/run": ".ci/run",
     "python tests/registry/generate.py": "tests/registry/test_generate.py",
@@ -47,18 +47,20 @@ def all_blocks(*kinds: str) -> list[tuple[Path, Block]]:
     return [(page, block) for page in PAGES for block in blocks(page) if block.kind in kinds]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if {one.kind for one in blocks(page)} & RUN_HERE], ids=name)
-def test_the_blocks_of_a_page_do_what_they_show(page, namespaces, tmp_path):
-    """In a network namespace of its own: the kernel's default settings, and no listeners but those of the page."""
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if {block.kind for block in blocks(page)} & RUN_HERE], ids=name
+)
+def test_blocks_of_a_page_produce_the_output_shown(page, namespaces, tmp_path):
+    """A new network namespace has the kernel's default settings and only the listeners of the page."""
     commands = tmp_path / "bin"
     commands.mkdir()
-    # No links: a virtual environment is known by the directory of its interpreter (site).
+    # Scripts, not links: site finds a virtual environment by the directory of its interpreter.
     for command, run in (("python", sys.executable), ("portrange", f"{sys.executable} -m portrange")):
         script = commands / command
         script.write_text(f'#!/bin/sh\nexec {run} "$@"\n')
         script.chmod(0o755)
     environment = dict(os.environ, PATH=f"{commands}:{os.environ['PATH']}", PYTHONPATH=str(ROOT), COLUMNS="100")
-    environment["PYTEST_ADDOPTS"] = ""  # a reader's pytest is a plain one
+    environment["PYTEST_ADDOPTS"] = ""  # readers run pytest with its defaults
     done = subprocess.run(
         [*IN_A_NEW_NETWORK, sys.executable, str(Path(__file__).with_name("pages.py")), str(page)],
         check=False,
@@ -71,23 +73,23 @@ def test_the_blocks_of_a_page_do_what_they_show(page, namespaces, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_block_is_run_or_is_no_program():
+def test_every_block_is_run_or_is_not_a_program():
     for page in PAGES:
         if name(page) not in RUN_BY_OTHERS:
             for block in blocks(page):
                 known = block.kind in RUN_HERE | NO_PROGRAM | {"sh"} or block.kind.startswith("{")
                 assert known, (
-                    f"{name(page)}, line {block.line}: nobody runs {block.kind or 'a block without a language'}"
+                    f"{name(page)}, line {block.line}: no test runs {block.kind or 'a block without a language'}"
                 )
 
 
-def test_pages_whose_commands_run_elsewhere_have_tests_there():
+def test_pages_run_by_other_tests_have_tests_there():
     for page, directory in RUN_BY_OTHERS.items():
         assert not {block.kind for block in blocks(DOCS / page)} & RUN_HERE, page
         assert list((ROOT / directory).rglob("*.py"))
 
 
-def test_the_commands_for_developers_are_those_of_ci():
+def test_commands_for_developers_are_run_by_ci():
     run_by_ci = "\n".join(path.read_text(encoding="utf-8") for path in RUN_BY_CI)
     commands = [command for _, block in all_blocks("sh") for command in block.text.splitlines()]
     assert len(commands) > 5
@@ -108,16 +110,16 @@ def test_every_example_file_is_shown_on_a_page_and_run_by_a_test():
         assert f'"{example.name}"' in tests
 
 
-# --- finding one's way ---------------------------------------------------------------------------------------------
+# --- navigation ----------------------------------------------------------------------------------------------------
 
 
 def links(page: Path) -> set[Path]:
-    """The pages and files that a page links to, as a reader of the plain Markdown sees it."""
+    """Return the pages and files to which the plain Markdown of a page links."""
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
     return {(page.parent / target).resolve() for target in targets if "://" not in target}
 
 
-def test_links_lead_somewhere():
+def test_link_targets_exist():
     for page in PAGES:
         for target in links(page):
             assert target.exists(), f"{name(page)} links to {target}"
@@ -135,5 +137,5 @@ def test_every_public_name_is_in_the_reference():
     assert documented == set(portrange.__all__) - {"__version__"}
 
 
-def test_the_changelog_has_this_version():
+def test_changelog_has_this_version():
     assert f"## [{portrange.__version__}]" in (DOCS / "changelog.md").read_text(encoding="utf-8")

@@ -1,7 +1,6 @@
-"""The fleet of the documentation: a scheduler and three hosts, each in a network namespace of its own.
+"""The fleet example of the documentation: a scheduler and three hosts, each in its own network namespace.
 
-Nothing leaves this machine: the hosts are joined by a bridge that has no way out, with addresses that RFC 5737 keeps
-for documentation.
+The hosts are joined by a bridge without an uplink, with documentation addresses (RFC 5737).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ SCHEDULER = "192.0.2.1"
 HOSTS = ["192.0.2.11", "192.0.2.12", "192.0.2.13"]
 PORT = 60860
 
-#: A host: a network of its own until the test is over, and a listener when it is told to have one.
+#: A host: its own network until the test ends, and a listener for each address and port that it receives.
 HOST = """
 new_network()
 say(None)
@@ -38,7 +37,7 @@ while True:
 
 
 class Fleet:
-    """Hosts on one wire, and the programs that run on them."""
+    """Hosts on one bridge, and the programs that run on them."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -55,7 +54,7 @@ class Fleet:
         return child
 
     def _joined(self, address: str, number: int) -> Child:
-        """A host with one end of a cable; the other end is in the bridge."""
+        """Start a host that is connected to the bridge by a veth pair."""
         child = self._host()
         self._ip(self._hub, f"link add cable{number} type veth peer name eth0 netns {child.pid}")
         self._ip(self._hub, f"link set cable{number} master wire up")
@@ -67,22 +66,22 @@ class Fleet:
     def _command(host: Child, *command: str) -> list[str]:
         return ["nsenter", f"--net=/proc/{host.pid}/ns/net", *command]
 
-    def _ip(self, host: Child, words: str) -> None:
-        command = self._command(host, "ip", *words.split())
+    def _ip(self, host: Child, arguments: str) -> None:
+        command = self._command(host, "ip", *arguments.split())
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
         if done.returncode != 0:
-            pytest.skip(f"no network of namespaces can be made: ip {words}: {done.stderr.strip()}")
+            pytest.skip(f"cannot configure the network namespaces: ip {arguments}: {done.stderr.strip()}")
 
-    def listen(self, address: str, where: str) -> int:
-        """A listener on one of the hosts; the pid of its process."""
+    def listen(self, address: str, bind_address: str) -> int:
+        """Start a listener on one of the hosts and return its pid."""
         child = self.hosts[address]
-        child.tell(where)
-        child.tell(str(PORT))
+        child.send(bind_address)
+        child.send(str(PORT))
         child.hear()
         return child.pid
 
     def start(self, host: Child, *arguments: str) -> None:
-        """A program of distributed, on one host, until the test is over."""
+        """Run a program of distributed on one host until the test ends."""
         command = self._command(host, sys.executable, "-m", *arguments)
         pipe = subprocess.PIPE
         program = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=pipe, text=True, cwd="/")
@@ -97,21 +96,21 @@ class Fleet:
         self._wait_for_workers()
 
     def _wait_for_workers(self) -> None:
-        """Until the scheduler knows all hosts; a program that ends before has failed."""
+        """Wait until the scheduler knows all hosts; a program that ends earlier has failed."""
         count = (
             "import sys; from distributed import Client; "
             f"client = Client('tcp://{SCHEDULER}:8786', timeout=30); "
             f"client.wait_for_workers({len(HOSTS)}, timeout=60)"
         )
         done = self.run("-c", count)
-        assert done.returncode == 0, done.stderr + self.complaints()
+        assert done.returncode == 0, done.stderr + self.errors()
 
-    def complaints(self) -> str:
+    def errors(self) -> str:
         ended = [program for program in self._programs if program.poll() is not None]
         return "".join(program.stderr.read() for program in ended if program.stderr)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A Python program at the hub."""
+        """Run a Python program on the hub."""
         return subprocess.run(
             self._command(self._hub, sys.executable, *arguments),
             check=False,
@@ -136,9 +135,9 @@ def fleet(namespaces: None, world: World):
     for program in ("ip", "nsenter"):
         if shutil.which(program) is None:
             pytest.skip(f"the program {program!r} is not on the PATH")
-    made = Fleet(world)
-    yield made
-    made.end()
+    running = Fleet(world)
+    yield running
+    running.end()
 
 
 def table(done: subprocess.CompletedProcess[str]) -> list[list[str]]:
@@ -146,7 +145,7 @@ def table(done: subprocess.CompletedProcess[str]) -> list[list[str]]:
     return [line.split() for line in done.stdout.splitlines()]
 
 
-def test_one_table_tells_what_each_host_has(fleet: Fleet):
+def test_table_lists_the_listeners_of_each_host(fleet: Fleet):
     first = fleet.listen(HOSTS[0], "0.0.0.0")
     third = fleet.listen(HOSTS[2], "127.0.0.1")
     fleet.start_engine()
@@ -158,11 +157,11 @@ def test_one_table_tells_what_each_host_has(fleet: Fleet):
         [HOSTS[2], "tcp", "127.0.0.1", str(PORT), str(third), name],
     ]
 
-    # Nothing is remembered between two questions.
+    # Results are not cached between queries.
     second = fleet.listen(HOSTS[1], HOSTS[1])
     assert [HOSTS[1], "tcp", HOSTS[1], str(PORT), str(second), name] in table(fleet.run(*example, str(PORT)))
 
-    # What goes wrong on a host is said, and is no empty answer.
+    # An error on a host is reported, not an empty result.
     failed = fleet.run(*example, "65536")
     assert failed.returncode == 1
     assert [line.partition(": not known: ")[0] for line in failed.stderr.splitlines()] == HOSTS

@@ -1,4 +1,4 @@
-"""What the values of parsers must fulfil: each function asserts it of one kind of value."""
+"""Properties of parsed values: each function asserts those of one kind of value."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import ast
 from collections.abc import Iterable, Mapping
 
 from portrange._answers.span import Span
-from portrange._backends.linux import counting
-from portrange._backends.linux.mounts import Mount
-from portrange._backends.linux.processes import Stat
-from portrange._backends.linux.socket_record import SocketRecord
-from portrange._backends.linux.time_wait import Reuse
+from portrange._backends.linux import usage
+from portrange._backends.linux.procfs import Mount, Stat
+from portrange._backends.linux.sock_diag import SocketRecord
+from portrange._backends.linux.usage import Reuse
 from portrange._backends.windows import Exclusions
 
 PORTS = range(65536)
@@ -21,7 +20,7 @@ def is_bool(value: object) -> None:
 
 
 def is_number(number: int) -> None:
-    """What the kernel counts in 64 bits."""
+    """An unsigned 64-bit integer."""
     assert isinstance(number, int)
     assert 0 <= number < 1 << 64
 
@@ -36,11 +35,11 @@ def is_port(number: int) -> None:
 
 
 def is_threshold(number: int) -> None:
-    """A port, or the first number behind them."""
+    """A port number, or 65,536."""
     assert number in range(65537)
 
 
-def is_pool(found: tuple[int, int]) -> None:
+def are_bounds(found: tuple[int, int]) -> None:
     first, last = found
     is_port(first)
     is_port(last)
@@ -48,7 +47,7 @@ def is_pool(found: tuple[int, int]) -> None:
 
 
 def are_spans(spans: Iterable[Span]) -> None:
-    """Ascending, and neither overlapping nor touching."""
+    """Ascending, neither overlapping nor adjacent."""
     end = -2
     for first, last in spans:
         is_port(first)
@@ -63,7 +62,7 @@ def are_exclusions(found: Exclusions) -> None:
 
 
 def is_text(text: str | None) -> None:
-    """It can be written to any file and into JSON: no half of a surrogate pair is in it."""
+    """Text without surrogates, which can be encoded as UTF-8 and JSON."""
     if text is not None:
         text.encode("utf-8")
 
@@ -116,21 +115,21 @@ def are_sockets(records: Iterable[SocketRecord]) -> None:
         assert record.dual_stack in (True, False, None)
 
 
-def are_counted(found: tuple[list[SocketRecord], counting.Tables, counting.Tables]) -> None:
-    """Counting the bytes gives what counting the sockets gives, by the low four bits of their states."""
-    records, waiting, connected = found
+def are_counted(found: tuple[list[SocketRecord], usage.Tables, usage.Tables]) -> None:
+    """Counts from bytes equal the counts of the listed sockets, by the low four bits of their states."""
+    records, unconnected, connected = found
     expected = [0] * 16
     for record in records:
         expected[record.state % 16] += 1
-    for tables in (waiting, connected):
-        assert _columns(tables, accepted=True)[counting.FIRST_STATE :] == expected[counting.FIRST_STATE :]
+    for tables in (unconnected, connected):
+        assert _columns(tables, accepted=True)[usage.FIRST_STATE :] == expected[usage.FIRST_STATE :]
     before = _columns(connected, accepted=False)
-    counting.move_mapped(connected)
+    usage.move_mapped(connected)
     assert _columns(connected, accepted=False) == before
 
 
-def _columns(tables: counting.Tables, *, accepted: bool) -> list[int]:
-    """How many sockets there are in each state, over all destinations."""
+def _columns(tables: usage.Tables, *, accepted: bool) -> list[int]:
+    """Return the number of sockets in each state, over all destinations."""
     rows = [counts for table in tables.values() for counts, _ in table.values()]
     if accepted:
         rows += [table.accepted[0] for table in tables.values()]
@@ -138,21 +137,21 @@ def _columns(tables: counting.Tables, *, accepted: bool) -> list[int]:
 
 
 def are_modules(texts: tuple[str, str]) -> None:
-    """Whatever stands in the registry, what the generator writes are modules of a docstring and one constant text."""
+    """Generated modules are a docstring and one string constant, whatever the registry contains."""
     for text in texts:
-        told, assigned = ast.parse(text).body
-        assert isinstance(told, ast.Expr)
-        assert isinstance(assigned, ast.Assign)
-        assert isinstance(ast.literal_eval(told.value), str)
-        assert isinstance(ast.literal_eval(assigned.value), str)
+        docstring, assignment = ast.parse(text).body
+        assert isinstance(docstring, ast.Expr)
+        assert isinstance(assignment, ast.Assign)
+        assert isinstance(ast.literal_eval(docstring.value), str)
+        assert isinstance(ast.literal_eval(assignment.value), str)
 
 
 def is_one_line_or_nothing(found: tuple[int, str]) -> None:
-    """What a command line comes to: understood, or status 2 and one line without control characters."""
-    status, said = found
+    """Status 0 without errors, or status 2 and one line without control characters."""
+    status, errors = found
     if status == 0:
-        assert said == ""
+        assert errors == ""
     else:
         assert status == 2
-        assert said.endswith("\n")
-        assert said[:-1].isprintable()
+        assert errors.endswith("\n")
+        assert errors[:-1].isprintable()

@@ -1,11 +1,11 @@
-"""Fuzz every parser, guided by coverage, for so many seconds of processor time altogether.
+"""Fuzz every parser, guided by coverage, for a total of so many seconds of processor time.
 
-    python tests/fuzz/run.py --seconds 600               # what was found is thrown away, but for what broke something
-    python tests/fuzz/run.py --seconds 600 --keep        # keep the inputs that reach more code, as few as reach it
-    python tests/fuzz/run.py --seconds 60 mountinfo      # these parsers only
+    python tests/fuzz/run.py --seconds 600               # discard new inputs, except those that break a parser
+    python tests/fuzz/run.py --seconds 600 --keep        # keep a minimal set of the inputs that reach more code
+    python tests/fuzz/run.py --seconds 60 mountinfo      # fuzz these parsers only
 
-Needs atheris (pip install '.[trust]'): libFuzzer, told which branches of this package an input takes. What breaks a
-parser is kept under tests/fuzz/corpus, which the test suite replays, and makes the exit status 1.
+Needs atheris (pip install '.[trust]'): libFuzzer with the branch coverage of this package. Inputs that break a parser
+are kept under tests/fuzz/corpus, which the test suite replays, and make the exit status 1.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from typing import NamedTuple
 
 TESTS = Path(__file__).resolve().parents[1]
 CORPUS = TESTS / "fuzz" / "corpus"
-#: One input that takes longer than this many seconds is a defect, as is one that takes so many megabytes.
+#: An input that takes more seconds or megabytes than these is a defect.
 _SLOW, _LARGE = 10, 2048
-#: How an input that broke something is named.
+#: Prefixes of the file names of inputs that broke a parser.
 BROKE = ("crash-", "timeout-", "oom-")
 _COVERAGE = re.compile(r"cov: (\d+)")
 _KNOWN = re.compile(r"INITED cov: (\d+)")
@@ -34,7 +34,7 @@ _EXECUTIONS = re.compile(r"stat::number_of_executed_units: +(\d+)")
 
 
 class Outcome(NamedTuple):
-    """What came of one parser: how often it ran, the branches that known inputs and then new ones reached."""
+    """Result for one parser: executions, branches reached by known and by all inputs, kept inputs, success, log."""
 
     executions: int
     known: int
@@ -45,13 +45,13 @@ class Outcome(NamedTuple):
 
 
 def fuzz(name: str, seconds: int, *, keep: bool) -> Outcome:
-    """Fuzz one parser in a process of its own."""
+    """Fuzz one parser in a separate process."""
     saved = CORPUS / name
     saved.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory:
         seeds, found, merged = (Path(directory) / part for part in ("seeds", "found", "merged"))
-        for made in (seeds, found, merged):
-            made.mkdir()
+        for folder in (seeds, found, merged):
+            folder.mkdir()
         log, held = _child(name, saved, f"-max_total_time={seconds}", found, _with_seeds(name, seeds), saved)
         if keep:
             _child(name, Path(directory), "-merge=1", "-set_cover_merge=1", merged, saved, found)
@@ -79,7 +79,7 @@ def _with_seeds(name: str, directory: Path) -> Path:
 
 
 def _child(name: str, artifacts: Path, *arguments: str | Path) -> tuple[str, bool]:
-    """What libFuzzer says of one run, and whether nothing broke; inputs that break something go to `artifacts`."""
+    """Run libFuzzer; return its output and True if nothing broke. Inputs that break a parser go to *artifacts*."""
     options = (f"-artifact_prefix={artifacts}/", f"-timeout={_SLOW}", f"-rss_limit_mb={_LARGE}", "-print_final_stats=1")
     command = [sys.executable, __file__, "--inside", name, *options, *map(str, arguments)]
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -87,7 +87,7 @@ def _child(name: str, artifacts: Path, *arguments: str | Path) -> tuple[str, boo
 
 
 def _replace(saved: Path, merged: Path) -> None:
-    """Keep what still reaches something, and all that ever broke something."""
+    """Keep the inputs of the merged set, and all inputs that ever broke the parser."""
     for path in saved.iterdir():
         if not path.name.startswith(BROKE) and not (merged / path.name).exists():
             path.unlink()
@@ -97,13 +97,13 @@ def _replace(saved: Path, merged: Path) -> None:
 
 
 def inside(name: str, arguments: list[str]) -> None:
-    """Be the process in which one parser is fuzzed."""
+    """Fuzz one parser in this process."""
     import atheris
 
     atheris.enabled_hooks.add("str")
     with atheris.instrument_imports(include=["portrange", "registry"]):
         from fuzz.harnesses import run
-    # To compare inputs, libFuzzer starts itself once more, through a shell.
+    # To merge inputs, libFuzzer restarts itself through a shell.
     itself = shlex.join([sys.executable, __file__, "--inside", name])
     atheris.Setup([itself, *arguments], lambda data: run(name, data))
     atheris.Fuzz()
@@ -116,9 +116,9 @@ def main(arguments: list[str]) -> int:
     from fuzz.harnesses import HARNESSES
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=60, help="for all of them together (default: 60)")
+    parser.add_argument("--seconds", type=int, default=60, help="total for all parsers (default: 60)")
     parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count(), help="how many at a time (default: one a processor)"
+        "--jobs", type=int, default=os.cpu_count(), help="parsers in parallel (default: one per processor)"
     )
     parser.add_argument("--keep", action="store_true", help="keep a minimised set of inputs")
     parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *HARNESSES], help=", ".join(HARNESSES))

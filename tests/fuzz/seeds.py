@@ -1,4 +1,4 @@
-"""How the input of each parser really looks: what fuzzing starts from."""
+"""Real input of each parser, from which fuzzing starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEQUENCE = 7
 
 
 def recorded(pattern: str) -> tuple[bytes, ...]:
-    """What recorded machines have there, each once."""
+    """Return the distinct contents of the matching files of recorded hosts."""
     return tuple(sorted({path.read_bytes() for path in HOSTS.glob(pattern)}))
 
 
@@ -25,7 +25,7 @@ def lines(*texts: str) -> bytes:
 
 
 def replies(order: str) -> tuple[bytes, ...]:
-    """Replies in one byte order: empty, a listener, connections, disturbed, refused."""
+    """Return replies in one byte order: empty, a listener, connections, interrupted, refused."""
     attribute = struct.Struct(order + "HH").pack
     v6only = attribute(5, 11) + b"\1\0\0\0"
     group = attribute(12, 21) + struct.pack(order + "Q", 1 << 32)
@@ -33,12 +33,12 @@ def replies(order: str) -> tuple[bytes, ...]:
     mapped = b"\xc0\x00\x01\xbb" + (bytes(10) + b"\xff\xff\x7f\0\0\1") * 2
     listening = _message(order, 20, _socket(order, 10, 10, b"\x1f\x90" + bytes(34), v6only + group))
     connected = _message(order, 20, _socket(order, 2, 1, ipv4, group))
-    left = _message(order, 18, _socket(order, 10, 6, mapped))
+    time_wait = _message(order, 18, _socket(order, 10, 6, mapped))
     end = _message(order, 3, bytes(4))
     refusal = _message(order, 2, struct.pack(order + "i", -errno.ENOENT) + bytes(16))
-    disturbed = _message(order, 3, bytes(4), flags=0x12)
-    whole = (end, listening + end, connected * 2 + left + end, connected + disturbed, refusal)
-    return (*(b"\0" + reply for reply in whole), bytes([len(listening) // 4]) + listening + end)
+    interrupted = _message(order, 3, bytes(4), flags=0x12)
+    complete = (end, listening + end, connected * 2 + time_wait + end, connected + interrupted, refusal)
+    return (*(b"\0" + reply for reply in complete), bytes([len(listening) // 4]) + listening + end)
 
 
 def _message(order: str, kind: int, body: bytes, flags: int = 2) -> bytes:
@@ -92,20 +92,20 @@ CGROUPS = (
     b"/",
 )
 
-# --- what people write ----------------------------------------------------------------------------------------------
+# --- input from people ----------------------------------------------------------------------------------------------
 
 
 def registries() -> tuple[bytes, ...]:
-    """IANA's file in small: services, rows without a name, and texts that are hard to quote."""
+    """Return small registry files: services, rows without a name, and texts that are hard to quote."""
     rows = (
         "http,80,tcp,World Wide Web HTTP,[IESG],[IETF],,2021-10-01,[RFC9110],,,",
         "http,80,udp,World Wide Web HTTP,[IESG],[IETF],,2021-10-01,[RFC9110],,,",
         "http,80,sctp,HTTP,[R],[R],,,[RFC9260],,,",
         ",81,,Unassigned,,,,,,,,",
-        r',100-102,tcp,"Reserved for \ ""a""","x' + "\ny" + '",,2001-02-03,,,,somebody uses it,a note',
+        r',100-102,tcp,"Reserved for \ ""a""","x' + "\ny" + '",,2001-02-03,,,,used without registration,a note',
     )
     head = ",".join(generator.COLUMNS)
-    return tuple("\r\n".join([head, *some, ""]).encode() for some in (rows, rows[:1], ()))
+    return tuple("\r\n".join([head, *body, ""]).encode() for body in (rows, rows[:1], ()))
 
 
 COMMAND_LINES = (

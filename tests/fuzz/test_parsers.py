@@ -1,4 +1,4 @@
-"""Every parser, on what fuzzing found before and on what hypothesis makes of real input: a value or a refusal."""
+"""Every parser returns a value or an allowed error for kept inputs and for variations of real input."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 PARSERS = pytest.mark.parametrize("name", HARNESSES)
 KEPT = sorted(CORPUS.glob("*/*"))
-#: What parsers of text and numbers stumble over.
-TELLING = [
+#: Input that often breaks parsers of text and numbers.
+TRICKY = [
     b"",
     b"\0",
     b"\r\n",
@@ -38,30 +38,30 @@ TELLING = [
 
 
 @PARSERS
-def test_real_input_is_understood_or_refused_for_a_reason(name):
+def test_seeds(name):
     for seed in HARNESSES[name].seeds:
         run(name, seed)
 
 
 @PARSERS
 @given(data=st.binary(max_size=200))
-def test_any_bytes(name, data):
+def test_arbitrary_bytes(name, data):
     run(name, data)
 
 
 @PARSERS
 @given(data=st.data())
-def test_real_input_with_a_part_replaced(name, data):
+def test_seeds_with_a_replaced_part(name, data):
     real = data.draw(st.sampled_from(HARNESSES[name].seeds))
     start = data.draw(st.integers(0, len(real)))
     end = data.draw(st.integers(start, min(len(real), start + 40)))
-    part = data.draw(st.sampled_from(TELLING) | st.binary(max_size=8))
+    part = data.draw(st.sampled_from(TRICKY) | st.binary(max_size=8))
     run(name, real[:start] + part + real[end:])
 
 
 @PARSERS
-@pytest.mark.parametrize("part", TELLING, ids=lambda part: repr(part)[2:20])
-def test_what_is_telling_alone_and_among_real_input(name, part):
+@pytest.mark.parametrize("part", TRICKY, ids=lambda part: repr(part)[2:20])
+def test_tricky_input_alone_and_in_seeds(name, part):
     run(name, part)
     for real in HARNESSES[name].seeds:
         run(name, real + part)
@@ -70,10 +70,10 @@ def test_what_is_telling_alone_and_among_real_input(name, part):
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: f"{path.parent.name}-{path.name[:16]}")
-def test_what_was_kept_holds(path):
+def test_corpus(path):
     run(path.parent.name, path.read_bytes())
 
 
-def test_nothing_is_kept_for_parsers_that_are_gone():
+def test_corpus_has_no_inputs_of_removed_parsers():
     assert {path.parent.name for path in KEPT} <= set(HARNESSES)
     assert KEPT

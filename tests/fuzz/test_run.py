@@ -1,4 +1,4 @@
-"""The fuzzer itself: it runs, counts, and says when something broke."""
+"""The fuzzer itself: it runs, counts executions and reports failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_a_second_of_fuzzing():
+def test_fuzzing_for_one_second():
     command = [sys.executable, PROGRAM, "--seconds", "1", "sysctl-number"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -26,8 +26,8 @@ def test_a_second_of_fuzzing():
     assert int(last.split()[5].replace(",", "")) > 100
 
 
-def test_what_breaks_a_parser_is_kept(tmp_path):
-    """As libFuzzer is told to: here with a parser that is none, so that each input breaks it."""
+def test_input_that_breaks_a_parser_is_kept(tmp_path):
+    """The parser name is unknown, so every input fails; libFuzzer writes it to -artifact_prefix."""
     command = [sys.executable, PROGRAM, "--inside", "no such parser", f"-artifact_prefix={tmp_path}/", "-runs=10"]
     done = subprocess.run(command, check=False, capture_output=True, timeout=120)
     assert done.returncode != 0

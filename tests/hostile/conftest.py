@@ -1,4 +1,4 @@
-"""Neighbours that are as hostile as the kernel lets them be, once for all tests of a module."""
+"""Neighbours that are as hostile as the kernel allows, started once for all tests of a module."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from live.world import World
 from notebooks.conftest import browser  # noqa: F401 - the same one
 
 if sys.platform != "linux":
-    pytest.skip("processes are renamed and grouped as on Linux", allow_module_level=True)
+    pytest.skip("needs the procfs and the cgroups of Linux", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
 def neighbourhood(root: None, sock_diag: None) -> Iterator[dict[str, Neighbour]]:
-    """All neighbours by name, each with a port that it listens on."""
+    """Start all neighbours, each with a listener, and yield them by name."""
     try:
         cgroups = Cgroups.here()
     except OSError as error:
-        pytest.skip(f"no control group can be made: {error}")
+        pytest.skip(f"cannot create a cgroup: {error}")
     world = World()
     try:
         yield {name: move_in(world, cgroups, lines) for name, lines in NEIGHBOURS.items()}

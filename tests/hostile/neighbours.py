@@ -1,4 +1,4 @@
-"""What strangers on the same machine may call themselves, and processes that do."""
+"""Hostile names that processes on the same machine can have, and processes with these names."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import NamedTuple
 from live.cgroups import Cgroups
 from live.world import World
 
-#: If any output lets one of these through, a page or a terminal gets this title.
+#: The title of a page or terminal that receives an unescaped name.
 OWNED = "owned"
 
 
 class Lines(NamedTuple):
-    """What a process says of itself: its name (15 bytes), its arguments, and the name of its control group."""
+    """Names that a process chooses: its own (15 bytes), its arguments and its cgroup."""
 
     comm: bytes
     arguments: tuple[bytes, ...]
@@ -53,28 +53,28 @@ NEIGHBOURS: dict[str, Lines] = {
     "formats": Lines(b"%s%n{0}{x}$(id)", (b"%s%n{0}{x!r}$(id)`id`",), b"{0}%s$(id).service"),
 }
 
-#: Joins its group, listens, says its port, and becomes a program whose whole command line it chose.
+#: Joins its cgroup, listens, reports its port and executes a program with the chosen command line.
 _BEGIN = """
 join_cgroup(os.fsdecode(bytes.fromhex(sys.argv[1])))
-made = tcp()
-made.set_inheritable(True)
-say(port(made))
+server = tcp()
+server.set_inheritable(True)
+say(port(server))
 import zlib
 command = json.loads(zlib.decompress(bytes.fromhex(hear())))
 os.execv("/bin/sh", [bytes.fromhex(argument) for argument in command])
 """
-#: Calls itself what its first argument says, and waits for the test to end.
+#: Sets its name to its first argument and waits until the test ends.
 _GO_ON = b'printf %b "$0" > /proc/$$/comm; echo null; read rest'
 
 
 def move_in(world: World, cgroups: Cgroups, lines: Lines) -> Neighbour:
-    """Start a neighbour; it is as it wants to be when this returns."""
+    """Start a neighbour and return when it has its names."""
     directory = cgroups.make(os.fsdecode(lines.cgroup))
     comm = "".join(f"\\0{byte:03o}" for byte in lines.comm).encode()
     command = (lines.arguments[0] or b" ", b"-c", _GO_ON, comm, *lines.arguments)
     child = world.start(_BEGIN, os.fsencode(directory).hex())
     port = child.hear()
-    child.tell(zlib.compress(json.dumps([part.hex() for part in command]).encode()).hex())
+    child.send(zlib.compress(json.dumps([part.hex() for part in command]).encode()).hex())
     child.hear()
     with open(f"/proc/{child.pid}/comm", "rb") as file:
         assert file.read() == lines.comm[:15] + b"\n"
@@ -82,6 +82,6 @@ def move_in(world: World, cgroups: Cgroups, lines: Lines) -> Neighbour:
 
 
 def visible(name: bytes) -> str:
-    """How a name may be shown: bytes that are not UTF-8, and signs that are not printable, as escapes."""
+    """Return a name as it may be shown: invalid UTF-8 and unprintable characters as escapes."""
     text = name.decode("utf-8", "backslashreplace")
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -1,4 +1,4 @@
-"""Answers about hostile neighbours are true, and can be printed, written, sent and shown."""
+"""Results about hostile neighbours are correct, and can be printed, serialized and rendered."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import pytest
 from hostile.neighbours import Neighbour, visible
 
 import portrange
-from portrange._render import svg
+from portrange._render import picture
 
-#: All that answers are made of; nothing else may get into a page.
+#: The only elements and attributes of results; a page must not contain any other.
 ELEMENTS = {"table", "thead", "tbody", "caption", "tr", "th", "td", "ul", "li", "p", "em", "strong"}
 ATTRIBUTES = {"style", "scope"}
-#: A page about one neighbour, whatever it says of itself, in characters.
-PAGE = 20_000
+#: Maximum length of a page about one neighbour, in characters, whatever its names.
+MAX_PAGE = 20_000
 
 
 class Elements(HTMLParser):
-    """What a page consists of, as far as a lenient reader understands it."""
+    """Elements, attributes and text of a page, as a lenient parser reads them."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -44,55 +44,55 @@ class Elements(HTMLParser):
     handle_decl = handle_pi = unknown_decl = handle_comment
 
 
-def of(neighbour: Neighbour) -> portrange.Listener:
-    [one] = portrange.who_listens(neighbour.port)
-    return one
+def listener_of(neighbour: Neighbour) -> portrange.Listener:
+    [listener] = portrange.who_listens(neighbour.port)
+    return listener
 
 
 def texts(neighbour: Neighbour):
-    """Everything that may be printed about a neighbour."""
+    """Yield every text that may be printed about a neighbour."""
     found = portrange.who_listens(neighbour.port)
-    [one] = found
+    [listener] = found
     yield from (str(found), found.to_text(80), found.to_text(40), repr(found))
-    yield from (str(one), one.holder, repr(one), *map(str, one.owners), *map(repr, one.owners))
+    yield from (str(listener), listener.holder, repr(listener), *map(str, listener.owners), *map(repr, listener.owners))
     for obstacle in portrange.why_busy(neighbour.port, address="127.0.0.1"):
         yield from (str(obstacle), obstacle.detail, repr(obstacle))
 
 
 def pages(neighbour: Neighbour):
-    """Everything that a notebook may show about a neighbour."""
+    """Return every page that a notebook may show about a neighbour."""
     found = portrange.who_listens(neighbour.port)
-    answers = (found, *found, *(owner for one in found for owner in one.owners))
+    results = (found, *found, *(owner for listener in found for owner in listener.owners))
     obstacles = portrange.why_busy(neighbour.port, address="127.0.0.1")
-    return [answer._repr_html_() for answer in (*answers, *obstacles)]
+    return [result._repr_html_() for result in (*results, *obstacles)]
 
 
-def test_it_is_known_for_what_it_is(neighbour):
-    one = of(neighbour)
-    [owner] = one.owners
+def test_listener_and_owner_are_correct(neighbour):
+    listener = listener_of(neighbour)
+    [owner] = listener.owners
     assert owner.pid == neighbour.pid
-    assert (one.user, owner.user) == ("root", "root")
+    assert (listener.user, owner.user) == ("root", "root")
     assert owner.name == neighbour.lines.comm.decode("utf-8", "backslashreplace")
     assert owner.exe == portrange.listeners().on(neighbour.port)[0].owners[0].exe
-    assert one.scope == "service"
-    assert one.cgroup is not None
-    assert one.cgroup.endswith("/" + neighbour.lines.cgroup.decode("utf-8", "backslashreplace"))
+    assert listener.scope == "service"
+    assert listener.cgroup is not None
+    assert listener.cgroup.endswith("/" + neighbour.lines.cgroup.decode("utf-8", "backslashreplace"))
 
 
-def test_its_command_line_is_whole(neighbour):
-    [owner] = of(neighbour).owners
+def test_command_line_is_complete(neighbour):
+    [owner] = listener_of(neighbour).owners
     expected = [argument.decode("utf-8", "backslashreplace") for argument in neighbour.lines.arguments]
     assert list(owner.cmdline[-len(expected) :]) == expected
     assert owner.cmdline[0] == (expected[0] or " ")
 
 
-def test_whatever_is_printed_is_printable(neighbour):
+def test_texts_are_printable(neighbour):
     for text in texts(neighbour):
         assert all(line.isprintable() for line in text.split("\n"))
         text.encode("utf-8")
 
 
-def test_what_is_printed_is_as_many_lines_as_meant(neighbour):
+def test_texts_have_the_intended_number_of_lines(neighbour):
     found = portrange.who_listens(neighbour.port)
     assert str(found).count("\n") == 1
     assert "\n" not in str(found[0])
@@ -100,12 +100,12 @@ def test_what_is_printed_is_as_many_lines_as_meant(neighbour):
     assert all("\n" not in str(obstacle) for obstacle in portrange.why_busy(neighbour.port, address="127.0.0.1"))
 
 
-def test_what_is_printed_is_bounded(neighbour):
-    assert max(len(text) for text in texts(neighbour) if "cmdline=" not in text) < PAGE
-    assert max(map(len, pages(neighbour))) < PAGE
+def test_length_of_texts_and_pages_is_bounded(neighbour):
+    assert max(len(text) for text in texts(neighbour) if "cmdline=" not in text) < MAX_PAGE
+    assert max(map(len, pages(neighbour))) < MAX_PAGE
 
 
-def test_a_page_consists_of_its_own_elements(neighbour):
+def test_page_contains_only_elements_of_results(neighbour):
     for page in pages(neighbour):
         found = Elements(page)
         assert found.elements <= ELEMENTS
@@ -115,44 +115,44 @@ def test_a_page_consists_of_its_own_elements(neighbour):
         assert found.text.isprintable()
 
 
-def test_a_drawing_consists_of_its_own_elements(neighbour):
+def test_drawing_contains_only_its_own_elements(neighbour):
     name = neighbour.lines.arguments[0].decode("utf-8", "backslashreplace")
-    found = Elements(svg.bars(name, [svg.Bar(name, 0.5)]))
+    found = Elements(picture.bars(name, [picture.Bar(name, 0.5)]))
     assert found.elements == {"svg", "title", "text", "rect"}
     assert not [attribute for attribute in found.attributes if attribute.startswith("on")]
     assert found.text.isprintable()
 
 
-def test_json_is_ascii_and_says_the_same(neighbour):
-    answers = [portrange.who_listens(neighbour.port), *portrange.why_busy(neighbour.port, address="127.0.0.1")]
-    for answer in answers:
-        written = json.dumps(answer.to_dict())
+def test_json_is_ascii_and_lossless(neighbour):
+    results = [portrange.who_listens(neighbour.port), *portrange.why_busy(neighbour.port, address="127.0.0.1")]
+    for result in results:
+        written = json.dumps(result.to_dict())
         assert written.isascii()
         assert written.isprintable()
-        assert json.loads(written) == answer.to_dict()
-        assert pickle.loads(pickle.dumps(answer)) == answer
+        assert json.loads(written) == result.to_dict()
+        assert pickle.loads(pickle.dumps(result)) == result
 
 
-def test_the_kernel_keeps_newlines_out_of_the_names_of_groups(neighbourhood):
-    """So a group's name is one line in every list of groups."""
-    [one] = portrange.who_listens(neighbourhood["lines"].port)
-    assert one.cgroup is not None
-    assert "\n" not in one.cgroup
-    assert one.cgroup.endswith("/a\rb\vc\u2028.service")
+def test_cgroup_names_contain_no_newlines(neighbourhood):
+    """The kernel rejects them, so that a name is one line in every list of cgroups."""
+    [listener] = portrange.who_listens(neighbourhood["lines"].port)
+    assert listener.cgroup is not None
+    assert "\n" not in listener.cgroup
+    assert listener.cgroup.endswith("/a\rb\vc\u2028.service")
 
 
-def test_a_program_file_cannot_be_called_more_than_a_file(neighbourhood):
-    """The kernel's 15 bytes of a name are completed from the command line, which may say anything."""
-    assert of(neighbourhood["long"]).process == "x" * 15
+def test_truncated_name_is_not_completed_beyond_a_file_name(neighbourhood):
+    """The kernel truncates names to 15 bytes; they are completed from the command line, which is untrusted."""
+    assert listener_of(neighbourhood["long"]).process == "x" * 15
 
 
-def test_a_container_is_called_what_its_group_is_called(neighbourhood):
-    one = of(neighbourhood["container"])
-    assert one.container == "<img src=x onerror=alert(1)>\x1b[2J"
-    assert "\x1b" not in str(portrange.who_listens(one.port))
+def test_container_has_the_name_of_its_cgroup(neighbourhood):
+    listener = listener_of(neighbourhood["container"])
+    assert listener.container == "<img src=x onerror=alert(1)>\x1b[2J"
+    assert "\x1b" not in str(portrange.who_listens(listener.port))
 
 
-def test_all_of_them_stand_in_one_table(neighbourhood):
+def test_table_has_one_line_for_each_neighbour(neighbourhood):
     found = portrange.listeners()
     shown = str(found).split("\n")
     assert len(shown) == 1 + len(found.listeners) + len(found.incomplete)
@@ -162,7 +162,7 @@ def test_all_of_them_stand_in_one_table(neighbourhood):
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 200])
-def test_all_of_them_fit_a_terminal(neighbourhood, columns):
+def test_table_fits_the_terminal(neighbourhood, columns):
     from portrange._render.text import width
 
     assert all(width(line) <= columns for line in portrange.listeners().to_text(columns).split("\n"))

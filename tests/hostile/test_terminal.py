@@ -1,4 +1,4 @@
-"""What a real terminal makes of answers about hostile neighbours: it shows them, and obeys none."""
+"""Results about hostile neighbours in a real terminal are shown as text, and no escape sequence takes effect."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ TITLE = "untouched"
 
 
 class Terminal:
-    """A terminal emulator without a window, and what a person would see in it."""
+    """A terminal emulator without a window, and its visible content."""
 
     def __init__(self, socket: str) -> None:
         self._tmux = ["tmux", "-S", socket, "-f", "/dev/null"]
 
     def show(self, program: str) -> str:
-        """The screen after a program; it is so high that nothing leaves it."""
-        words = f"printf 'before\\n'; {program}; printf 'over\\n'; exec cat"
-        start = ["new-session", "-d", "-x", "150", "-y", "500", "-s", "one", words]
+        """Run a program and return the screen, which is so tall that nothing scrolls off."""
+        script = f"printf 'before\\n'; {program}; printf 'over\\n'; exec cat"
+        start = ["new-session", "-d", "-x", "150", "-y", "500", "-s", "main", script]
         environment = {**os.environ, "PYTHONPATH": SOURCES, "LC_ALL": "C.UTF-8"}
         subprocess.run([*self._tmux, *start], check=True, env=environment, timeout=30)
-        self._ask("select-pane", "-t", "one", "-T", TITLE)
-        capture = " ".join(map(shlex.quote, [*self._tmux, "capture-pane", "-p", "-t", "one"]))
+        self._tmux_output("select-pane", "-t", "main", "-T", TITLE)
+        capture = " ".join(map(shlex.quote, [*self._tmux, "capture-pane", "-p", "-t", "main"]))
         wait = f"until {capture} | grep -q '^over$'; do sleep 0.1; done"
         subprocess.run(wait, check=True, shell=True, timeout=60)
-        return self._ask("capture-pane", "-p", "-t", "one")
+        return self._tmux_output("capture-pane", "-p", "-t", "main")
 
     def state(self) -> dict[str, str]:
-        """What programs may change: the title, what was scrolled or cleared away, which screen is shown, its modes."""
+        """Return the state that programs can change: title, scrollback, visible screen and modes."""
         names = ("pane_title", "history_size", "alternate_on", "scroll_region_lower", "insert_flag", "origin_flag")
-        found = self._ask("display-message", "-p", "-t", "one", "\t".join(f"#{{{name}}}" for name in names))
+        found = self._tmux_output("display-message", "-p", "-t", "main", "\t".join(f"#{{{name}}}" for name in names))
         return dict(zip(names, found.rstrip("\n").split("\t"), strict=True))
 
     def close(self) -> None:
         subprocess.run([*self._tmux, "kill-server"], check=False, timeout=30, stderr=subprocess.DEVNULL)
 
-    def _ask(self, *arguments: str) -> str:
+    def _tmux_output(self, *arguments: str) -> str:
         done = subprocess.run([*self._tmux, *arguments], check=True, capture_output=True, timeout=30)
         return done.stdout.decode()
 
@@ -54,9 +54,9 @@ class Terminal:
 def terminal(tmp_path):
     if not shutil.which("tmux"):
         pytest.skip("no tmux: install Debian's package of that name")
-    made = Terminal(str(tmp_path / "socket"))
-    yield made
-    made.close()
+    running = Terminal(str(tmp_path / "socket"))
+    yield running
+    running.close()
 
 
 def command(*arguments: object) -> str:
@@ -75,14 +75,14 @@ def untouched(terminal: Terminal) -> bool:
     }
 
 
-def test_a_terminal_would_obey(terminal):
-    """What the next tests rely on: what is printed as it is clears the screen and names the window."""
+def test_unescaped_sequences_take_effect(terminal):
+    """The next tests rely on this: unescaped output clears the screen and sets the title."""
     screen = terminal.show(r"sleep 1; printf '\033[2J\033[H\033]0;owned\007'")
     assert "before" not in screen
     assert terminal.state()["pane_title"] == OWNED
 
 
-def test_the_list_of_all(terminal, neighbourhood: dict[str, Neighbour]):
+def test_list_of_all_listeners(terminal, neighbourhood: dict[str, Neighbour]):
     screen = terminal.show(command())
     assert screen.startswith("before\n")
     assert untouched(terminal)
@@ -91,21 +91,23 @@ def test_the_list_of_all(terminal, neighbourhood: dict[str, Neighbour]):
         assert f"127.0.0.1:{neighbour.port} " in line
 
 
-@pytest.mark.parametrize("asked", ["", "busy", "--exhaustive"])
-def test_one_after_the_other(terminal, neighbourhood: dict[str, Neighbour], asked):
+@pytest.mark.parametrize("command_name", ["", "busy", "--exhaustive"])
+def test_each_command(terminal, neighbourhood: dict[str, Neighbour], command_name):
     ports = [neighbour.port for neighbour in neighbourhood.values()]
-    options = {"": [], "busy": ["busy"], "--exhaustive": []}[asked]
-    programs = [command(*options, port) for port in ports] if asked != "--exhaustive" else [command("--exhaustive")]
+    options = {"": [], "busy": ["busy"], "--exhaustive": []}[command_name]
+    programs = (
+        [command(*options, port) for port in ports] if command_name != "--exhaustive" else [command("--exhaustive")]
+    )
     screen = terminal.show("; ".join(programs))
     assert screen.startswith("before\n")
     assert untouched(terminal)
-    words = "".join(screen.split())
+    text = "".join(screen.split())
     for neighbour in neighbourhood.values():
         name = visible(neighbour.lines.comm).replace(" ", "")
-        assert name in words
+        assert name in text
 
 
-def test_json(terminal, neighbourhood: dict[str, Neighbour]):
+def test_json_output(terminal, neighbourhood: dict[str, Neighbour]):
     port = neighbourhood["escapes"].port
     screen = terminal.show(command(port, "--json") + " | head -c 100000")
     assert screen.startswith("before\n")
@@ -117,11 +119,11 @@ def test_json(terminal, neighbourhood: dict[str, Neighbour]):
         env={**os.environ, "PYTHONPATH": SOURCES},
     )
     assert done.stdout.isascii()
-    ports = {one["port"] for one in json.loads(done.stdout)["listeners"]}
+    ports = {listener["port"] for listener in json.loads(done.stdout)["listeners"]}
     assert ports >= {neighbour.port for neighbour in neighbourhood.values()}
 
 
-def test_an_argument_that_is_no_port_is_repeated_visibly(terminal):
+def test_invalid_port_argument_is_escaped(terminal):
     screen = terminal.show(command("\x1b[2J\x1b]0;owned\x07"))
     assert screen.startswith("before\n")
     assert r"\x1b[2J" in screen

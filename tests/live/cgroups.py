@@ -1,4 +1,4 @@
-"""Real control groups, made for a test and removed after it."""
+"""Real cgroups that are created for a test and removed after it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SECONDS = 10.0
 
 
 def find_mount() -> str | None:
-    """Where cgroup2 is mounted (proc(5), mountinfo)."""
+    """Return the mount point of cgroup2 (proc(5), mountinfo)."""
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
         for line in file:
             before, _, after = line.partition(" - ")
@@ -19,7 +19,7 @@ def find_mount() -> str | None:
 
 
 class Cgroups:
-    """A tree of groups below one of its own; `path` as the kernel sees it from the mount."""
+    """A tree of cgroups below a new top-level cgroup; `path` is relative to the mount point."""
 
     def __init__(self, mount: str) -> None:
         self.mount = mount
@@ -29,7 +29,7 @@ class Cgroups:
 
     @classmethod
     def here(cls) -> Cgroups:
-        """Such a tree on this machine. Raises `OSError` with the reason where none can be made."""
+        """Create the tree on this machine. Raises `OSError` if cgroups cannot be created."""
         mount = find_mount()
         if mount is None:
             raise FileNotFoundError("cgroup2 is not mounted")
@@ -37,14 +37,14 @@ class Cgroups:
 
     @classmethod
     def where_possible(cls) -> Cgroups | None:
-        """The same, for what goes without as well."""
+        """Create the tree, or return None if cgroups cannot be created."""
         try:
             return cls.here()
         except OSError:
             return None
 
     def make(self, below: str) -> str:
-        """The directory of a group below the test's own; its parents are made as well."""
+        """Create a cgroup and its parents below the top-level cgroup and return its directory."""
         directory = self.mount + self.top
         for name in ["", *filter(None, below.split("/"))]:
             directory = f"{directory}/{name}".rstrip("/")
@@ -57,7 +57,7 @@ class Cgroups:
         return f"{self.top}/{below}"
 
     def remove(self, directory: str) -> None:
-        """A group is busy for a moment after its last process ended."""
+        """Remove a cgroup; retries because it stays busy briefly after its last process ended."""
         deadline = time.monotonic() + _SECONDS
         while True:
             try:

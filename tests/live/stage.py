@@ -1,6 +1,6 @@
-"""What the child processes of the live tests can do: their programs begin with everything that is here.
+"""Helpers for the child processes of the live tests; every child program starts with `from live.stage import *`.
 
-See `live.world` for how they are started. A child says one JSON value a line, and ends with its standard input.
+`live.world` starts the children. A child writes one JSON value per line and exits when its standard input closes.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 # linux/mount.h
 _MS_NOSUID, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4096, 16384, 1 << 18
-# exit(2), which ends one thread, by the number that each architecture gives it (arch/*/include/**/unistd*.h); the
-# others and all those of 32 bits have 1.
+# System call number of exit(2), which ends one thread, by architecture (arch/*/include/**/unistd*.h); all other
+# architectures, including every 32-bit one, use 1.
 _SYS_EXIT = {"x86_64": 60, "aarch64": 93, "riscv64": 93, "loongarch64": 93}
 # linux/prctl.h
 _PR_SET_DUMPABLE = 4
@@ -37,16 +37,17 @@ _PR_SET_SECCOMP = 22
 _PR_SET_NO_NEW_PRIVS = 38
 # linux/in.h
 MPTCP = 262
-#: Modules that portrange or the standard library load when they are first needed.
+#: Modules that portrange or the standard library import lazily.
 _LOADED_LATE = ("pwd", "ipaddress", "threading", "encodings.idna", "unicodedata", "subprocess", "html")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _measure() -> Callable[[], None]:
-    """Where coverage.py measures the tests, measure this child as well; the answer writes down what it ran so far.
+    """Start coverage.py in this child if the tests run under it, and return a function that saves the data so far.
 
-    Without site, a child is not measured by itself, and it is killed in the end. Another user may write there too.
+    A child without site does not start coverage.py itself, and it is killed before it can save. The data file is
+    writable by all users because the child may change its user.
     """
     if "COVERAGE_PROCESS_CONFIG" not in os.environ or not sys.flags.isolated:
         return lambda: None
@@ -61,7 +62,7 @@ def _measure() -> Callable[[], None]:
             measured.save()
             os.chmod(measured.get_data().data_filename(), 0o666)
         except (OSError, coverage.CoverageException):
-            pass  # out of its reach by now
+            pass  # no longer accessible
 
     return save
 
@@ -69,7 +70,7 @@ def _measure() -> Callable[[], None]:
 _save = _measure()
 
 
-# --- talking to the test --------------------------------------------------------------------------------------------
+# --- communication with the test ------------------------------------------------------------------------------------
 
 
 def say(value: Any) -> None:
@@ -78,7 +79,7 @@ def say(value: Any) -> None:
 
 
 def hear() -> str:
-    """The next line that the test tells, empty where it has no more to tell."""
+    """Return the next line sent by the test, or an empty string at end of input."""
     line = b""
     while not line.endswith(b"\n"):
         sign = os.read(0, 1)
@@ -89,7 +90,7 @@ def hear() -> str:
 
 
 def answers_in(pipe: int) -> list[Any]:
-    """What other processes wrote into a pipe, a JSON value a line, once nobody can write there any more."""
+    """Return the JSON values, one per line, that other processes wrote to *pipe* until its last writer closed it."""
     written = b""
     while block := os.read(pipe, 1 << 16):
         written += block
@@ -97,26 +98,26 @@ def answers_in(pipe: int) -> list[Any]:
 
 
 def wait() -> None:
-    """Until the test is over."""
+    """Block until the test is over."""
     while os.read(0, 4096):
         pass
 
 
 def fork(then: Callable[[], object]) -> int:
-    """A child process that does something and ends. It shares every descriptor."""
+    """Fork a process that shares all descriptors, calls *then* and exits; return its PID."""
     pid = os.fork()
     if pid == 0:
         try:
             then()
         except BaseException:  # noqa: BLE001 - a child must never go on with its parent's program
             sys.excepthook(*sys.exc_info())
-            os.kill(0, signal.SIGKILL)  # nobody need wait for what will not come: the whole process group
+            os.kill(0, signal.SIGKILL)  # the whole process group, so that no process waits in vain
         os._exit(0)
     return pid
 
 
 def outlive_main_thread(then: Callable[[], object]) -> None:
-    """End the main thread; another one does something once the process is a zombie with a thread in it."""
+    """End the main thread; another thread calls *then* once the thread group leader is a zombie."""
     leader = f"/proc/{os.getpid()}/stat"
 
     def outlive() -> None:
@@ -150,7 +151,7 @@ def bound(
     reuse_port: bool = False,
     device: str = "",
 ) -> socket.socket:
-    """A socket that is bound and does nothing more; its family is that of the address."""
+    """Return a bound socket; *address* decides its family."""
     made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind, protocol)
     try:
         if v6only is not None:
@@ -169,19 +170,19 @@ def bound(
 
 
 def tcp(*arguments: Any, **options: Any) -> socket.socket:
-    """A listening TCP socket."""
+    """Return a listening TCP socket."""
     made = bound(*arguments, **options)
     made.listen()
     return made
 
 
 def udp(*arguments: Any, **options: Any) -> socket.socket:
-    """A UDP socket that waits for anybody."""
+    """Return an unconnected UDP socket."""
     return bound(*arguments, **options, kind=socket.SOCK_DGRAM)
 
 
 def bind_works(address: str, number: int, kind: int = socket.SOCK_STREAM) -> bool:
-    """Whether a plain bind, with no option set, works."""
+    """Return whether bind() succeeds without socket options."""
     try:
         bound(address, number, kind).close()
     except OSError:
@@ -189,11 +190,11 @@ def bind_works(address: str, number: int, kind: int = socket.SOCK_STREAM) -> boo
     return True
 
 
-# --- rights and surroundings ----------------------------------------------------------------------------------------
+# --- privileges and namespaces --------------------------------------------------------------------------------------
 
 
 def become_nobody() -> None:
-    """An ordinary user. Loads whatever portrange may need before, for the program files may be out of reach after."""
+    """Become an unprivileged user. Imports all of portrange first, because its files may be unreadable afterwards."""
     import portrange
 
     for module in pkgutil.walk_packages(portrange.__path__, f"{portrange.__name__}."):
@@ -205,7 +206,7 @@ def become_nobody() -> None:
     os.setgroups([])
     os.setresgid(NOBODY, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, NOBODY)
-    # As after exec(): whoever changes its user is otherwise shut off even from processes of the same user.
+    # As after exec(): a process that changes its user is otherwise inaccessible even to processes of that user.
     _checked(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))
 
 
@@ -219,7 +220,7 @@ def unshare(flags: int) -> None:
 
 
 def new_network() -> None:
-    """A network namespace of one's own, whose loopback is up."""
+    """Enter a new network namespace and bring its loopback interface up."""
     unshare(CLONE_NEWNET)
     loopback_up()
 
@@ -231,7 +232,7 @@ def loopback_up() -> None:
 
 
 def new_processes() -> None:
-    """Go on as process 1 of a PID namespace, with a procfs that shows nobody else."""
+    """Continue as process 1 of a new PID namespace with its own procfs."""
     new_mounts()
     unshare(CLONE_NEWPID)
     pid = os.fork()
@@ -242,7 +243,7 @@ def new_processes() -> None:
 
 
 def new_mounts() -> None:
-    """A mount namespace of one's own, from which nothing gets out."""
+    """Enter a new mount namespace with private propagation."""
     unshare(CLONE_NEWNS)
     mount("none", "/", None, _MS_REC | _MS_PRIVATE)
 
@@ -265,8 +266,8 @@ def mount_proc(target: str = "/proc", options: str | None = None) -> None:
 
 
 def forbid_netlink() -> None:
-    """A seccomp filter (seccomp(2)) under which socket(AF_NETLINK, ...) fails with EPERM, as some sandboxes have it."""
-    # AUDIT_ARCH_* and the number of socket(2), by machine.
+    """Install a seccomp(2) filter that makes socket(AF_NETLINK, ...) fail with EPERM, as some sandboxes do."""
+    # System call number of socket(2), by machine.
     numbers = {"x86_64": 41, "aarch64": 198, "riscv64": 198, "s390x": 359, "ppc64le": 326}
     load, equal, answer = 0x20, 0x15, 0x06  # BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_RET|K
     # struct seccomp_data { int nr; u32 arch; u64 instruction_pointer; u64 args[6]; }

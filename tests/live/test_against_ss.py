@@ -1,4 +1,4 @@
-"""The same machine as `ss` (iproute2) describes it: an independent witness, where it is installed."""
+"""Listeners compared with the output of `ss` (iproute2), if it is installed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAKE = """
     client = socket.create_connection(sockets[0].getsockname())
     sender = udp()
     sender.connect(sockets[7].getsockname())
-    quiet = bound()  # is no listener
+    quiet = bound()  # not a listener
     for _ in range(2):
         fork(wait)
     ss = lambda options: subprocess.run([sys.argv[1], options], capture_output=True, text=True).stdout
@@ -32,7 +32,7 @@ MAKE = """
 
 
 def parse_ss(text: str, protocol: str) -> list[list[Any]]:
-    """Protocol, address, port, pids; ss shows a wildcard for both families as ``*``."""
+    """Return rows of protocol, address, port and PIDs; ss shows a dual-stack wildcard as ``*``."""
     rows = []
     for line in text.splitlines():
         address, _, port = line.split()[3].rpartition(":")
@@ -49,7 +49,7 @@ def ss(namespaces: None, ipv6: None, sock_diag: None) -> str:
     return found
 
 
-def test_it_shows_the_same_listeners_and_holders(world: World, ss: str):
+def test_listeners_and_owners_match_ss(world: World, ss: str):
     rows, tcp, udp = world.ask(MAKE, ss)
     ours = sorted(
         [

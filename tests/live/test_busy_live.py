@@ -1,4 +1,4 @@
-"""Why a port cannot be bound, held against the kernel's own answer to a plain bind."""
+"""why_busy() compared with the result of a plain bind()."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from portrange._render.text import visible
 
 
 def kinds(obstacles: tuple[portrange.Obstacle, ...]) -> list[str]:
-    return [one.kind for one in obstacles]
+    return [obstacle.kind for obstacle in obstacles]
 
 
-def holders(obstacle: portrange.Obstacle) -> list[int]:
+def owner_pids(obstacle: portrange.Obstacle) -> list[int]:
     assert obstacle.socket is not None
     return [owner.pid for owner in obstacle.socket.owners]
 
 
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
-def test_a_listener_is_named_with_its_process(world: World, kind: str):
+def test_why_busy_listener_names_its_process(world: World, kind: str):
     child = world.start(f"made = {kind}(); say(port(made)); wait()")
     port = child.hear()
-    [one] = portrange.why_busy(port, protocol=kind, address="127.0.0.1")
-    assert (one.kind, one.blocks, holders(one)) == ("listener", True, [child.pid])
-    assert str(child.pid) in one.detail
+    [obstacle] = portrange.why_busy(port, protocol=kind, address="127.0.0.1")
+    assert (obstacle.kind, obstacle.blocks, owner_pids(obstacle)) == ("listener", True, [child.pid])
+    assert str(child.pid) in obstacle.detail
     assert kinds(portrange.why_busy(port, protocol=kind)) == ["listener"]
 
 
-def test_listeners_that_share_a_port_are_counted(world: World):
+def test_why_busy_counts_listeners_sharing_a_port(world: World):
     child = world.start("""
         first = tcp(reuse_port=True)
         made = [first, *(tcp("127.0.0.1", port(first), reuse_port=True) for _ in range(2))]
@@ -38,38 +38,38 @@ def test_listeners_that_share_a_port_are_counted(world: World):
         wait()
     """)
     port = child.hear()
-    [one] = portrange.why_busy(port, address="127.0.0.1")
-    assert (one.kind, one.count, holders(one)) == ("listener", 3, [child.pid])
+    [obstacle] = portrange.why_busy(port, address="127.0.0.1")
+    assert (obstacle.kind, obstacle.count, owner_pids(obstacle)) == ("listener", 3, [child.pid])
     assert len(portrange.who_listens(port)) == 3
 
 
-def test_a_port_of_one_transport_is_free_for_the_other(world: World):
+def test_tcp_listener_leaves_udp_port_free(world: World):
     child = world.start("made = tcp(); say(port(made)); wait()")
     assert portrange.why_busy(child.hear(), protocol="udp") == ()
 
 
 @pytest.mark.usefixtures("bound_inactive", "sock_diag")
-def test_a_socket_that_is_bound_and_does_not_listen_is_named_with_its_process(world: World):
+def test_why_busy_bound_socket_names_its_process(world: World):
     child = world.start("made = bound(); say(port(made)); wait()")
     port = child.hear()
     assert not portrange.who_listens(port)
-    [one] = portrange.why_busy(port, address="127.0.0.1")
-    assert (one.kind, one.blocks, holders(one)) == ("bound", True, [child.pid])
+    [obstacle] = portrange.why_busy(port, address="127.0.0.1")
+    assert (obstacle.kind, obstacle.blocks, owner_pids(obstacle)) == ("bound", True, [child.pid])
 
 
-def test_the_source_port_of_a_client_is_named_with_its_process(world: World):
+def test_why_busy_client_source_port_names_its_process(world: World):
     server = world.start("made = tcp(); say(port(made)); taken = made.accept(); wait()")
     port = server.hear()
     client = world.start(
         "made = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); say(port(made)); wait()", port
     )
-    [one] = portrange.why_busy(client.hear(), address="127.0.0.1")
-    assert (one.kind, holders(one)) == ("connection", [client.pid])
-    assert one.socket is not None
-    assert (one.socket.remote_address, one.socket.remote_port) == ("127.0.0.1", port)
+    [obstacle] = portrange.why_busy(client.hear(), address="127.0.0.1")
+    assert (obstacle.kind, owner_pids(obstacle)) == ("connection", [client.pid])
+    assert obstacle.socket is not None
+    assert (obstacle.socket.remote_address, obstacle.socket.remote_port) == ("127.0.0.1", port)
 
 
-def test_accepted_connections_keep_the_port_after_their_listener_is_closed(world: World):
+def test_accepted_connections_keep_port_busy_after_listener_closes(world: World):
     child = world.start("""
         server = tcp()
         number = port(server)
@@ -79,11 +79,11 @@ def test_accepted_connections_keep_the_port_after_their_listener_is_closed(world
         say(number)
         wait()
     """)
-    [one] = portrange.why_busy(child.hear(), address="127.0.0.1")
-    assert (one.kind, one.count, holders(one)) == ("connection", 3, [child.pid])
+    [obstacle] = portrange.why_busy(child.hear(), address="127.0.0.1")
+    assert (obstacle.kind, obstacle.count, owner_pids(obstacle)) == ("connection", 3, [child.pid])
 
 
-def test_connections_to_a_listener_are_told_to_be_made_to_it(world: World):
+def test_connections_to_a_listener_advise_stopping_the_listener(world: World):
     child = world.start("""
         server = tcp()
         clients = [socket.create_connection(server.getsockname()) for _ in range(3)]
@@ -92,11 +92,11 @@ def test_connections_to_a_listener_are_told_to_be_made_to_it(world: World):
     """)
     listener, connections = portrange.why_busy(child.hear(), address="127.0.0.1")
     assert (listener.kind, connections.kind, connections.count) == ("listener", "connection", 3)
-    assert connections.detail.endswith("made to the program that listens: stop that, or take another port")
+    assert connections.detail.endswith("made to the listener: stop that program or take another port")
 
 
-def test_a_connection_outside_of_the_pool_does_not_speak_of_the_pool(world: World):
-    pool = portrange.ephemeral_range()
+def test_connection_outside_ephemeral_range_does_not_mention_the_range(world: World):
+    ephemeral = portrange.ephemeral_range()
     child = world.start(
         """
         server = tcp()
@@ -105,38 +105,42 @@ def test_a_connection_outside_of_the_pool_does_not_speak_of_the_pool(world: Worl
         say(port(client))
         wait()
         """,
-        portrange.suggest_port("a client with a port of its own"),
+        portrange.suggest_port("client with its own port"),
     )
     port = child.hear()
-    assert port not in pool
-    [one] = portrange.why_busy(port, address="127.0.0.1")
-    assert (one.kind, one.detail.rpartition("; ")[2]) == ("connection", "stop that program or take another port")
+    assert port not in ephemeral
+    [obstacle] = portrange.why_busy(port, address="127.0.0.1")
+    assert (obstacle.kind, obstacle.detail.rpartition("; ")[2]) == (
+        "connection",
+        "stop that program or take another port",
+    )
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_a_network_that_may_not_be_entered_is_not_a_refused_port(world: World):
+def test_why_busy_raises_when_network_namespace_cannot_be_entered(world: World):
     child = world.start("""
         new_network()
         say(os.getpid())
         wait()
     """)
-    told = world.ask(
+    message = world.ask(
         """
         import portrange
+        from fakes import SystemHost
         become_nobody()
         try:
-            portrange.why_busy(8181, host=portrange.Host().in_network(f"/proc/{sys.argv[1]}"))
+            portrange.why_busy(8181, host=SystemHost().in_network(f"/proc/{sys.argv[1]}"))
         except portrange.SourceError as error:
             say(str(error))
         """,
         child.hear(),
     )
-    assert f"/proc/{child.pid}/ns/net: this network namespace cannot be entered" in told
-    assert "CAP_SYS_ADMIN" in told
+    assert f"/proc/{child.pid}/ns/net: cannot enter this network namespace" in message
+    assert "CAP_SYS_ADMIN" in message
 
 
 @pytest.mark.parametrize("reuse_address", ["no", "yes"])
-def test_what_the_kernel_keeps_after_a_connection_is_told_apart(world: World, reuse_address: str):
+def test_time_wait_is_a_separate_obstacle_kind(world: World, reuse_address: str):
     child = world.start(
         """
         server = tcp(reuse_address=sys.argv[1] == "yes")
@@ -158,17 +162,17 @@ def test_what_the_kernel_keeps_after_a_connection_is_told_apart(world: World, re
         reuse_address,
     )
     port = child.hear()
-    [one] = portrange.why_busy(port, address="127.0.0.1")
-    assert (one.kind, one.blocks) == ("time-wait", True)
-    assert one.socket is not None
-    assert (one.socket.owners, one.socket.hidden) == ((), False)
-    assert (one.socket.uid, one.socket.user) == (None, None), "the kernel writes 0 there, which is not root"
-    assert "set SO_REUSEADDR if the earlier socket had it" in one.detail
-    child.tell("try it")
+    [obstacle] = portrange.why_busy(port, address="127.0.0.1")
+    assert (obstacle.kind, obstacle.blocks) == ("time-wait", True)
+    assert obstacle.socket is not None
+    assert (obstacle.socket.owners, obstacle.socket.hidden) == ((), False)
+    assert (obstacle.socket.uid, obstacle.socket.user) == (None, None), "UID 0 of TIME-WAIT does not mean root"
+    assert "set SO_REUSEADDR if the earlier socket had it" in obstacle.detail
+    child.send("bind")
     assert child.hear() is (reuse_address == "yes")
 
 
-def test_a_connected_udp_socket_is_a_connection(world: World):
+def test_connected_udp_socket_is_a_connection_obstacle(world: World):
     child = world.start("""
         server = udp()
         client = udp()
@@ -181,50 +185,50 @@ def test_a_connected_udp_socket_is_a_connection(world: World):
     assert kinds(portrange.why_busy(server, protocol="udp")) == ["listener"]
 
 
-def test_a_free_port_has_no_obstacle_and_can_be_bound(world: World):
+def test_free_port_has_no_obstacle_and_can_be_bound(world: World):
     port = world.ask("say(port(tcp()))")
     for protocol in ("tcp", "udp"):
         assert portrange.why_busy(port, protocol=protocol) == ()
     assert world.ask("say(port(tcp('0.0.0.0', int(sys.argv[1]))))", port) == port
 
 
-def test_looking_takes_no_port_away(world: World):
+def test_why_busy_leaves_port_free(world: World):
     port = world.ask("say(port(tcp()))")
     for _ in range(3):
         assert portrange.why_busy(port) == ()
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])
-def test_an_address_of_another_machine_is_an_obstacle(ipv6: None, world: World, address: str):
+def test_address_of_another_machine_is_an_obstacle(ipv6: None, world: World, address: str):
     port = world.ask("say(port(tcp()))")
-    [one] = portrange.why_busy(port, address=address)
-    assert (one.kind, one.blocks) == ("address", True)
-    assert address in one.detail
+    [obstacle] = portrange.why_busy(port, address=address)
+    assert (obstacle.kind, obstacle.blocks) == ("address", True)
+    assert address in obstacle.detail
 
 
 @pytest.mark.parametrize("written", ["0:0:0:0:0:0:0:1", "::0001", "0::1"])
-def test_an_address_may_be_written_in_any_way(ipv6: None, world: World, written: str):
+def test_why_busy_accepts_any_ipv6_notation(ipv6: None, world: World, written: str):
     child = world.start("made = tcp('::1'); say(port(made)); wait()")
-    [one] = portrange.why_busy(child.hear(), address=written)
-    assert (one.kind, holders(one)) == ("listener", [child.pid])
+    [obstacle] = portrange.why_busy(child.hear(), address=written)
+    assert (obstacle.kind, owner_pids(obstacle)) == ("listener", [child.pid])
 
 
-def test_an_address_that_needs_an_interface_is_not_called_busy(ipv6: None, world: World):
+def test_link_local_address_without_interface_is_an_address_obstacle(ipv6: None, world: World):
     port = world.ask("say(port(tcp()))")
-    [one] = portrange.why_busy(port, address="fe80::1")
-    assert one.kind == "address"
-    assert "another user" not in one.detail
+    [obstacle] = portrange.why_busy(port, address="fe80::1")
+    assert obstacle.kind == "address"
+    assert "another user" not in obstacle.detail
 
 
 @pytest.mark.parametrize(
     "zone", ["x" * 100, "v\udcff", "\ud800", "lo\0x", "é", "9" * 5000, "4294967297", "nosuch", "#1"]
 )
-def test_a_zone_that_names_no_interface_is_an_obstacle(ipv6: None, zone: str):
-    [one] = portrange.why_busy(1, address=f"fe80::1%{zone}")
-    assert one.kind == "address"
-    assert one.detail.isprintable()
-    assert visible(f"fe80::1%{zone} cannot be bound") in one.detail
-    assert "as in fe80::1%eth0" in one.detail
+def test_zone_of_unknown_interface_is_an_obstacle(ipv6: None, zone: str):
+    [obstacle] = portrange.why_busy(1, address=f"fe80::1%{zone}")
+    assert obstacle.kind == "address"
+    assert obstacle.detail.isprintable()
+    assert visible(f"fe80::1%{zone} cannot be bound") in obstacle.detail
+    assert "as in fe80::1%eth0" in obstacle.detail
 
 
 @pytest.mark.parametrize(
@@ -233,23 +237,23 @@ def test_a_zone_that_names_no_interface_is_an_obstacle(ipv6: None, zone: str):
         (
             "2001:db8::1%e0",
             "tcp",
-            "only a link-local address (fe80::/10) is tied to a network interface: leave out %e0",
+            "only link-local addresses (fe80::/10) have a network interface: remove %e0",
         ),
-        ("::1%lo", "udp", "only a link-local address (fe80::/10) is tied to a network interface: leave out %lo"),
-        ("ff0e::1%lo", "udp", "leave out %lo"),
-        ("ff0e::1", "tcp", "it stands for a group of machines, which tcp does not know"),
+        ("::1%lo", "udp", "only link-local addresses (fe80::/10) have a network interface: remove %lo"),
+        ("ff0e::1%lo", "udp", "remove %lo"),
+        ("ff0e::1", "tcp", "it is a multicast address, which tcp does not support"),
         ("ff02::1", "udp", "needs the name of a network interface of this machine, as in ff02::1%eth0"),
         ("fe80::1", "tcp", "needs the name of a network interface of this machine, as in fe80::1%eth0"),
     ],
 )
-def test_the_advice_fits_the_address(ipv6: None, address: str, protocol: str, advice: str):
-    [one] = portrange.why_busy(1, address=address, protocol=protocol)
-    assert one.kind == "address"
-    assert advice in one.detail
-    assert ("link-local address needs" in one.detail) is ("needs" in advice)
+def test_address_obstacle_advice_matches_the_address(ipv6: None, address: str, protocol: str, advice: str):
+    [obstacle] = portrange.why_busy(1, address=address, protocol=protocol)
+    assert obstacle.kind == "address"
+    assert advice in obstacle.detail
+    assert ("link-local address needs" in obstacle.detail) is ("needs" in advice)
 
 
-#: What gives the loopback interface of a network of one's own another address; call it with a packed one.
+#: Helpers that add an IPv6 address to the loopback interface of a new network namespace and listen on it.
 _ADDRESS = """
     import fcntl, portrange, struct, time
     new_network()
@@ -276,13 +280,13 @@ _ADDRESS = """
 
 @pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("written", ["::1.2.3.4", "::102:304", "0:0:0:0:0:0:102:304"])
-def test_an_ipv4_compatible_address_is_the_same_however_it_is_written(ipv6: None, world: World, written: str):
+def test_why_busy_accepts_any_ipv4_compatible_notation(ipv6: None, world: World, written: str):
     kinds = world.ask(
         _ADDRESS
         + """
     add_address("::1.2.3.4")
     made = listening("::1.2.3.4", 4711)
-    say([[one.kind for one in portrange.why_busy(number, address=sys.argv[1])] for number in (4711, 4712)])
+    say([[obstacle.kind for obstacle in portrange.why_busy(number, address=sys.argv[1])] for number in (4711, 4712)])
     """,
         written,
     )
@@ -290,16 +294,16 @@ def test_an_ipv4_compatible_address_is_the_same_however_it_is_written(ipv6: None
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_the_number_of_an_interface_is_as_good_as_its_name(ipv6: None, world: World):
+def test_zone_accepts_interface_number_or_name(ipv6: None, world: World):
     if shutil.which("ip") is None:
-        pytest.skip("no program ip to make links with")
-    said = world.ask(
+        pytest.skip("ip (iproute2) is not installed")
+    output = world.ask(
         _ADDRESS
         + """
     import subprocess
     try:
-        for words in ("link add v0 type veth peer name w0", "link set v0 up", "link set w0 up"):
-            subprocess.run(["ip", *words.split()], check=True, capture_output=True, text=True)
+        for command in ("link add v0 type veth peer name w0", "link set v0 up", "link set w0 up"):
+            subprocess.run(["ip", *command.split()], check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError as error:
         say(error.stderr)
         wait()
@@ -314,21 +318,21 @@ def test_the_number_of_an_interface_is_as_good_as_its_name(ipv6: None, world: Wo
     for name, index in ends.items():
         for zone in (name, str(index)):
             answers[zone] = [
-                [one.socket.interface for one in portrange.why_busy(number, address=f"fe80::9%{zone}")]
+                [obstacle.socket.interface for obstacle in portrange.why_busy(number, address=f"fe80::9%{zone}")]
                 for number in (4711, 4712)
             ]
     say([ends, answers])
     """
     )
-    if isinstance(said, str):
-        pytest.skip(f"no links can be made: {said}")
-    ends, answers = said
+    if isinstance(output, str):
+        pytest.skip(f"cannot create network links: {output}")
+    ends, answers = output
     for name, index in ends.items():
         assert answers[name] == answers[str(index)] == [[name], ["v0"] if name == "v0" else []]
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_a_link_local_address_names_its_interface(world: World):
+def test_link_local_listener_names_its_interface(world: World):
     found, pid = world.ask("""
         import fcntl, portrange, struct, time
         new_network()
@@ -346,26 +350,26 @@ def test_a_link_local_address_names_its_interface(world: World):
             except OSError:
                 time.sleep(0.01)  # an address is tentative for a moment
         made.listen()
-        ask = lambda number: [one.to_dict() for one in portrange.why_busy(number, address="fe80::7%lo")]
+        ask = lambda number: [obstacle.to_dict() for obstacle in portrange.why_busy(number, address="fe80::7%lo")]
         say([[ask(4711), ask(4712)], os.getpid()])
     """)
-    [one], free = found
+    [obstacle], free = found
     assert free == []
-    assert one["kind"] == "listener"
-    assert one["socket"]["interface"] == "lo"
-    assert [owner["pid"] for owner in one["socket"]["owners"]] == [pid]
+    assert obstacle["kind"] == "listener"
+    assert obstacle["socket"]["interface"] == "lo"
+    assert [owner["pid"] for owner in obstacle["socket"]["owners"]] == [pid]
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_a_reserved_port_is_worth_knowing_and_can_be_bound(world: World):
+def test_reserved_port_is_reported_and_does_not_block(world: World):
     free, taken, works = world.ask("""
         import portrange
         new_network()
         with open("/proc/sys/net/ipv4/ip_local_reserved_ports", "w") as file:
             file.write("40000-40010")
-        free = [[one.kind, one.blocks] for one in portrange.why_busy(40005)]
+        free = [[obstacle.kind, obstacle.blocks] for obstacle in portrange.why_busy(40005)]
         made = tcp("127.0.0.1", 40005)
-        say([free, [[one.kind, one.blocks] for one in portrange.why_busy(40005)], port(made) == 40005])
+        say([free, [[obstacle.kind, obstacle.blocks] for obstacle in portrange.why_busy(40005)], port(made) == 40005])
     """)
     assert free == [["reserved", False]]
     assert taken == [["listener", True], ["reserved", False]]
@@ -373,13 +377,13 @@ def test_a_reserved_port_is_worth_knowing_and_can_be_bound(world: World):
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_an_ordinary_user_lacks_the_privilege_for_low_ports(world: World):
+def test_unprivileged_user_low_port_is_privileged(world: World):
     low, high, listened = world.ask("""
         import portrange
         new_network()
         made = tcp("127.0.0.1", 443)
         become_nobody()
-        say([[[one.kind, one.blocks] for one in portrange.why_busy(number)] for number in (80, 1024, 443)])
+        say([[[busy.kind, busy.blocks] for busy in portrange.why_busy(number)] for number in (80, 1024, 443)])
     """)
     assert low == [["privileged", True]]
     assert high == []
@@ -387,23 +391,23 @@ def test_an_ordinary_user_lacks_the_privilege_for_low_ports(world: World):
 
 
 @pytest.mark.usefixtures("namespaces", "bound_inactive")
-def test_an_ordinary_user_learns_whose_socket_is_in_the_way(world: World):
+def test_unprivileged_user_sees_uid_of_blocking_socket(world: World):
     rows = world.ask("""
         import portrange
         new_network()
         made, other = tcp(), bound()
         become_nobody()
-        say([[one.to_dict() for one in portrange.why_busy(port(one))] for one in (made, other)])
+        say([[obstacle.to_dict() for obstacle in portrange.why_busy(port(taken))] for taken in (made, other)])
     """)
-    assert [[one["kind"] for one in row] for row in rows] == [["listener"], ["bound"]]
+    assert [[obstacle["kind"] for obstacle in row] for row in rows] == [["listener"], ["bound"]]
     assert [row[0]["socket"]["uid"] for row in rows] == [0, 0]
-    # The asking process holds the sockets itself, and sees that.
+    # The querying process owns the sockets itself and can see that.
     assert all(row[0]["socket"]["owners"] for row in rows)
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_an_empty_pool_is_no_listener(world: World):
-    # Port 0 asks for any port; the one that there is, is taken.
+def test_exhausted_ephemeral_range_is_not_a_listener(world: World):
+    # Port 0 requests any ephemeral port; the only one is taken.
     obstacles, error = world.ask("""
         import portrange
         new_network()
@@ -416,23 +420,23 @@ def test_an_empty_pool_is_no_listener(world: World):
             error = None
         except OSError as failure:
             error = failure.errno
-        say([[[one.kind for one in before], [one.to_dict() for one in portrange.why_busy(0)]], error])
+        say([[[busy.kind for busy in before], [busy.to_dict() for busy in portrange.why_busy(0)]], error])
     """)
     before, after = obstacles
     assert error is not None
     assert before == []
     assert after
-    assert all(one["blocks"] for one in after)
-    assert 50000 not in [one["socket"]["port"] for one in after if one["socket"]]
+    assert all(obstacle["blocks"] for obstacle in after)
+    assert 50000 not in [obstacle["socket"]["port"] for obstacle in after if obstacle["socket"]]
 
 
-#: Every way to occupy an address; each makes a socket, or raises OSError where it does not apply.
+#: Every way to occupy an address; each returns a socket or raises OSError where it does not apply.
 MATRIX = """
     import itertools, portrange, random, time
     new_network()
-    new_processes()  # there is nobody else to look into
+    new_processes()  # no other processes to search
     ADDRESSES = ["127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1", "::ffff:0.0.0.0"]
-    # Asked for as IPv4; to the kernel the last one is not quite 0.0.0.0.
+    # why_busy() treats the last address as IPv4, but the kernel does not treat it as 0.0.0.0.
     WANTED = ADDRESSES[:-1]
     WAYS = [
         lambda kind, address, number: listening(kind, address, number, {}),
@@ -476,7 +480,7 @@ MATRIX = """
         return taken, clients[-1]
 
     def ended(kind, address, number):
-        # Who closes first keeps the port in TIME_WAIT.
+        # The end that closes first keeps the port in TIME_WAIT.
         first, second = accepted(kind, address, number)
         first.close()
         second.recv(1)
@@ -484,10 +488,10 @@ MATRIX = """
         return second
 
     def answers(name, number, wanted):
-        obstacles = [one for one in portrange.why_busy(number, protocol=name, address=wanted) if one.blocks]
+        obstacles = [busy for busy in portrange.why_busy(number, protocol=name, address=wanted) if busy.blocks]
         works = bind_works(wanted, number, KINDS[name])
-        wrong = bool(obstacles) is works or any(one.kind == "hidden" for one in obstacles)
-        return None if not wrong else [works, [str(one) for one in obstacles]]
+        wrong = bool(obstacles) is works or any(obstacle.kind == "hidden" for obstacle in obstacles)
+        return None if not wrong else [works, [str(obstacle) for obstacle in obstacles]]
 
     servers = [tcp("0.0.0.0", 1999), tcp("::1", 1999)]
     receivers = [udp("0.0.0.0", 1999), udp("::1", 1999)]
@@ -498,11 +502,11 @@ MATRIX = """
 
 @pytest.mark.usefixtures("namespaces", "bound_inactive")
 @pytest.mark.parametrize("name", ["tcp", "udp"])
-def test_a_blocking_obstacle_stands_exactly_where_a_plain_bind_fails(world: World, name: str):
-    asked, wrong = world.ask(
+def test_blocking_obstacle_exists_exactly_when_bind_fails(world: World, name: str):
+    checks, wrong = world.ask(
         MATRIX
         + """
-    asked, wrong = 0, []
+    checks, wrong = 0, []
     name = sys.argv[1]
     for way, address in itertools.product(range(len(WAYS)), ADDRESSES):
         number = next(numbers)
@@ -511,25 +515,25 @@ def test_a_blocking_obstacle_stands_exactly_where_a_plain_bind_fails(world: Worl
         except OSError:
             continue
         for wanted in WANTED:
-            asked += 1
+            checks += 1
             answer = answers(name, number, wanted)
             if answer:
                 wrong.append([way, address, wanted, *answer])
         taken.close()
-    say([asked, wrong])
+    say([checks, wrong])
     """,
         name,
     )
-    assert asked > 250
+    assert checks > 250
     assert wrong == []
 
 
 @pytest.mark.usefixtures("namespaces", "bound_inactive")
-def test_a_blocking_obstacle_stands_exactly_where_a_plain_bind_fails_among_several_sockets(world: World):
-    asked, wrong = world.ask(
+def test_blocking_obstacle_exists_exactly_when_bind_fails_with_several_sockets(world: World):
+    checks, wrong = world.ask(
         MATRIX
         + """
-    asked, wrong = 0, []
+    checks, wrong = 0, []
     chosen = random.Random(60860)
     for _ in range(60):
         name, number = chosen.choice(["tcp", "udp"]), next(numbers)
@@ -542,22 +546,22 @@ def test_a_blocking_obstacle_stands_exactly_where_a_plain_bind_fails_among_sever
             except OSError:
                 continue
         for wanted in WANTED:
-            asked += 1
+            checks += 1
             answer = answers(name, number, wanted)
             if answer:
                 wrong.append([recipe, wanted, *answer])
-        for one in taken:
-            one.close()
-    say([asked, wrong])
+        for made in taken:
+            made.close()
+    say([checks, wrong])
     """
     )
-    assert asked > 250
+    assert checks > 250
     assert wrong == []
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_where_ipv6_means_ipv6_only_the_answer_follows(world: World):
-    # bindv6only changes what "::" stands for (ip-sysctl.rst).
+def test_why_busy_follows_bindv6only(world: World):
+    # bindv6only decides whether "::" includes IPv4 (ip-sysctl.rst).
     assert world.ask("""
         import portrange
         new_network()
@@ -567,6 +571,6 @@ def test_where_ipv6_means_ipv6_only_the_answer_follows(world: World):
             with open("/proc/sys/net/ipv6/bindv6only", "w") as file:
                 file.write(value)
             obstacles = portrange.why_busy(4711, address="::")
-            answers.append([[one.kind for one in obstacles], bind_works("::", 4711)])
+            answers.append([[obstacle.kind for obstacle in obstacles], bind_works("::", 4711)])
         say(answers)
     """) == [[["listener"], False], [[], True]]

@@ -1,4 +1,4 @@
-"""What a mount shows of the control groups, which can change while a program runs."""
+"""Changes of the visible cgroups while a program runs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from live.world import World
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_a_group_that_was_out_of_sight_is_found_once_it_is_in_sight(cgroups: Cgroups, world: World):
+def test_cgroup_is_found_after_its_hiding_mount_is_removed(cgroups: Cgroups, world: World):
     child = world.start("join_cgroup(sys.argv[1]); made = tcp(); say(port(made)); wait()", cgroups.make("web.service"))
-    told = world.ask(
+    units = world.ask(
         """
         import portrange
         mount_point, other, number = sys.argv[1:]
         def unit():
-            return [one.unit for one in portrange.who_listens(int(number))]
+            return [listener.unit for listener in portrange.who_listens(int(number))]
         new_mounts()
         bind_mount(other, mount_point)
         narrow = [unit(), unit()]
@@ -26,4 +26,4 @@ def test_a_group_that_was_out_of_sight_is_found_once_it_is_in_sight(cgroups: Cgr
         cgroups.make("other"),
         child.hear(),
     )
-    assert told == [[None], [None], ["web.service"]]
+    assert units == [[None], [None], ["web.service"]]

@@ -1,4 +1,4 @@
-"""Owners by way of the socket's control group, in real groups."""
+"""Find owners through the cgroup of a socket, with real cgroups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ID = "0123456789abcdef" * 4
 
 
 def hierarchy_of_systemd() -> str | None:
-    """Where systemd's hierarchy of version 1 is mounted (cgroups(7))."""
+    """Return the mount point of systemd's cgroup v1 hierarchy (cgroups(7))."""
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
         for line in file:
             before, _, after = line.partition(" - ")
@@ -28,15 +28,15 @@ def hierarchy_of_systemd() -> str | None:
 
 @pytest.fixture
 def engine_group(cgroups: Cgroups, world: World) -> Iterator[str]:
-    """A container's group in systemd's hierarchy of version 1 on a machine that has cgroup2 beside it."""
+    """A container cgroup in systemd's v1 hierarchy, on a machine that also has cgroup2."""
     mount = hierarchy_of_systemd()
     if mount is None or cgroups.mount == "/sys/fs/cgroup":
-        pytest.skip("systemd's hierarchy of version 1 is not mounted beside cgroup2")
+        pytest.skip("systemd's cgroup v1 hierarchy is not mounted beside cgroup2")
     directory = f"{mount}/docker-{ID}.scope"
     try:
         os.mkdir(directory)
     except OSError as error:
-        pytest.skip(f"no group of version 1 can be made: {error}")
+        pytest.skip(f"cannot create a v1 cgroup: {error}")
     yield directory
     world.close()
     os.rmdir(directory)
@@ -47,7 +47,7 @@ def pids(listener: portrange.Socket) -> list[int]:
 
 
 def pass_on(world: World, giver_group: str, taker_group: str) -> tuple[int, Child, Child]:
-    """A listener of one group that is also held by a process of another; the giver closes its own when told."""
+    """A listener shared by processes in two cgroups; the giver closes its copy on request."""
     left, right = socket.socketpair()
     with left, right:
         giver = world.start(
@@ -81,46 +81,46 @@ def pass_on(world: World, giver_group: str, taker_group: str) -> tuple[int, Chil
     return port, giver, taker
 
 
-def test_a_service_is_searched_alone(cgroups: Cgroups, world: World):
+def test_search_is_limited_to_the_service(cgroups: Cgroups, world: World):
     child = world.start(SERVE, cgroups.make("web.service"))
     port = child.hear()
-    [one] = portrange.who_listens(port)
-    assert (one.scope, one.cgroup, one.unit, one.container) == (
+    [listener] = portrange.who_listens(port)
+    assert (listener.scope, listener.cgroup, listener.unit, listener.container) == (
         "service",
         cgroups.path("web.service"),
         "web.service",
         None,
     )
-    assert pids(one) == [child.pid]
+    assert pids(listener) == [child.pid]
     [everywhere] = portrange.who_listens(port, exhaustive=True)
     assert (everywhere.scope, pids(everywhere)) == ("host", [child.pid])
 
 
-def test_a_new_group_is_found_after_others_were_looked_up(cgroups: Cgroups, world: World):
+def test_new_cgroup_is_found_by_a_host_with_cached_cgroups(cgroups: Cgroups, world: World):
     host = portrange.Host()
     for name in ("first.service", "second.service", "third.service"):
         child = world.start(SERVE, cgroups.make(name))
-        [one] = portrange.who_listens(child.hear(), host=host)
-        assert (one.unit, one.scope, pids(one)) == (name, "service", [child.pid])
+        [listener] = portrange.who_listens(child.hear(), host=host)
+        assert (listener.unit, listener.scope, pids(listener)) == (name, "service", [child.pid])
 
 
-def test_by_default_the_holder_in_the_service_is_named_and_exhaustively_all(cgroups: Cgroups, world: World):
+def test_default_search_finds_owner_in_service_and_exhaustive_search_finds_all(cgroups: Cgroups, world: World):
     port, giver, taker = pass_on(world, cgroups.make("giver.service"), cgroups.make("taker.service"))
-    [one] = portrange.who_listens(port)
-    assert (one.unit, one.scope, pids(one)) == ("giver.service", "service", [giver.pid])
-    [one] = portrange.who_listens(port, exhaustive=True)
-    assert (one.scope, pids(one)) == ("host", [giver.pid, taker.pid])
+    [listener] = portrange.who_listens(port)
+    assert (listener.unit, listener.scope, pids(listener)) == ("giver.service", "service", [giver.pid])
+    [listener] = portrange.who_listens(port, exhaustive=True)
+    assert (listener.scope, pids(listener)) == ("host", [giver.pid, taker.pid])
 
 
-def test_where_the_service_has_no_holder_any_more_everybody_is_searched(cgroups: Cgroups, world: World):
+def test_search_widens_to_all_processes_when_service_has_no_owner(cgroups: Cgroups, world: World):
     port, giver, taker = pass_on(world, cgroups.make("giver.service"), cgroups.make("taker.service"))
-    giver.tell("close it")
+    giver.send("close")
     giver.hear()
-    [one] = portrange.who_listens(port)
-    assert (one.unit, one.scope, pids(one)) == ("giver.service", "host", [taker.pid])
+    [listener] = portrange.who_listens(port)
+    assert (listener.unit, listener.scope, pids(listener)) == ("giver.service", "host", [taker.pid])
 
 
-def test_a_holder_in_another_service_that_is_searched_too_settles_nothing(cgroups: Cgroups, world: World):
+def test_owner_met_in_another_searched_service_still_widens_the_search(cgroups: Cgroups, world: World):
     port, giver, taker = pass_on(world, cgroups.make("giver.service"), cgroups.make("taker.service"))
     child = world.start(
         """
@@ -132,14 +132,14 @@ def test_a_holder_in_another_service_that_is_searched_too_settles_nothing(cgroup
         cgroups.make("taker.service"),
     )
     child.hear()
-    giver.tell("close it")
+    giver.send("close")
     giver.hear()
-    # All listeners: the taker is met while its own service is searched, for the sake of the child's socket.
-    [one] = portrange.listeners().on(port)
-    assert (one.unit, one.scope, pids(one)) == ("giver.service", "host", [taker.pid])
+    # listeners() also searches the taker's service, because of the child's socket.
+    [listener] = portrange.listeners().on(port)
+    assert (listener.unit, listener.scope, pids(listener)) == ("giver.service", "host", [taker.pid])
 
 
-def test_a_holder_is_found_after_its_group_is_gone(cgroups: Cgroups, world: World):
+def test_owner_is_found_after_its_cgroup_is_removed(cgroups: Cgroups, world: World):
     directory = cgroups.make("gone.service")
     child = world.start(
         """
@@ -157,12 +157,12 @@ def test_a_holder_is_found_after_its_group_is_gone(cgroups: Cgroups, world: Worl
     [moved] = portrange.who_listens(port, host=host)
     assert (moved.unit, moved.scope, pids(moved)) == ("gone.service", "host", [child.pid])
     cgroups.remove(directory)
-    for asked in (host, host, portrange.Host()):
-        [one] = portrange.who_listens(port, host=asked)
-        assert (one.cgroup, one.unit, one.scope, pids(one)) == (None, None, "host", [child.pid])
+    for queried in (host, host, portrange.Host()):
+        [listener] = portrange.who_listens(port, host=queried)
+        assert (listener.cgroup, listener.unit, listener.scope, pids(listener)) == (None, None, "host", [child.pid])
 
 
-def test_a_group_that_took_the_place_of_another_is_not_taken_for_it(cgroups: Cgroups, world: World):
+def test_recreated_cgroup_is_not_confused_with_the_removed_one(cgroups: Cgroups, world: World):
     directory = cgroups.make("same.service")
     old = world.start(
         "join_cgroup(sys.argv[1]); made = tcp(); join_cgroup(sys.argv[2]); say(port(made)); wait()",
@@ -180,7 +180,7 @@ def test_a_group_that_took_the_place_of_another_is_not_taken_for_it(cgroups: Cgr
     assert (then.unit, pids(then)) == (None, [old.pid])
 
 
-def test_each_socket_of_a_reuseport_group_has_its_own_service(cgroups: Cgroups, world: World):
+def test_reuseport_sockets_have_their_own_service(cgroups: Cgroups, world: World):
     serve = """
         join_cgroup(sys.argv[1])
         made = tcp("127.0.0.1", int(sys.argv[2]), reuse_port=True)
@@ -192,11 +192,14 @@ def test_each_socket_of_a_reuseport_group_has_its_own_service(cgroups: Cgroups, 
     second = world.start(serve, cgroups.make("second.service"), port)
     second.hear()
     found = portrange.who_listens(port)
-    assert {one.unit: pids(one) for one in found} == {"first.service": [first.pid], "second.service": [second.pid]}
-    assert {one.scope for one in found} == {"service"}
+    assert {listener.unit: pids(listener) for listener in found} == {
+        "first.service": [first.pid],
+        "second.service": [second.pid],
+    }
+    assert {listener.scope for listener in found} == {"service"}
 
 
-def test_a_fork_that_moved_is_found_exhaustively(cgroups: Cgroups, world: World):
+def test_exhaustive_search_finds_child_in_another_cgroup(cgroups: Cgroups, world: World):
     child = world.start(
         """
         join_cgroup(sys.argv[1])
@@ -212,12 +215,12 @@ def test_a_fork_that_moved_is_found_exhaustively(cgroups: Cgroups, world: World)
         cgroups.make("moved.service"),
     )
     port, moved = child.hear()
-    [one] = portrange.who_listens(port, exhaustive=True)
-    assert pids(one) == [child.pid, moved]
+    [listener] = portrange.who_listens(port, exhaustive=True)
+    assert pids(listener) == [child.pid, moved]
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_a_socket_of_process_1_alone_belongs_to_process_1(cgroups: Cgroups, world: World):
+def test_socket_of_process_1_is_owned_by_process_1(cgroups: Cgroups, world: World):
     [alone] = world.ask(
         """
         import portrange
@@ -233,9 +236,9 @@ def test_a_socket_of_process_1_alone_belongs_to_process_1(cgroups: Cgroups, worl
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_the_activated_service_is_an_owner_beside_process_1(cgroups: Cgroups, world: World):
-    # Socket activation: process 1 makes the socket, starts the service with it, and keeps its own.
-    service, [one] = world.ask(
+def test_socket_activated_service_is_an_owner_beside_process_1(cgroups: Cgroups, world: World):
+    # Socket activation: process 1 creates the socket, passes it to the service and keeps its own copy.
+    service, [row] = world.ask(
         """
         import portrange
         new_processes()
@@ -253,8 +256,8 @@ def test_the_activated_service_is_an_owner_beside_process_1(cgroups: Cgroups, wo
         cgroups.make("init.scope"),
         cgroups.make("web.service"),
     )
-    assert [owner["pid"] for owner in one["owners"]] == [1, service]
-    assert one["scope"] == "host"
+    assert [owner["pid"] for owner in row["owners"]] == [1, service]
+    assert row["scope"] == "host"
 
 
 SHAPES = {
@@ -267,7 +270,7 @@ SHAPES = {
     f"kubepods.slice/crio-{ID}.scope": ID,
     "lxc.payload.web": "web",
     "lxc/web": "web",
-    # What only looks like one.
+    # Paths that resemble a container but are not one.
     f"my-docker-{ID}.scope": None,
     f"docker-{ID[:-1]}.scope": None,
     f"docker-{ID}.service": None,
@@ -277,36 +280,34 @@ SHAPES = {
 
 
 @pytest.mark.parametrize(("path", "expected"), SHAPES.items(), ids=lambda value: str(value)[:30])
-def test_a_container_is_known_by_the_shape_of_its_path(cgroups: Cgroups, world: World, path: str, expected: str | None):
+def test_container_id_is_parsed_from_cgroup_path(cgroups: Cgroups, world: World, path: str, expected: str | None):
     child = world.start(SERVE, cgroups.make(path))
-    [one] = portrange.who_listens(child.hear())
-    assert one.cgroup == cgroups.path(path)
-    assert one.container == expected
-    assert pids(one) == [child.pid]
+    [listener] = portrange.who_listens(child.hear())
+    assert listener.cgroup == cgroups.path(path)
+    assert listener.container == expected
+    assert pids(listener) == [child.pid]
 
 
-def test_the_name_of_a_group_may_be_anything(cgroups: Cgroups, world: World):
-    name = "two words, Ümläute, \x1b[2J"
+def test_cgroup_name_with_control_characters_is_escaped_in_text(cgroups: Cgroups, world: World):
+    name = "a space, Ümläute, \x1b[2J"
     child = world.start(SERVE, cgroups.make(name))
     found = portrange.who_listens(child.hear())
     assert found[0].cgroup == cgroups.path(name)
     assert "\x1b" not in str(found)
 
 
-def test_an_escaped_unit_name_is_undone(cgroups: Cgroups, world: World):
+def test_escaped_unit_name_is_decoded(cgroups: Cgroups, world: World):
     child = world.start(SERVE, cgroups.make(r"b\xc3\xbcro\x2dserver.service"))
-    [one] = portrange.who_listens(child.hear())
-    assert one.unit == "büro-server.service"
+    [listener] = portrange.who_listens(child.hear())
+    assert listener.unit == "büro-server.service"
 
 
 @pytest.mark.usefixtures("namespaces", "network_of_process_1")
-def test_the_processes_of_another_pid_namespace_are_not_taken_for_neighbours(
-    cgroups: Cgroups, world: World, open_directory: str
-):
-    # cgroup.procs counts as its reader's PID namespace does; another procfs may count differently.
+def test_pids_of_another_pid_namespace_are_not_possible_owners(cgroups: Cgroups, world: World, open_directory: str):
+    # cgroup.procs uses the PID namespace of the reader; another procfs may use a different one.
     child = world.start(SERVE, cgroups.make("web.service"))
     port = child.hear()
-    [one] = world.ask(
+    [row] = world.ask(
         """
         import portrange
         new_mounts()
@@ -321,9 +322,9 @@ def test_the_processes_of_another_pid_namespace_are_not_taken_for_neighbours(
         open_directory,
         port,
     )
-    assert one["hidden"] is True
-    assert one["unit"] == "web.service"
-    assert {candidate["pid"] for candidate in one["possible_owners"]} <= {child.pid}
+    assert row["hidden"] is True
+    assert row["unit"] == "web.service"
+    assert {owner["pid"] for owner in row["possible_owners"]} <= {child.pid}
 
 
 IN_HIERARCHIES = """
@@ -335,18 +336,16 @@ IN_HIERARCHIES = """
 """
 
 
-def test_a_container_that_only_other_hierarchies_know_is_named(cgroups: Cgroups, engine_group: str, world: World):
+def test_container_known_only_to_cgroup_v1_is_named(cgroups: Cgroups, engine_group: str, world: World):
     child = world.start(IN_HIERARCHIES, cgroups.mount, engine_group)
-    [one] = portrange.who_listens(child.hear())
-    assert pids(one) == [child.pid]
-    assert (one.cgroup, one.container) == (f"/docker-{ID}.scope", ID)
+    [listener] = portrange.who_listens(child.hear())
+    assert pids(listener) == [child.pid]
+    assert (listener.cgroup, listener.container) == (f"/docker-{ID}.scope", ID)
 
 
-def test_where_only_other_hierarchies_know_the_group_of_a_hidden_holder_it_is_not_told(
-    cgroups: Cgroups, engine_group: str, world: World
-):
+def test_cgroup_v1_of_hidden_owner_is_unknown(cgroups: Cgroups, engine_group: str, world: World):
     child = world.start(IN_HIERARCHIES, cgroups.mount, engine_group)
-    [one] = world.ask(
+    [row] = world.ask(
         "import portrange; become_nobody(); say(portrange.who_listens(int(sys.argv[1])).to_dicts())", child.hear()
     )
-    assert (one["hidden"], one["cgroup"], one["unit"], one["container"]) == (True, None, None, None)
+    assert (row["hidden"], row["cgroup"], row["unit"], row["container"]) == (True, None, None, None)

@@ -1,4 +1,4 @@
-"""Processes and sockets that come and go while somebody looks."""
+"""Queries while processes and sockets appear and disappear."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from live.world import World
 
 import portrange
 
-#: Workers that are all called "churner": each opens and closes sockets, forks, and becomes another program.
+#: Workers named "churner": each opens and closes sockets, forks, and executes another program.
 CHURN = """
     import itertools, random
     with open("/proc/self/comm", "w") as file:
@@ -52,8 +52,8 @@ def started(pid: int) -> str | None:
 
 
 @pytest.mark.usefixtures("sock_diag")
-def test_of_many_workers_on_one_port_none_is_left_out_or_named_twice_while_others_come_and_go(world: World):
-    # More than the kernel tells in one datagram, each with its own socket; those that go lie among those that stay.
+def test_each_of_many_workers_on_a_port_is_named_once_during_churn(world: World):
+    # More sockets than fit into one netlink datagram; temporary sockets lie between permanent ones.
     child = world.start("""
         def worker():
             for inherited in going:
@@ -63,12 +63,12 @@ def test_of_many_workers_on_one_port_none_is_left_out_or_named_twice_while_other
             wait()
         first = tcp(reuse_port=True)
         number = port(first)
-        told, report = os.pipe()
+        ready, report = os.pipe()
         going, staying = [first], []
         for place in range(60):
             if place % 3:
                 staying.append(fork(worker))
-                os.read(told, 1)
+                os.read(ready, 1)
             else:
                 going.append(tcp(number=number, reuse_port=True))
         say([number, sorted(staying)])
@@ -79,12 +79,12 @@ def test_of_many_workers_on_one_port_none_is_left_out_or_named_twice_while_other
     number, staying = child.hear()
     for _ in range(60):
         found = portrange.who_listens(number)
-        named = [owner.pid for one in found for owner in one.owners if owner.pid in staying]
+        named = [owner.pid for listener in found for owner in listener.owners if owner.pid in staying]
         assert sorted(named) == staying
 
 
 @pytest.mark.usefixtures("sock_diag")
-def test_what_comes_and_goes_disturbs_no_answer(world: World):
+def test_listeners_are_correct_during_process_churn(world: World):
     steady = world.start("made = tcp(); say(port(made)); fork(wait); say(0); wait()")
     port = steady.hear()
     steady.hear()
@@ -95,30 +95,32 @@ def test_what_comes_and_goes_disturbs_no_answer(world: World):
         found = portrange.listeners()
         assert found.incomplete == ()
         assert list(found.on(port)) == [before]
-        for one in found:
-            assert one.port
-            assert [owner.started for owner in one.owners] == sorted(owner.started or 0 for owner in one.owners)
-            if "churner" in {owner.name for owner in one.owners}:
-                names |= {owner.name for owner in one.owners}
+        for listener in found:
+            assert listener.port
+            assert [owner.started for owner in listener.owners] == sorted(
+                owner.started or 0 for owner in listener.owners
+            )
+            if "churner" in {owner.name for owner in listener.owners}:
+                names |= {owner.name for owner in listener.owners}
         assert list(portrange.who_listens(port, exhaustive=True)) != []
-    # Each was seen while it had the socket: nobody else has ever got into their company.
+    # Each owner was found while it had the socket: no unrelated process appears next to a churner.
     assert names <= {"churner", "true"}
     assert "churner" in names
 
 
 @pytest.mark.usefixtures("sock_diag")
-def test_no_owner_is_a_process_that_was_started_later(world: World):
+def test_owner_is_not_a_later_process_with_the_same_pid(world: World):
     world.start(CHURN).hear()
     checked = 0
     for _ in range(ROUNDS):
-        for one in portrange.listeners(protocol="tcp"):
-            for owner in one.owners:
+        for listener in portrange.listeners(protocol="tcp"):
+            for owner in listener.owners:
                 assert owner.started is not None
                 now = started(owner.pid)
                 if now is None:
                     continue
                 checked += 1
-                # The owner ended meanwhile, or is still the one that was reported.
+                # The PID belongs to the reported owner or to a later process.
                 with open("/proc/stat", encoding="ascii") as file:
                     booted = next(int(line.split()[1]) for line in file if line.startswith("btime"))
                 assert owner.started <= booted + int(now) / os.sysconf("SC_CLK_TCK") + 1e-6
@@ -126,7 +128,7 @@ def test_no_owner_is_a_process_that_was_started_later(world: World):
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_namespaces_that_come_and_go_disturb_no_answer(world: World):
+def test_listeners_are_correct_during_namespace_churn(world: World):
     steady = world.start("new_network(); made = tcp(); say([port(made), os.readlink('/proc/self/ns/net')]); wait()")
     port, name = steady.hear()
     world.start("""
@@ -139,15 +141,15 @@ def test_namespaces_that_come_and_go_disturb_no_answer(world: World):
     """).hear()
     for _ in range(20):
         found = portrange.listeners(namespaces="all", protocol="tcp")
-        assert [one.pid for one in found.on(port) if one.namespace == name] == [steady.pid]
+        assert [listener.pid for listener in found.on(port) if listener.namespace == name] == [steady.pid]
 
 
 @pytest.mark.usefixtures("sock_diag")
-def test_asking_from_many_threads_gives_each_its_answer(world: World):
+def test_concurrent_queries_return_their_own_results(world: World):
     from concurrent.futures import ThreadPoolExecutor
 
     children = [world.start("made = tcp(); say(port(made)); wait()") for _ in range(4)]
     ports = [child.hear() for child in children]
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(portrange.who_listens, ports * 5))
-    assert [[one.pid for one in answer] for answer in answers] == [[child.pid] for child in children] * 5
+    assert [[listener.pid for listener in answer] for answer in answers] == [[child.pid] for child in children] * 5

@@ -1,4 +1,4 @@
-"""Entering another network namespace: with a thread of its own, which never is the caller's, or not at all."""
+"""Entering another network namespace, which always happens in a new thread and never in that of the caller."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import pytest
 from live.world import World
 
 import portrange
+from portrange._host.system import System
 
 pytestmark = pytest.mark.usefixtures("namespaces", "sock_diag")
 
 SERVE = "new_network(); made = tcp(); say([port(made), os.readlink('/proc/self/ns/net')]); wait()"
 
-#: Functions that start no thread, as gevent and eventlet put them into the modules for threads.
+#: Replaces the thread functions by ones that start no thread, as gevent and eventlet do.
 REPLACE_THREADS = """
     import _thread
     class Replaced(threading.Thread):
@@ -31,23 +32,23 @@ REPLACE_THREADS = """
 """
 
 
-def test_programs_that_replace_threads_stay_where_they_are_and_get_the_answer(world: World):
+def test_program_with_replaced_threads_keeps_its_namespace_and_gets_listeners(world: World):
     port, name = world.start(SERVE).hear()
-    before, found, after, gaps = world.ask(
+    before, found, after, incomplete = world.ask(
         REPLACE_THREADS
         + """
     import portrange
     found = portrange.listeners(namespaces="all")
     after = os.readlink("/proc/thread-self/ns/net")
-    say([before, [[one.port, one.namespace] for one in found], after, found.incomplete])
+    say([before, [[listener.port, listener.namespace] for listener in found], after, found.incomplete])
     """
     )
     assert before == after
     assert [port, name] in found
-    assert gaps == []
+    assert incomplete == []
 
 
-def test_where_no_thread_can_be_had_nothing_is_entered(world: World):
+def test_namespace_is_not_entered_without_a_real_thread(world: World):
     child = world.start(SERVE)
     child.hear()
     before, error, ran, after = world.ask(
@@ -55,10 +56,11 @@ def test_where_no_thread_can_be_had_nothing_is_entered(world: World):
         + """
     import portrange
     from portrange._host import netns
+    from portrange._host.system import System
     netns._threads = lambda: _thread
     ran, error = [], None
     try:
-        portrange.Host().in_network(f"/proc/{sys.argv[1]}").within_network(lambda: ran.append(1))
+        System().in_network(f"/proc/{sys.argv[1]}").within_network(lambda: ran.append(1))
     except portrange.SourceError as caught:
         error = str(caught)
     say([before, error, ran, os.readlink("/proc/thread-self/ns/net")])
@@ -68,15 +70,15 @@ def test_where_no_thread_can_be_had_nothing_is_entered(world: World):
     assert before == after
     assert ran == []
     assert error is not None
-    assert error.startswith(f"/proc/{child.pid}/ns/net: this network namespace cannot be entered")
+    assert error.startswith(f"/proc/{child.pid}/ns/net: cannot enter this network namespace")
 
 
-def test_another_namespace_than_the_expected_one_is_not_looked_at_from(world: World):
+def test_unexpected_namespace_is_not_entered(world: World):
     first, second = world.start(SERVE), world.start(SERVE)
     first.hear()
     second.hear()
-    host = portrange.Host()
-    expected = host.network_identity(f"/proc/{first.pid}")
+    host = System()
+    expected = host.identity_of(f"/proc/{first.pid}")
     inside = host.in_network(f"/proc/{first.pid}", expected)
     assert inside.within_network(lambda: os.readlink("/proc/thread-self/ns/net")) == os.readlink(
         f"/proc/{first.pid}/ns/net"
@@ -88,40 +90,41 @@ def test_another_namespace_than_the_expected_one_is_not_looked_at_from(world: Wo
     assert ran == []
 
 
-def test_the_limit_of_threads_is_an_error_that_names_the_namespace(world: World):
+def test_thread_limit_error_names_the_namespace(world: World):
     child = world.start(SERVE)
     port, name = child.hear()
     error, found = world.ask(
         """
         import portrange, resource
-        portrange.listeners(namespaces="all")  # loads what it needs
+        from portrange._host.system import System
+        portrange.listeners(namespaces="all")  # imports all modules
         with open("/proc/self/statm") as file:
             used = int(file.read().split()[0]) * resource.getpagesize()
         # No room for a thread's stack, and enough for everything else.
         threading.stack_size(256 << 20)
         resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20), resource.RLIM_INFINITY))
-        there, error = portrange.Host().in_network(f"/proc/{sys.argv[1]}"), None
+        target, error = System().in_network(f"/proc/{sys.argv[1]}"), None
         try:
-            there.within_network(os.getpid)
+            target.within_network(os.getpid)
         except portrange.SourceError as caught:
             error = str(caught)
-        say([error, [[one.port, one.namespace] for one in portrange.listeners(namespaces="all")]])
+        say([error, [[listener.port, listener.namespace] for listener in portrange.listeners(namespaces="all")]])
         """,
         child.pid,
     )
     assert error is not None
-    assert error.startswith(f"/proc/{child.pid}/ns/net: this network namespace cannot be entered")
+    assert error.startswith(f"/proc/{child.pid}/ns/net: cannot enter this network namespace")
     assert "thread" in error
-    assert [port, name] in found, "the tables of procfs need no thread"
+    assert [port, name] in found, "reading the procfs tables needs no thread"
 
 
-def test_a_program_that_is_about_to_end_gets_the_answer(world: World):
-    """From Python 3.12 on no thread can be started any more."""
+def test_listeners_work_in_an_atexit_handler(world: World):
+    """Python 3.12 and later start no threads at this point."""
     port, name = world.start(SERVE).hear()
     found = world.ask("""
         import atexit, portrange
         def ask():
-            say([[one.port, one.namespace] for one in portrange.listeners(namespaces="all")])
+            say([[listener.port, listener.namespace] for listener in portrange.listeners(namespaces="all")])
         atexit.register(ask)
     """)
     assert [port, name] in found

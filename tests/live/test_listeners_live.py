@@ -1,4 +1,4 @@
-"""Who listens, against real sockets of real processes."""
+"""listeners() and who_listens() with real sockets of real processes."""
 
 from __future__ import annotations
 
@@ -28,13 +28,19 @@ def where(listener: portrange.Socket) -> tuple[str, str, str, bool | None]:
         ("udp('0.0.0.0')", ("udp", "ipv4", "0.0.0.0", False)),
     ],
 )
-def test_an_ipv4_listener_is_found_with_its_process(world: World, program: str, expected: tuple[object, ...]):
+def test_ipv4_listener_is_found_with_its_process(world: World, program: str, expected: tuple[object, ...]):
     child = world.start(f"made = {program}; say(port(made)); wait()")
     port = child.hear()
-    [one] = portrange.who_listens(port)
-    assert where(one) == expected
-    assert pids(one) == [child.pid]
-    assert (one.port, one.pid, one.uid, one.hidden, one.possible_owners) == (port, child.pid, os.getuid(), False, ())
+    [listener] = portrange.who_listens(port)
+    assert where(listener) == expected
+    assert pids(listener) == [child.pid]
+    assert (listener.port, listener.pid, listener.uid, listener.hidden, listener.possible_owners) == (
+        port,
+        child.pid,
+        os.getuid(),
+        False,
+        (),
+    )
 
 
 @pytest.mark.usefixtures("ipv6", "sock_diag")
@@ -52,14 +58,14 @@ def test_an_ipv4_listener_is_found_with_its_process(world: World, program: str, 
         ("udp('::ffff:127.0.0.1')", ("udp", "ipv4", "127.0.0.1", False)),
     ],
 )
-def test_an_ipv6_listener_is_found_with_its_process(world: World, program: str, expected: tuple[object, ...]):
+def test_ipv6_listener_is_found_with_its_process(world: World, program: str, expected: tuple[object, ...]):
     child = world.start(f"made = {program}; say(port(made)); wait()")
-    [one] = portrange.who_listens(child.hear())
-    assert where(one) == expected
-    assert pids(one) == [child.pid]
+    [listener] = portrange.who_listens(child.hear())
+    assert where(listener) == expected
+    assert pids(listener) == [child.pid]
 
 
-def test_a_connected_udp_socket_is_no_listener(world: World):
+def test_connected_udp_socket_is_not_a_listener(world: World):
     child = world.start("""
         server = udp()
         client = udp()
@@ -68,12 +74,12 @@ def test_a_connected_udp_socket_is_no_listener(world: World):
         wait()
     """)
     server, client = child.hear()
-    assert [pids(one) for one in portrange.who_listens(server)] == [[child.pid]]
+    assert [pids(listener) for listener in portrange.who_listens(server)] == [[child.pid]]
     assert not portrange.who_listens(client)
     assert not portrange.listeners().on(client)
 
 
-def test_neither_clients_nor_accepted_connections_are_listeners(world: World):
+def test_clients_and_accepted_connections_are_not_listeners(world: World):
     child = world.start("""
         server = tcp()
         client = socket.create_connection(server.getsockname())
@@ -86,7 +92,7 @@ def test_neither_clients_nor_accepted_connections_are_listeners(world: World):
     assert not portrange.who_listens(client)
 
 
-def test_a_udp_socket_without_a_port_is_no_listener(world: World):
+def test_unbound_udp_socket_is_not_a_listener(world: World):
     child = world.start("""
         made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         say(None)
@@ -96,13 +102,13 @@ def test_a_udp_socket_without_a_port_is_no_listener(world: World):
     assert not portrange.listeners(protocol="udp").on(0)
 
 
-def test_a_free_port_is_empty_and_false(world: World):
+def test_who_listens_free_port_is_empty_and_false(world: World):
     port = world.ask("say(port(tcp()))")
     found = portrange.who_listens(port)
     assert len(found) == 0
     assert not found
     assert found.incomplete == ()
-    assert str(found) == "nobody listens"
+    assert str(found) == "no listeners"
 
 
 def test_tcp_and_udp_on_one_port_are_two_listeners(world: World):
@@ -113,23 +119,23 @@ def test_tcp_and_udp_on_one_port_are_two_listeners(world: World):
         wait()
     """)
     port = child.hear()
-    assert [one.protocol for one in portrange.who_listens(port)] == ["tcp", "udp"]
-    assert [one.protocol for one in portrange.who_listens(port, protocol="tcp")] == ["tcp"]
-    assert [one.protocol for one in portrange.who_listens(port, protocol="udp")] == ["udp"]
+    assert [listener.protocol for listener in portrange.who_listens(port)] == ["tcp", "udp"]
+    assert [listener.protocol for listener in portrange.who_listens(port, protocol="tcp")] == ["tcp"]
+    assert [listener.protocol for listener in portrange.who_listens(port, protocol="udp")] == ["udp"]
 
 
-def test_different_addresses_of_one_port_are_different_listeners(world: World):
+def test_different_addresses_of_one_port_are_separate_listeners(world: World):
     child = world.start("""
         first = tcp("127.0.0.1")
         second = tcp("127.0.0.2", port(first))
         say(port(first))
         wait()
     """)
-    assert [one.address for one in portrange.who_listens(child.hear())] == ["127.0.0.1", "127.0.0.2"]
+    assert [listener.address for listener in portrange.who_listens(child.hear())] == ["127.0.0.1", "127.0.0.2"]
 
 
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
-def test_each_socket_of_a_reuseport_group_has_its_own_process(world: World, kind: str):
+def test_reuseport_sockets_have_their_own_process(world: World, kind: str):
     first = world.start(f"made = {kind}(reuse_port=True); say(port(made)); wait()")
     port = first.hear()
     others = [
@@ -139,19 +145,19 @@ def test_each_socket_of_a_reuseport_group_has_its_own_process(world: World, kind
     for other in others:
         other.hear()
     found = portrange.who_listens(port)
-    assert all(len(one.owners) == 1 for one in found)
-    assert sorted(one.pid or 0 for one in found) == sorted([first.pid, *(other.pid for other in others)])
+    assert all(len(listener.owners) == 1 for listener in found)
+    assert sorted(listener.pid or 0 for listener in found) == sorted([first.pid, *(other.pid for other in others)])
 
 
 @pytest.mark.usefixtures("mptcp")
-def test_a_multipath_tcp_listener_is_found_with_its_process(world: World):
+def test_multipath_tcp_listener_is_found_with_its_process(world: World):
     child = world.start("made = tcp(protocol=MPTCP); say(port(made)); wait()")
-    [one] = portrange.who_listens(child.hear())
-    assert where(one) == ("tcp", "ipv4", "127.0.0.1", False)
-    assert pids(one) == [child.pid]
+    [listener] = portrange.who_listens(child.hear())
+    assert where(listener) == ("tcp", "ipv4", "127.0.0.1", False)
+    assert pids(listener) == [child.pid]
 
 
-def test_all_processes_of_a_prefork_server_are_owners_oldest_first(world: World):
+def test_prefork_server_processes_are_owners_oldest_first(world: World):
     child = world.start("""
         import time
         made = tcp()
@@ -163,28 +169,28 @@ def test_all_processes_of_a_prefork_server_are_owners_oldest_first(world: World)
         wait()
     """)
     port, workers = child.hear()
-    [one] = portrange.who_listens(port)
-    assert pids(one) == [child.pid, *workers]
-    started = [owner.started for owner in one.owners]
+    [listener] = portrange.who_listens(port)
+    assert pids(listener) == [child.pid, *workers]
+    started = [owner.started for owner in listener.owners]
     assert None not in started
     assert started == sorted(started)
     assert started[0] < started[-1]
 
 
-def test_a_socket_that_outlived_exec_belongs_to_the_new_program(world: World):
+def test_socket_inherited_across_exec_is_owned_by_the_new_program(world: World):
     child = world.start("""
         made = tcp()
         made.set_inheritable(True)
         program = f"import os; os.write(1, b'{port(made)}\\\\n'); os.read(0, 1)"
         os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", program])
     """)
-    [one] = portrange.who_listens(child.hear())
-    assert pids(one) == [child.pid]
-    assert one.owners[0].cmdline is not None
-    assert one.owners[0].cmdline[-1].startswith("import os; os.write(1")
+    [listener] = portrange.who_listens(child.hear())
+    assert pids(listener) == [child.pid]
+    assert listener.owners[0].cmdline is not None
+    assert listener.owners[0].cmdline[-1].startswith("import os; os.write(1")
 
 
-def test_a_socket_that_was_passed_on_belongs_to_whoever_has_it(world: World):
+def test_socket_sent_over_unix_socket_is_owned_by_its_receiver(world: World):
     left, right = socket.socketpair()
     with left, right:
         giver = world.start(
@@ -213,29 +219,29 @@ def test_a_socket_that_was_passed_on_belongs_to_whoever_has_it(world: World):
     taker.hear()
     [both] = portrange.who_listens(port, exhaustive=True)
     assert sorted(pids(both)) == sorted([giver.pid, taker.pid])
-    giver.tell("close it")
+    giver.send("close")
     giver.hear()
-    [one] = portrange.who_listens(port)
-    assert pids(one) == [taker.pid]
+    [listener] = portrange.who_listens(port)
+    assert pids(listener) == [taker.pid]
 
 
 @pytest.mark.usefixtures("sock_diag", "root")
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
-def test_the_interface_of_a_listener_is_named(world: World, kind: str):
+def test_listener_bound_to_an_interface_names_it(world: World, kind: str):
     child = world.start(f"made = {kind}('0.0.0.0', device='lo'); say(port(made)); wait()")
-    [one] = portrange.who_listens(child.hear())
-    assert one.interface == "lo"
-    assert one.endpoint == f"0.0.0.0%lo:{one.port}"
-    assert pids(one) == [child.pid]
+    [listener] = portrange.who_listens(child.hear())
+    assert listener.interface == "lo"
+    assert listener.endpoint == f"0.0.0.0%lo:{listener.port}"
+    assert pids(listener) == [child.pid]
 
 
-def test_one_process_with_one_socket_twice_is_one_owner(world: World):
+def test_duplicated_descriptor_is_one_owner(world: World):
     child = world.start("made = tcp(); again = made.dup(); say(port(made)); wait()")
-    [one] = portrange.who_listens(child.hear())
-    assert pids(one) == [child.pid]
+    [listener] = portrange.who_listens(child.hear())
+    assert pids(listener) == [child.pid]
 
 
-def test_all_ways_to_ask_give_the_same_answer(world: World):
+def test_all_listener_queries_return_the_same_listeners(world: World):
     child = world.start("""
         made = tcp()
         other = udp("127.0.0.1", port(made))
@@ -246,45 +252,46 @@ def test_all_ways_to_ask_give_the_same_answer(world: World):
     port = child.hear()
     found = portrange.who_listens(port)
     assert len(found) == 2
-    assert all(len(one.owners) == 2 for one in found)
+    assert all(len(listener.owners) == 2 for listener in found)
     assert portrange.listeners().on(port) == found
-    frozen = portrange.Host().snapshot()
-    assert portrange.who_listens(port, host=frozen) == found
-    assert portrange.listeners(host=frozen).on(port) == found
+    snapshot = portrange.Host().snapshot()
+    assert portrange.who_listens(port, host=snapshot) == found
+    assert portrange.listeners(host=snapshot).on(port) == found
     exhaustive = portrange.who_listens(port, exhaustive=True)
-    assert {one.scope for one in exhaustive} == {"host"}
-    assert [pids(one) for one in exhaustive] == [pids(one) for one in found]
+    assert {listener.scope for listener in exhaustive} == {"host"}
+    assert [pids(listener) for listener in exhaustive] == [pids(listener) for listener in found]
 
 
-def test_all_questions_about_listeners_see_the_same_moment_of_a_frozen_host(world: World):
-    frozen = portrange.Host().snapshot()
-    before = portrange.listeners(host=frozen)
+def test_snapshot_queries_are_consistent_with_each_other(world: World):
+    snapshot = portrange.Host().snapshot()
+    before = portrange.listeners(host=snapshot)
     port = world.start("made = tcp(); say(port(made)); wait()").hear()
     assert portrange.who_listens(port)
-    assert not portrange.who_listens(port, host=frozen)
-    assert not portrange.who_listens(port, protocol="tcp", host=frozen)
-    assert [*portrange.listeners(protocol="tcp", host=frozen), *portrange.listeners(protocol="udp", host=frozen)] == (
-        sorted(before, key=lambda one: one.protocol)
-    )
+    assert not portrange.who_listens(port, host=snapshot)
+    assert not portrange.who_listens(port, protocol="tcp", host=snapshot)
+    assert [
+        *portrange.listeners(protocol="tcp", host=snapshot),
+        *portrange.listeners(protocol="udp", host=snapshot),
+    ] == (sorted(before, key=lambda listener: listener.protocol))
 
 
-def test_a_frozen_host_keeps_its_moment(world: World):
+def test_snapshot_keeps_a_listener_that_was_closed_later(world: World):
     child = world.start("made = tcp(); say(port(made)); hear(); made.close(); say(0); wait()")
     port = child.hear()
-    frozen = portrange.Host().snapshot()
-    before = portrange.who_listens(port, host=frozen)
-    child.tell("close it")
+    snapshot = portrange.Host().snapshot()
+    before = portrange.who_listens(port, host=snapshot)
+    child.send("close")
     child.hear()
     assert not portrange.who_listens(port)
-    assert portrange.who_listens(port, host=frozen) == before
+    assert portrange.who_listens(port, host=snapshot) == before
     assert before
 
 
-NAMES = ["a) S 1 (b", "two words", "line\nbreak", "((((", "))))", "tab\there", "\x1b[2J", "fünfzehn Zeic"]
+NAMES = ["a) S 1 (b", "two parts", "line\nbreak", "((((", "))))", "tab\there", "\x1b[2J", "fünfzehn Zeic"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_process_may_call_itself_anything(world: World, name: str):
+def test_process_name_with_special_characters_is_reported(world: World, name: str):
     child = world.start(
         """
         with open("/proc/self/comm", "w", encoding="utf-8") as file:
@@ -295,15 +302,15 @@ def test_a_process_may_call_itself_anything(world: World, name: str):
         """,
         name,
     )
-    [one] = portrange.who_listens(child.hear())
-    assert one.process == name
-    assert pids(one) == [child.pid]
-    assert one.owners[0].started is not None
-    assert "\x1b" not in str(portrange.who_listens(one.port))
-    assert len(str(portrange.who_listens(one.port)).splitlines()) == 2
+    [listener] = portrange.who_listens(child.hear())
+    assert listener.process == name
+    assert pids(listener) == [child.pid]
+    assert listener.owners[0].started is not None
+    assert "\x1b" not in str(portrange.who_listens(listener.port))
+    assert len(str(portrange.who_listens(listener.port)).splitlines()) == 2
 
 
-def test_a_name_longer_than_the_kernel_keeps_is_completed_from_the_command_line(world: World):
+def test_truncated_process_name_is_completed_from_cmdline(world: World):
     child = world.start("""
         made = tcp()
         made.set_inheritable(True)
@@ -313,21 +320,21 @@ def test_a_name_longer_than_the_kernel_keeps_is_completed_from_the_command_line(
         keep = "import os, sys; open('/proc/self/comm', 'w').write('a-rather-long-name'); " + program
         os.execv(sys.executable, ["/opt/a-rather-long-name", "-I", "-S", "-c", keep])
     """)
-    [one] = portrange.who_listens(child.hear())
-    assert one.process == "a-rather-long-name"
+    [listener] = portrange.who_listens(child.hear())
+    assert listener.process == "a-rather-long-name"
 
 
-def test_a_thread_that_outlived_its_main_thread_is_an_owner(world: World):
-    # The leader is a zombie without descriptors of its own; they are to be found in its threads only.
+def test_process_whose_main_thread_ended_is_an_owner(world: World):
+    # The thread group leader is a zombie without descriptors; only its threads list them.
     child = world.start("""
         made = tcp()
         outlive_main_thread(lambda: say(port(made)))
     """)
-    [one] = portrange.who_listens(child.hear())
-    assert pids(one) == [child.pid]
+    [listener] = portrange.who_listens(child.hear())
+    assert pids(listener) == [child.pid]
 
 
-def test_a_zombie_holds_nothing(world: World):
+def test_zombie_is_not_an_owner(world: World):
     child = world.start("""
         made = tcp()
         workers = [fork(lambda: None)]
@@ -336,12 +343,12 @@ def test_a_zombie_holds_nothing(world: World):
         say(port(made))
         wait()
     """)
-    [one] = portrange.who_listens(child.hear(), exhaustive=True)
-    assert pids(one) == [child.pid]
+    [listener] = portrange.who_listens(child.hear(), exhaustive=True)
+    assert pids(listener) == [child.pid]
 
 
 @pytest.mark.usefixtures("namespaces", "network_of_process_1")
-def test_another_mount_of_procfs_gives_the_same_answer(world: World, tmp_path: object):
+def test_another_procfs_mount_returns_the_same_listeners(world: World, tmp_path: object):
     answer = world.ask(
         """
         import portrange
@@ -359,7 +366,7 @@ def test_another_mount_of_procfs_gives_the_same_answer(world: World, tmp_path: o
     rows, same = answer
     assert len(rows) == 1
     assert len(rows[0]["owners"]) == 2
-    # The names of users belong to the machine that procfs is about, and are not known.
+    # User names belong to the machine of that procfs and are unknown here.
     for row in same:
         row["user"] = None
         for owner in row["owners"]:
@@ -368,7 +375,7 @@ def test_another_mount_of_procfs_gives_the_same_answer(world: World, tmp_path: o
 
 
 @pytest.mark.usefixtures("namespaces", "network_of_process_1")
-def test_another_procfs_is_about_the_network_of_its_first_process(world: World, tmp_path: object):
+def test_another_procfs_uses_the_network_of_its_process_1(world: World, tmp_path: object):
     listener = world.start("made = tcp(); say(port(made)); wait()")
     port = listener.hear()
     monitor = world.start(
@@ -382,8 +389,8 @@ def test_another_procfs_is_about_the_network_of_its_first_process(world: World, 
         with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as file:
             file.write("40000 40009")
         host = portrange.Host(sys.argv[1])
-        for asked in (portrange.Host(), host):
-            say([[owner.pid for owner in one.owners] for one in portrange.who_listens(number, host=asked)])
+        for queried in (portrange.Host(), host):
+            say([[owner.pid for owner in listener.owners] for listener in portrange.who_listens(number, host=queried)])
         say(portrange.ephemeral_range(host=host).to_dict())
         wait()
         """,
@@ -392,24 +399,24 @@ def test_another_procfs_is_about_the_network_of_its_first_process(world: World, 
     )
     assert monitor.hear() == [[monitor.pid]]
     assert monitor.hear() == [[listener.pid]]
-    pool = monitor.hear()
-    assert (pool["first"], pool["last"]) != (40000, 40009)
-    # Some sandboxes keep even root from the namespaces of process 1.
+    ephemeral = monitor.hear()
+    assert (ephemeral["first"], ephemeral["last"]) != (40000, 40009)
+    # Some sandboxes deny even root access to the namespaces of process 1.
     entered = os.access("/proc/1/ns/net", os.R_OK)
-    assert pool["assumed"] is not entered
-    assert pool["source"] == (f"{tmp_path}/sys/net/ipv4/ip_local_port_range" if entered else "documented default")
+    assert ephemeral["assumed"] is not entered
+    assert ephemeral["source"] == (f"{tmp_path}/sys/net/ipv4/ip_local_port_range" if entered else "documented default")
 
 
 @pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("written", ["/proc/", "/proc//"])
-def test_the_usual_procfs_is_about_ones_own_network_however_it_is_written(world: World, written: str):
+def test_proc_path_with_trailing_slashes_uses_the_own_network(world: World, written: str):
     own, found = world.ask(
         """
         import portrange
         new_network()
         made = tcp()
         found = portrange.who_listens(port(made), host=portrange.Host(sys.argv[1]))
-        say([os.getpid(), [[owner.pid for owner in one.owners] for one in found]])
+        say([os.getpid(), [[owner.pid for owner in listener.owners] for listener in found]])
         """,
         written,
     )

@@ -30,35 +30,35 @@ def mine(rows: list[dict[str, Any]], *ports: int) -> list[dict[str, Any]]:
     return [row for row in rows if row["port"] in ports]
 
 
-def test_each_listener_of_each_namespace_is_found_once_with_its_namespace(world: World):
+def test_listeners_in_all_namespaces_are_found_once_with_their_namespace(world: World):
     children = [world.start(SERVE) for _ in range(2)]
     heard = [child.hear() for child in children]
     found = portrange.listeners(namespaces="all")
     for child, (port, name) in zip(children, heard, strict=True):
-        there = [one for one in found.on(port) if one.namespace == name]
-        assert [one.protocol for one in there] == ["tcp", "udp"]
-        assert [[owner.pid for owner in one.owners] for one in there] == [[child.pid], [child.pid]]
+        inside = [listener for listener in found.on(port) if listener.namespace == name]
+        assert [listener.protocol for listener in inside] == ["tcp", "udp"]
+        assert [[owner.pid for owner in listener.owners] for listener in inside] == [[child.pid], [child.pid]]
 
 
-def test_by_default_only_ones_own_namespace_is_asked(world: World):
+def test_listeners_default_to_the_own_namespace(world: World):
     child = world.start(SERVE)
     port, name = child.hear()
     own = portrange.listeners()
-    assert all(one.namespace is None for one in own)
-    assert child.pid not in {owner.pid for one in own for owner in one.owners}
-    assert child.pid not in {owner.pid for one in portrange.who_listens(port) for owner in one.owners}
+    assert all(listener.namespace is None for listener in own)
+    assert child.pid not in {owner.pid for listener in own for owner in listener.owners}
+    assert child.pid not in {owner.pid for listener in portrange.who_listens(port) for owner in listener.owners}
     assert name != os.readlink("/proc/self/ns/net")
 
 
-def test_ones_own_listeners_are_among_all(world: World):
+def test_listeners_in_all_namespaces_include_the_own_namespace(world: World):
     child = world.start("made = tcp(); say(port(made)); wait()")
     port = child.hear()
     own = os.readlink("/proc/self/ns/net")
-    [one] = [one for one in portrange.listeners(namespaces="all").on(port) if one.namespace == own]
-    assert [owner.pid for owner in one.owners] == [child.pid]
+    [listener] = [listener for listener in portrange.listeners(namespaces="all").on(port) if listener.namespace == own]
+    assert [owner.pid for owner in listener.owners] == [child.pid]
 
 
-def test_the_same_port_in_two_namespaces_is_two_listeners(world: World):
+def test_same_port_in_two_namespaces_is_two_listeners(world: World):
     first = world.start(SERVE)
     port, first_name = first.hear()
     second = world.start(
@@ -72,12 +72,12 @@ def test_the_same_port_in_two_namespaces_is_two_listeners(world: World):
     )
     second_name = second.hear()
     found = portrange.listeners(namespaces="all", protocol="tcp").on(port)
-    holders = {one.namespace: one.pid for one in found}
-    assert holders[first_name] == first.pid
-    assert holders[second_name] == second.pid
+    owners = {listener.namespace: listener.pid for listener in found}
+    assert owners[first_name] == first.pid
+    assert owners[second_name] == second.pid
 
 
-def test_a_namespace_shared_by_many_processes_is_asked_once(world: World):
+def test_namespace_shared_by_many_processes_is_queried_once(world: World):
     child = world.start("""
         new_network()
         made = tcp()
@@ -87,12 +87,13 @@ def test_a_namespace_shared_by_many_processes_is_asked_once(world: World):
         wait()
     """)
     port = child.hear()
-    there = [one for one in portrange.listeners(namespaces="all").on(port) if child.pid in [o.pid for o in one.owners]]
-    assert len(there) == 1
-    assert len(there[0].owners) == 4
+    found = portrange.listeners(namespaces="all").on(port)
+    inside = [listener for listener in found if child.pid in [owner.pid for owner in listener.owners]]
+    assert len(inside) == 1
+    assert len(inside[0].owners) == 4
 
 
-def test_the_interface_is_named_as_in_its_own_namespace(world: World):
+def test_interface_is_named_as_in_its_namespace(world: World):
     child = world.start("""
         new_network()
         made = udp("0.0.0.0", 0, device="lo")
@@ -100,11 +101,11 @@ def test_the_interface_is_named_as_in_its_own_namespace(world: World):
         wait()
     """)
     port = child.hear()
-    interfaces = {one.pid: one.interface for one in portrange.listeners(namespaces="all").on(port)}
+    interfaces = {listener.pid: listener.interface for listener in portrange.listeners(namespaces="all").on(port)}
     assert interfaces[child.pid] == "lo"
 
 
-def test_a_zombie_has_no_namespace_to_ask_for(world: World):
+def test_zombie_does_not_make_the_result_incomplete(world: World):
     child = world.start("""
         workers = [fork(new_network)]
         while ") Z " not in open(f"/proc/{workers[0]}/stat").read():
@@ -114,22 +115,22 @@ def test_a_zombie_has_no_namespace_to_ask_for(world: World):
     """)
     pid = child.hear()
     found = portrange.listeners(namespaces="all")
-    assert not [gap for gap in found.incomplete if str(pid) in gap]
+    assert not [reason for reason in found.incomplete if str(pid) in reason]
 
 
-def test_a_namespace_that_only_a_thread_is_left_in_is_asked(world: World):
+def test_namespace_of_a_thread_without_main_thread_is_queried(world: World):
     child = world.start("""
         new_network()
         made = tcp()
         outlive_main_thread(lambda: say(port(made)))
     """)
     port = child.hear()
-    assert child.pid in {one.pid for one in portrange.listeners(namespaces="all").on(port)}
+    assert child.pid in {listener.pid for listener in portrange.listeners(namespaces="all").on(port)}
 
 
 @pytest.mark.usefixtures("sock_diag")
 @pytest.mark.parametrize("host", [portrange.Host(), NoSockDiag()], ids=["sock_diag", "tables"])
-def test_a_namespace_that_only_a_thread_of_a_running_program_is_in_is_asked(world: World, host: portrange.Host):
+def test_namespace_entered_by_a_single_thread_is_queried(world: World, host: portrange.Host):
     child = world.start("""
         def serve():
             new_network()
@@ -141,12 +142,12 @@ def test_a_namespace_that_only_a_thread_of_a_running_program_is_in_is_asked(worl
     """)
     port, name = child.hear()
     found = portrange.listeners(namespaces="all", host=host)
-    [one] = [one for one in found.on(port) if one.namespace == name]
-    assert [owner.pid for owner in one.owners] == [child.pid]
+    [listener] = [listener for listener in found.on(port) if listener.namespace == name]
+    assert [owner.pid for owner in listener.owners] == [child.pid]
     assert found.incomplete == ()
 
 
-def test_a_namespace_of_many_threads_is_asked_once(world: World):
+def test_namespace_of_many_threads_is_queried_once(world: World):
     child = world.start("""
         new_network()
         made = tcp()
@@ -156,10 +157,10 @@ def test_a_namespace_of_many_threads_is_asked_once(world: World):
         wait()
     """)
     port = child.hear()
-    assert [one.pid for one in portrange.listeners(namespaces="all").on(port)].count(child.pid) == 1
+    assert [listener.pid for listener in portrange.listeners(namespaces="all").on(port)].count(child.pid) == 1
 
 
-def test_an_ordinary_user_finds_the_listeners_of_other_namespaces(world: World):
+def test_unprivileged_user_finds_listeners_in_other_namespaces(world: World):
     child = world.start(SERVE)
     port, _ = child.hear()
     found = world.ask("""
@@ -168,17 +169,17 @@ def test_an_ordinary_user_finds_the_listeners_of_other_namespaces(world: World):
         found = portrange.listeners(namespaces="all")
         say([found.to_dicts(), list(found.incomplete)])
     """)
-    there = mine(found[0], port)
-    # What may not be entered can still be read, or is said not to be.
-    assert [row["protocol"] for row in there if row["namespace"] != os.readlink("/proc/self/ns/net")] == ["tcp", "udp"]
-    assert all(row["hidden"] for row in there)
-    assert len({row["namespace"] for row in there}) == 1
+    inside = mine(found[0], port)
+    # Namespaces that cannot be entered are read through procfs, or reported as incomplete.
+    assert [row["protocol"] for row in inside if row["namespace"] != os.readlink("/proc/self/ns/net")] == ["tcp", "udp"]
+    assert all(row["hidden"] for row in inside)
+    assert len({row["namespace"] for row in inside}) == 1
 
 
-def test_what_procfs_keeps_out_of_sight_is_reported(world: World):
+def test_processes_hidden_by_hidepid_make_the_result_incomplete(world: World):
     child = world.start(SERVE)
     port, _ = child.hear()
-    rows, gaps, truth = world.ask("""
+    rows, incomplete, truth = world.ask("""
         new_mounts()
         mount_proc("/proc", "hidepid=2")
         import portrange
@@ -186,32 +187,32 @@ def test_what_procfs_keeps_out_of_sight_is_reported(world: World):
         found = portrange.listeners(namespaces="all")
         say([found.to_dicts(), list(found.incomplete), bool(found.on(1))])
     """)
-    assert mine(rows, port) or gaps
+    assert mine(rows, port) or incomplete
     assert truth is True
 
 
-def test_the_listeners_of_a_new_namespace_are_exactly_those_that_were_made_there(world: World):
+def test_new_namespace_has_exactly_its_own_listeners(world: World):
     rows, made = world.ask("""
         import portrange
         new_network()
         sockets = [tcp(), udp(), tcp("::1"), tcp("::", v6only=False), udp("::", v6only=True)]
-        say([portrange.listeners().to_dicts(), sorted(port(one) for one in sockets)])
+        say([portrange.listeners().to_dicts(), sorted(port(listener) for listener in sockets)])
     """)
     assert [row["port"] for row in rows] == made
     assert all(len(row["owners"]) == 1 for row in rows)
 
 
-def test_an_empty_namespace_has_proven_nobody(world: World):
+def test_empty_namespace_has_a_complete_empty_result(world: World):
     assert world.ask("""
         import portrange
         new_network()
         found = portrange.listeners()
         say([len(found), bool(found), list(found.incomplete), str(found)])
-    """) == [0, False, [], "nobody listens"]
+    """) == [0, False, [], "no listeners"]
 
 
-def test_the_pool_of_a_namespace_is_its_own(world: World):
-    pool, facts, handed_out = world.ask("""
+def test_namespace_has_its_own_ephemeral_range(world: World):
+    ephemeral, facts, allocated = world.ask("""
         import portrange
         new_network()
         def write(name, text):
@@ -219,7 +220,7 @@ def test_the_pool_of_a_namespace_is_its_own(world: World):
                 file.write(text)
         write("ip_local_port_range", "40000 40009")
         write("ip_local_reserved_ports", "40001-40003,40009,50000")
-        pool = portrange.ephemeral_range()
+        own = portrange.ephemeral_range()
         facts = {}
         for number in (39999, 40000, 40001, 40009, 40010, 50000):
             info = portrange.classify(number)
@@ -230,9 +231,9 @@ def test_the_pool_of_a_namespace_is_its_own(world: World):
                 made.append(udp("0.0.0.0"))
         except OSError:
             pass
-        say([[pool.first, pool.last, len(pool), list(pool), pool.assumed], facts, sorted(map(port, made))])
+        say([[own.first, own.last, len(own), list(own), own.assumed], facts, sorted(map(port, made))])
     """)
-    assert pool == [40000, 40009, 6, handed_out, False]
+    assert ephemeral == [40000, 40009, 6, allocated, False]
     assert facts == {
         "39999": [False, False],
         "40000": [True, False],
@@ -243,7 +244,7 @@ def test_the_pool_of_a_namespace_is_its_own(world: World):
     }
 
 
-def test_the_privileged_ports_of_a_namespace_are_its_own(world: World):
+def test_namespace_has_its_own_privileged_ports(world: World):
     assert world.ask("""
         import portrange
         new_network()
@@ -256,12 +257,12 @@ def test_the_privileged_ports_of_a_namespace_are_its_own(world: World):
     """) == [[True, True, True, True, False], [True, True, False, False, False], [False] * 5]
 
 
-def test_a_procfs_without_processes_tells_no_namespaces(tmp_path):
-    with pytest.raises(portrange.SourceError, match="shows no processes"):
+def test_procfs_without_processes_raises_source_error(tmp_path):
+    with pytest.raises(portrange.SourceError, match="no processes found"):
         portrange.listeners(namespaces="all", host=portrange.Host(str(tmp_path / "nowhere")))
 
 
-#: Makes a network namespace with a listener, has it mounted, and leaves it: no thread is in it any more.
+#: Creates a network namespace with a listener, bind-mounts it and leaves it: only the mount keeps it.
 KEEP = """
     import portrange
     new_mounts()
@@ -278,11 +279,11 @@ KEEP = """
     made, inside = keep("blue")
     def ask(**options):
         found = portrange.listeners(namespaces="all", **options)
-        return [[one.to_dict() for one in found if one.namespace == inside], list(found.incomplete)]
+        return [[listener.to_dict() for listener in found if listener.namespace == inside], list(found.incomplete)]
 """
 
 
-def test_a_namespace_that_only_a_mount_keeps_is_asked(world: World, open_directory: str):
+def test_namespace_kept_by_a_mount_is_queried(world: World, open_directory: str):
     child = world.start(
         KEEP
         + """
@@ -292,16 +293,14 @@ def test_a_namespace_that_only_a_mount_keeps_is_asked(world: World, open_directo
     """,
         open_directory,
     )
-    number, (rows, gaps) = child.hear()
+    number, (rows, incomplete) = child.hear()
     assert [(row["protocol"], row["port"], row["owners"][0]["pid"]) for row in rows] == [("tcp", number, child.pid)]
-    assert gaps == []
+    assert incomplete == []
 
 
 @pytest.mark.usefixtures("sock_diag")
-def test_a_namespace_that_only_a_mount_keeps_is_asked_by_tables_and_shows_its_interfaces(
-    world: World, open_directory: str
-):
-    number, (rows, gaps) = world.ask(
+def test_namespace_kept_by_a_mount_is_queried_through_tables_and_names_interfaces(world: World, open_directory: str):
+    number, (rows, incomplete) = world.ask(
         KEEP
         + """
     from live.test_refused import NoSockDiag
@@ -311,11 +310,11 @@ def test_a_namespace_that_only_a_mount_keeps_is_asked_by_tables_and_shows_its_in
         open_directory,
     )
     assert [(row["port"], row["interface"]) for row in rows] == [(number, "lo"), (number, None)]
-    assert gaps == []
+    assert incomplete == []
 
 
-def test_a_mounted_namespace_with_processes_is_asked_once(world: World, open_directory: str):
-    number, rows, gaps = world.ask(
+def test_mounted_namespace_with_processes_is_queried_once(world: World, open_directory: str):
+    number, rows, incomplete = world.ask(
         KEEP
         + """
     own = os.open("/proc/self/ns/net", os.O_RDONLY)
@@ -334,13 +333,11 @@ def test_a_mounted_namespace_with_processes_is_asked_once(world: World, open_dir
         open_directory,
     )
     assert [row["port"] for row in rows] == [number]
-    assert gaps == []
+    assert incomplete == []
 
 
-def test_a_mounted_namespace_whose_last_process_ends_while_one_looks_is_entered_by_the_mount(
-    world: World, open_directory: str
-):
-    number, ended, rows, gaps = world.ask(
+def test_mounted_namespace_is_entered_by_its_mount_when_its_last_process_ends(world: World, open_directory: str):
+    number, ended, rows, incomplete = world.ask(
         KEEP
         + """
     within = os.open(f"{directory}/blue", os.O_RDONLY)
@@ -352,7 +349,8 @@ def test_a_mounted_namespace_whose_last_process_ends_while_one_looks_is_entered_
     last = fork(stay)
     os.read(ready, 1)
     ended = []
-    class Ending(portrange.Host):
+    from fakes import SystemHost
+    class Ending(SystemHost):
         def in_network(self, process, expected=None):
             if process == f"/proc/{last}":
                 os.kill(last, signal.SIGKILL)
@@ -364,15 +362,16 @@ def test_a_mounted_namespace_whose_last_process_ends_while_one_looks_is_entered_
     )
     assert ended == [True]
     assert [row["port"] for row in rows] == [number]
-    assert gaps == []
+    assert incomplete == []
 
 
-def test_a_mount_that_goes_while_one_looks_is_no_gap(world: World, open_directory: str):
-    unmounted, rows, gaps = world.ask(
+def test_namespace_unmounted_during_the_query_leaves_the_result_complete(world: World, open_directory: str):
+    unmounted, rows, incomplete = world.ask(
         KEEP
         + """
     unmounted = []
-    class Going(portrange.Host):
+    from fakes import SystemHost
+    class Going(SystemHost):
         def in_network(self, process, expected=None):
             if process == f"{directory}/blue" and expected is not None:
                 unmount(process)
@@ -385,11 +384,11 @@ def test_a_mount_that_goes_while_one_looks_is_no_gap(world: World, open_director
     )
     assert unmounted
     assert rows == []
-    assert gaps == []
+    assert incomplete == []
 
 
-def test_of_many_namespaces_that_may_not_be_entered_a_few_are_named(world: World, open_directory: str):
-    gaps = world.ask(
+def test_only_a_few_inaccessible_namespaces_are_named(world: World, open_directory: str):
+    incomplete = world.ask(
         KEEP
         + """
     for number in range(8):
@@ -400,13 +399,13 @@ def test_of_many_namespaces_that_may_not_be_entered_a_few_are_named(world: World
     """,
         open_directory,
     )
-    assert len([gap for gap in gaps if gap.startswith("network namespace net:[")]) <= 5
-    [rest] = [gap for gap in gaps if "more network namespaces" in gap]
+    assert len([reason for reason in incomplete if reason.startswith("network namespace net:[")]) <= 5
+    [rest] = [reason for reason in incomplete if "more network namespaces" in reason]
     assert int(rest.split()[0]) >= 4
 
 
-def test_a_mounted_namespace_that_an_ordinary_user_may_not_enter_is_reported(world: World, open_directory: str):
-    inside, rows, gaps, truth = world.ask(
+def test_mounted_namespace_inaccessible_to_unprivileged_user_is_reported(world: World, open_directory: str):
+    inside, rows, incomplete, truth = world.ask(
         KEEP
         + """
     os.chmod(directory, 0o755)
@@ -417,12 +416,12 @@ def test_a_mounted_namespace_that_an_ordinary_user_may_not_enter_is_reported(wor
         open_directory,
     )
     assert rows == []
-    assert [gap for gap in gaps if inside in gap and "cannot be entered" in gap]
+    assert [reason for reason in incomplete if inside in reason and "cannot enter" in reason]
     assert truth is True
 
 
-def test_a_namespace_whose_mount_is_covered_is_reported(world: World, open_directory: str):
-    inside, rows, gaps = world.ask(
+def test_namespace_with_covered_mount_is_reported(world: World, open_directory: str):
+    inside, rows, incomplete = world.ask(
         KEEP
         + """
     open(f"{directory}/cover", "w").close()
@@ -432,11 +431,11 @@ def test_a_namespace_whose_mount_is_covered_is_reported(world: World, open_direc
         open_directory,
     )
     assert rows == []
-    assert [gap for gap in gaps if inside in gap]
+    assert [reason for reason in incomplete if inside in reason]
 
 
-def test_another_namespace_mounted_over_one_is_not_taken_for_it(world: World, open_directory: str):
-    inside, rows, gaps = world.ask(
+def test_namespace_mounted_over_another_is_not_confused_with_it(world: World, open_directory: str):
+    inside, rows, incomplete = world.ask(
         KEEP
         + """
     keep("red")
@@ -446,11 +445,11 @@ def test_another_namespace_mounted_over_one_is_not_taken_for_it(world: World, op
         open_directory,
     )
     assert rows == []
-    assert [gap for gap in gaps if inside in gap and "mounted over" in gap]
+    assert [reason for reason in incomplete if inside in reason and "mounted over" in reason]
 
 
-def test_with_another_procfs_the_mounts_are_those_of_its_first_process(world: World, open_directory: str):
-    rows, gaps = world.ask(
+def test_another_procfs_uses_the_mounts_of_its_process_1(world: World, open_directory: str):
+    rows, incomplete = world.ask(
         """
         import portrange
         new_processes()
@@ -462,13 +461,13 @@ def test_with_another_procfs_the_mounts_are_those_of_its_first_process(world: Wo
         bind_mount("/proc/self/ns/net", f"{sys.argv[1]}/blue")
         made, inside = tcp(), os.readlink("/proc/self/ns/net")
         ctypes.CDLL(None).setns(own, 0)
-        ready, asked = os.pipe()
+        ready, report = os.pipe()
         def look():
             new_mounts()
             unmount(f"{sys.argv[1]}/blue")
             found = portrange.listeners(namespaces="all", host=portrange.Host(f"{sys.argv[1]}/proc"))
-            rows = [one.pid for one in found if one.namespace == inside]
-            os.write(asked, json.dumps([rows, list(found.incomplete)]).encode())
+            rows = [listener.pid for listener in found if listener.namespace == inside]
+            os.write(report, json.dumps([rows, list(found.incomplete)]).encode())
         fork(look)
         say(json.loads(os.read(ready, 1 << 16)))
         """,
@@ -476,4 +475,4 @@ def test_with_another_procfs_the_mounts_are_those_of_its_first_process(world: Wo
     )
     assert rows
     assert rows[0] == 1
-    assert gaps == []
+    assert incomplete == []

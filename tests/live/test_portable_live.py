@@ -1,4 +1,4 @@
-"""Sockets through psutil on Linux, against real processes: also with the narrow view that other systems give."""
+"""The portable backend (psutil) on Linux with real processes, also with the narrow view of other systems."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from portrange import Host
 
 HOST = Host(backend="portable")
 
-#: Ask as an ordinary user with what macOS and the BSDs let psutil see: processes one by one, no table of the system.
+#: Query as an unprivileged user with the view that psutil has on macOS and the BSDs: per process, no system table.
 NARROW = """
     import psutil
     from portrange import SourceError
     from portrange._backends.base import SocketQuery
     from portrange._backends.linux.settings import SETTINGS
-    from portrange._backends.portable.backend import PortableBackend
-    from portrange._backends.portable.view import ONE_BY_ONE
-    from portrange import Host
+    from portrange._backends.portable import ONE_BY_ONE, PortableBackend
+    from portrange._host.system import System
 
     def ask(port, *protocols):
         try:
-            answer = PortableBackend(SETTINGS, ONE_BY_ONE).listeners(Host(), SocketQuery(port, protocols or None))
+            answer = PortableBackend(SETTINGS, ONE_BY_ONE).listeners(System(), SocketQuery(port, protocols or None))
         except SourceError as error:
             return str(error)
         return {"true": bool(answer), "incomplete": answer.incomplete, "all": answer.to_dicts()}
@@ -31,35 +30,35 @@ NARROW = """
 """
 
 
-def test_all_holders_of_a_shared_socket_oldest_first(world: World):
+def test_owners_of_a_shared_socket_are_sorted_oldest_first(world: World):
     child = world.start("made = tcp(); say([port(made), os.getpid(), fork(wait), fork(wait)]); wait()")
     port, *pids = child.hear()
-    (one,) = portrange.who_listens(port, host=HOST)
-    assert [owner.pid for owner in one.owners] == pids
+    (listener,) = portrange.who_listens(port, host=HOST)
+    assert [owner.pid for owner in listener.owners] == pids
 
 
-def test_a_group_that_shares_a_port_is_one_listener(world: World):
+def test_reuseport_group_is_one_listener(world: World):
     first = world.start("made = tcp(reuse_port=True); say(port(made)); wait()")
     port = first.hear()
     second = world.start("made = tcp('127.0.0.1', int(sys.argv[1]), reuse_port=True); say(0); wait()", port)
     second.hear()
-    (one,) = portrange.who_listens(port, host=HOST)
-    assert {owner.pid for owner in one.owners} == {first.pid, second.pid}
+    (listener,) = portrange.who_listens(port, host=HOST)
+    assert {owner.pid for owner in listener.owners} == {first.pid, second.pid}
 
 
-def test_an_ipv4_address_within_ipv6_is_one_of_ipv4(world: World, ipv6: None):
+def test_ipv4_mapped_address_is_reported_as_ipv4(world: World, ipv6: None):
     port = world.start("made = tcp('::ffff:127.0.0.1', v6only=False); say(port(made)); wait()").hear()
-    (one,) = portrange.who_listens(port, host=HOST)
-    assert (one.family, one.address, one.dual_stack) == ("ipv4", "127.0.0.1", False)
+    (listener,) = portrange.who_listens(port, host=HOST)
+    assert (listener.family, listener.address, listener.dual_stack) == ("ipv4", "127.0.0.1", False)
 
 
 @pytest.mark.parametrize("program", ["tcp()", "udp()", "tcp('::1')", "udp('0.0.0.0')", "tcp('::', v6only=True)"])
-def test_it_agrees_with_the_kernels_own_answer(world: World, program: str):
+def test_portable_backend_matches_the_native_backend(world: World, program: str):
     child = world.start(f"made = {program}; say([port(made), fork(wait)]); wait()")
     port, _ = child.hear()
     native, portable = portrange.who_listens(port, exhaustive=True), portrange.who_listens(port, host=HOST)
     facts = [
-        [(one.protocol, one.family, one.address, one.port, one.owners) for one in answer]
+        [(listener.protocol, listener.family, listener.address, listener.port, listener.owners) for listener in answer]
         for answer in (native, portable)
     ]
     assert [fact[:4] for fact in facts[0]] == [fact[:4] for fact in facts[1]]
@@ -74,7 +73,7 @@ def test_it_agrees_with_the_kernels_own_answer(world: World, program: str):
         assert ours.started == pytest.approx(theirs.started, abs=2)
 
 
-def test_a_connection_that_has_ended_is_shown_as_such(world: World):
+def test_closed_connection_is_a_time_wait_obstacle(world: World):
     child = world.start("""
         made = tcp()
         number = port(made)
@@ -92,57 +91,55 @@ def test_a_connection_that_has_ended_is_shown_as_such(world: World):
     ]
 
 
-def test_for_an_ordinary_user_a_listener_is_hidden_and_never_left_out(world: World, root: None):
+def test_unprivileged_user_sees_listener_with_hidden_owner(world: World, root: None):
     port = world.start("made = tcp(); say(port(made)); wait()").hear()
     program = """
         import psutil, portrange
         become_nobody()
         say(portrange.who_listens(int(sys.argv[1]), host=portrange.Host(backend="portable")).to_dicts())
     """
-    (one,) = world.ask(program, port)
-    assert (one["port"], one["owners"], one["hidden"]) == (port, [], True)
+    (row,) = world.ask(program, port)
+    assert (row["port"], row["owners"], row["hidden"]) == (port, [], True)
 
 
-def test_with_a_narrow_view_a_strangers_listener_is_found_by_binding(world: World, root: None):
+def test_narrow_view_finds_listener_of_another_user_by_bind_probe(world: World, root: None):
     port = world.start("made = tcp('0.0.0.0'); say(port(made)); wait()").hear()
     answer = world.ask(NARROW + "\n    say(ask(int(sys.argv[1])))", port)
-    (one,) = answer["all"]
-    assert (one["protocol"], one["port"], one["address"], one["hidden"]) == ("tcp", port, "", True)
-    assert [gap for gap in answer["incomplete"] if f"tcp port {port}" in gap]
+    (row,) = answer["all"]
+    assert (row["protocol"], row["port"], row["address"], row["hidden"]) == ("tcp", port, "", True)
+    assert [reason for reason in answer["incomplete"] if f"tcp port {port}" in reason]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
-def test_a_strangers_listener_on_one_address_is_found_too(
-    world: World, root: None, ipv6: None, address: str, kind: str
-):
+def test_narrow_view_finds_listener_on_a_single_address(world: World, root: None, ipv6: None, address: str, kind: str):
     port = world.start(f"made = {kind}({address!r}); say(port(made)); wait()").hear()
     answer = world.ask(NARROW + "\n    say(ask(int(sys.argv[1]), sys.argv[2]))", port, kind)
-    assert [(one["family"], one["hidden"]) for one in answer["all"]] == [("ipv6" if ":" in address else "ipv4", True)]
+    assert [(row["family"], row["hidden"]) for row in answer["all"]] == [("ipv6" if ":" in address else "ipv4", True)]
 
 
-def test_with_a_narrow_view_binding_proves_that_nobody_listens(world: World, root: None):
+def test_narrow_view_bind_probe_proves_a_port_free(world: World, root: None):
     answer = world.ask(NARROW + "\n    made = tcp(); number = port(made); made.close(); say(ask(number))")
     assert answer == {"true": False, "incomplete": [], "all": []}
 
 
-def test_with_a_narrow_view_ones_own_listener_is_named(world: World, root: None):
+def test_narrow_view_names_the_own_listener(world: World, root: None):
     answer = world.ask(NARROW + "\n    made = tcp(); say([os.getpid(), ask(port(made), 'tcp')])")
     pid, found = answer
-    assert [[owner["pid"] for owner in one["owners"]] for one in found["all"]] == [[pid]]
+    assert [[owner["pid"] for owner in row["owners"]] for row in found["all"]] == [[pid]]
     assert len(found["incomplete"]) == 1
 
 
-def test_with_a_narrow_view_a_privileged_port_stays_unknown(world: World, namespaces: None):
+def test_narrow_view_privileged_port_raises_source_error(world: World, namespaces: None):
     message = world.ask("new_network()\n" + NARROW.replace("\n    ", "\n") + "\nsay(ask(80, 'tcp'))")
-    assert "psutil: who listens on tcp port 80" in message
-    assert "superuser" in message
+    assert "psutil: cannot determine whether a process listens on tcp port 80" in message
+    assert "run as root" in message
 
 
-def test_with_a_narrow_view_the_superuser_sees_all(world: World, namespaces: None):
+def test_narrow_view_superuser_sees_all_listeners(world: World, namespaces: None):
     program = "new_network(); new_processes()\n" + NARROW.replace("become_nobody()", "").replace("\n    ", "\n")
     answer = world.ask(program + "\nmade = tcp('127.0.0.1', 80); say([ask(80), ask(81)])")
-    here, nobody = answer
-    assert [one["port"] for one in here["all"]] == [80]
-    assert here["incomplete"] == []
-    assert nobody == {"true": False, "incomplete": [], "all": []}
+    busy, free = answer
+    assert [row["port"] for row in busy["all"]] == [80]
+    assert busy["incomplete"] == []
+    assert free == {"true": False, "incomplete": [], "all": []}

@@ -1,4 +1,4 @@
-"""Where the kernel's list of sockets is refused: the tables of procfs, or an error that names both."""
+"""NETLINK_SOCK_DIAG is refused: fall back to the procfs tables, or raise an error that names both sources."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fakes import SystemHost
 from live.world import World
 
 import portrange
 
-#: Two of each kind, and what is no listener beside them.
+#: Listeners of each kind, and sockets that are not listeners.
 SOCKETS = """
     sockets = [tcp(), tcp("0.0.0.0"), udp(), udp("0.0.0.0"), tcp("::1"), tcp("::"), udp("::1"), tcp("::ffff:127.0.0.1")]
     client = socket.create_connection(sockets[0].getsockname())
@@ -20,19 +21,19 @@ SOCKETS = """
     sender.connect(sockets[2].getsockname())
     fork(wait)
 """
-#: The tables say less: not the group, nor the interface, nor whether IPv6 takes IPv4 too.
+#: Fields that the procfs tables do not contain.
 NOT_IN_TABLES = ("cgroup", "unit", "container", "dual_stack", "interface", "scope")
 
 
-class NoSockDiag(portrange.Host):
-    """Refuses the question at once, as a sandbox does."""
+class NoSockDiag(SystemHost):
+    """A host that refuses NETLINK_SOCK_DIAG, as a sandbox does."""
 
     def sock_diag(self, request: bytes) -> Iterator[bytes]:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
 
 class NothingAtAll(NoSockDiag):
-    """Refuses the tables as well, as Android does."""
+    """A host that also refuses the procfs tables, as Android does."""
 
     def read(self, path: str) -> bytes:
         if "/net/" in path:
@@ -40,29 +41,29 @@ class NothingAtAll(NoSockDiag):
         return super().read(path)
 
 
-def told(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def without_missing_fields(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in NOT_IN_TABLES} for row in rows]
 
 
 @pytest.mark.usefixtures("ipv6", "sock_diag")
-def test_the_tables_give_the_same_listeners(world: World):
+def test_procfs_tables_return_the_same_listeners(world: World):
     child = world.start(
         SOCKETS
         + """
-    say([port(one) for one in sockets + [client, sender]])
+    say([port(listener) for listener in sockets + [client, sender]])
     wait()
     """
     )
     for port in child.hear():
-        asked, refused = portrange.who_listens(port), portrange.who_listens(port, host=NoSockDiag())
-        assert told(refused.to_dicts()) == told(asked.to_dicts())
-        assert all(len(one.owners) == 2 for one in refused)
+        native, refused = portrange.who_listens(port), portrange.who_listens(port, host=NoSockDiag())
+        assert without_missing_fields(refused.to_dicts()) == without_missing_fields(native.to_dicts())
+        assert all(len(listener.owners) == 2 for listener in refused)
 
 
 @pytest.mark.usefixtures("namespaces", "ipv6", "sock_diag")
-def test_a_sandbox_without_netlink_sees_the_same_listeners(world: World):
+def test_sandbox_without_netlink_returns_the_same_listeners(world: World):
     if os.uname().machine not in ("x86_64", "aarch64", "riscv64", "s390x", "ppc64le"):
-        pytest.skip(f"the number of socket(2) on {os.uname().machine} is not known here")
+        pytest.skip(f"the system call number of socket(2) on {os.uname().machine} is unknown")
     before, refusal, after = world.ask(
         """
     new_network()
@@ -83,23 +84,23 @@ def test_a_sandbox_without_netlink_sees_the_same_listeners(world: World):
     )
     assert refusal == errno.EPERM
     assert len(before) == 8
-    assert told(after) == told(before)
+    assert without_missing_fields(after) == without_missing_fields(before)
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_the_tables_of_a_thread_in_another_network_are_its_own(world: World):
+def test_thread_in_another_network_reads_its_own_tables(world: World):
     theirs, ours, source = world.ask("""
         import portrange
         from live.test_refused import NoSockDiag, NothingAtAll
         made = tcp()
         def ask():
             new_network()
-            there = [tcp(), udp(), tcp("::1")]
+            sockets = [tcp(), udp(), tcp("::1")]
             found = portrange.listeners(host=NoSockDiag())
             try:
                 portrange.listeners(host=NothingAtAll())
             except portrange.SourceError as error:
-                say([[one.port for one in found], sorted(map(port, there)), error.source])
+                say([[listener.port for listener in found], sorted(map(port, sockets)), error.source])
         threading.Thread(target=ask).start()
         wait()
     """)
@@ -107,39 +108,39 @@ def test_the_tables_of_a_thread_in_another_network_are_its_own(world: World):
     assert source.endswith("/proc/thread-self/net")
 
 
-def test_the_tables_can_be_read_after_the_main_thread_has_ended(world: World):
+def test_tables_are_readable_after_the_main_thread_ended(world: World):
     number, ports = world.ask("""
         import portrange
         from live.test_refused import NoSockDiag
         made = tcp()
         def ask():
-            say([port(made), [one.port for one in portrange.who_listens(port(made), host=NoSockDiag())]])
+            say([port(made), [listener.port for listener in portrange.who_listens(port(made), host=NoSockDiag())]])
         outlive_main_thread(ask)
     """)
     assert ports == [number]
 
 
-def test_a_process_that_may_not_be_looked_at_any_more_is_not_named(world: World):
-    class Withdrawn(portrange.Host):
-        """Nothing more is told about a process once it was described."""
+def test_process_that_becomes_inaccessible_is_not_named(world: World):
+    class Withdrawn(SystemHost):
+        """A host that denies access to the process after its first description."""
 
-        asked = 0
+        reads = 0
 
         def read(self, path: str) -> bytes:
             if path == f"/proc/{child.pid}/stat":
-                self.asked += 1
-                if self.asked > 1:
+                self.reads += 1
+                if self.reads > 1:
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
             return super().read(path)
 
     child = world.start("made = tcp(); say(port(made)); wait()")
     host = Withdrawn()
-    [one] = portrange.who_listens(child.hear(), host=host)
-    assert (one.owners, one.hidden) == ((), True)
-    assert host.asked > 1
+    [listener] = portrange.who_listens(child.hear(), host=host)
+    assert (listener.owners, listener.hidden) == ((), True)
+    assert host.reads > 1
 
 
-def test_where_neither_answers_both_are_named():
+def test_error_names_both_sources_when_both_are_refused():
     for ask in (portrange.listeners, lambda host: portrange.who_listens(60860, host=host)):
         with pytest.raises(portrange.SourceError, match="NETLINK_SOCK_DIAG") as caught:
             ask(host=NothingAtAll())
@@ -148,11 +149,11 @@ def test_where_neither_answers_both_are_named():
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_a_sandbox_without_netlink_and_procfs_is_told_so(world: World, tmp_path: object):
+def test_sandbox_without_netlink_and_procfs_raises_source_error(world: World, tmp_path: object):
     source, text = world.ask(
         """
         import portrange
-        portrange.listeners()  # loads what it needs
+        portrange.listeners()  # imports all modules
         forbid_netlink()
         os.chroot(sys.argv[1])
         os.chdir("/")
@@ -168,7 +169,7 @@ def test_a_sandbox_without_netlink_and_procfs_is_told_so(world: World, tmp_path:
     assert "\n" not in text
 
 
-def test_why_a_port_is_busy_is_answered_from_the_tables_too(world: World):
+def test_why_busy_uses_the_procfs_tables(world: World):
     child = world.start("""
         server = tcp()
         client = socket.create_connection(server.getsockname())
@@ -177,39 +178,39 @@ def test_why_a_port_is_busy_is_answered_from_the_tables_too(world: World):
     """)
     server, client = child.hear()
     for port, kind in ((server, "listener"), (client, "connection")):
-        one = portrange.why_busy(port, address="127.0.0.1", host=NoSockDiag())[0]
-        assert one.kind == kind
-        assert one.socket is not None
-        assert [owner.pid for owner in one.socket.owners] == [child.pid]
+        obstacle = portrange.why_busy(port, address="127.0.0.1", host=NoSockDiag())[0]
+        assert obstacle.kind == kind
+        assert obstacle.socket is not None
+        assert [owner.pid for owner in obstacle.socket.owners] == [child.pid]
 
 
-def test_what_the_tables_do_not_show_is_hidden_and_not_free(world: World):
+def test_bound_socket_missing_from_tables_is_a_hidden_obstacle(world: World):
     child = world.start("made = bound(); say(port(made)); wait()")
-    [one] = portrange.why_busy(child.hear(), address="127.0.0.1", host=NoSockDiag())
-    assert (one.kind, one.blocks, one.socket) == ("hidden", True, None)
+    [obstacle] = portrange.why_busy(child.hear(), address="127.0.0.1", host=NoSockDiag())
+    assert (obstacle.kind, obstacle.blocks, obstacle.socket) == ("hidden", True, None)
 
 
-def test_a_free_port_needs_no_list_of_sockets(world: World):
+def test_why_busy_free_port_needs_no_socket_list(world: World):
     port = world.ask("say(port(tcp()))")
     assert portrange.why_busy(port, host=NothingAtAll()) == ()
 
 
-def test_a_taken_port_without_any_list_of_sockets_is_not_called_free(world: World):
+def test_why_busy_taken_port_without_socket_list_is_not_free(world: World):
     child = world.start("made = tcp(); say(port(made)); wait()")
     try:
         obstacles = portrange.why_busy(child.hear(), host=NothingAtAll())
     except portrange.SourceError as error:
-        assert "NETLINK_SOCK_DIAG" in error.source  # one of two honest answers
+        assert "NETLINK_SOCK_DIAG" in error.source  # an error is as acceptable as an obstacle
     else:
-        assert any(one.blocks for one in obstacles)
+        assert any(obstacle.blocks for obstacle in obstacles)
 
 
-def test_without_descriptors_to_spare_there_is_an_error_and_no_wrong_answer(world: World):
+def test_descriptor_exhaustion_raises_instead_of_a_wrong_result(world: World):
     child = world.start("made = tcp(); say(port(made)); wait()")
     answers = world.ask(
         """
         import portrange, resource
-        portrange.listeners()  # loads what it needs
+        portrange.listeners()  # imports all modules
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         answers = []
         for spare in range(4):

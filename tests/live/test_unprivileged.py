@@ -1,4 +1,4 @@
-"""What an ordinary user learns about the sockets of others: never less than that there is a listener."""
+"""Queries of an unprivileged user about sockets of other users: listeners are never omitted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def user_namespaces(world: World) -> None:
             say(str(error))
     """)
     if answer is not None:
-        pytest.skip(f"no user namespace can be made: {answer}")
+        pytest.skip(f"cannot create a user namespace: {answer}")
 
 
 ASK = """
@@ -41,7 +41,7 @@ def ask_as_nobody(world: World, port: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
-def test_the_service_of_a_hidden_holder_is_named(cgroups: Cgroups, world: World, kind: str):
+def test_hidden_owner_has_its_service_named(cgroups: Cgroups, world: World, kind: str):
     name = r"web\x2dapp.service"
     child = world.start(
         f"""
@@ -53,50 +53,50 @@ def test_the_service_of_a_hidden_holder_is_named(cgroups: Cgroups, world: World,
         cgroups.make(name),
     )
     port, worker = child.hear()
-    [one] = ask_as_nobody(world, port)
-    assert one["hidden"] is True
-    assert one["owners"] == []
-    assert one["pid"] is None
-    assert (one["uid"], one["user"]) == (0, getpass.getuser())
-    assert one["cgroup"] == cgroups.path(name)
-    assert one["unit"] == "web-app.service"
-    assert [candidate["pid"] for candidate in one["possible_owners"]] == [child.pid, worker]
-    assert all(candidate["name"].startswith("python") for candidate in one["possible_owners"])
-    assert all(candidate["started"] for candidate in one["possible_owners"])
-    assert all(candidate["exe"] is None for candidate in one["possible_owners"])
+    [row] = ask_as_nobody(world, port)
+    assert row["hidden"] is True
+    assert row["owners"] == []
+    assert row["pid"] is None
+    assert (row["uid"], row["user"]) == (0, getpass.getuser())
+    assert row["cgroup"] == cgroups.path(name)
+    assert row["unit"] == "web-app.service"
+    assert [owner["pid"] for owner in row["possible_owners"]] == [child.pid, worker]
+    assert all(owner["name"].startswith("python") for owner in row["possible_owners"])
+    assert all(owner["started"] for owner in row["possible_owners"])
+    assert all(owner["exe"] is None for owner in row["possible_owners"])
 
 
-def test_only_what_may_hold_the_socket_is_a_candidate(cgroups: Cgroups, world: World):
+def test_searched_process_is_not_a_possible_owner(cgroups: Cgroups, world: World):
     world.start("join_cgroup(sys.argv[1]); say(0); wait()", cgroups.make("other.service")).hear()
     child = world.start("join_cgroup(sys.argv[1]); made = tcp(); say(port(made)); wait()", cgroups.make("web.service"))
     own = world.start("join_cgroup(sys.argv[1]); become_nobody(); say(0); wait()", cgroups.make("web.service"))
     port = child.hear()
     own.hear()
-    [one] = ask_as_nobody(world, port)
-    # A process of the asking user could be looked into, and does not hold it.
-    assert [candidate["pid"] for candidate in one["possible_owners"]] == [child.pid]
-    assert one["hidden"] is True
+    [row] = ask_as_nobody(world, port)
+    # The process of the querying user was searched and does not have the socket.
+    assert [owner["pid"] for owner in row["possible_owners"]] == [child.pid]
+    assert row["hidden"] is True
 
 
-def test_a_holder_outside_of_any_service_is_hidden(world: World):
+def test_owner_outside_any_service_is_hidden(world: World):
     child = world.start("made = tcp(); say(port(made)); wait()")
-    [one] = ask_as_nobody(world, child.hear())
-    assert one["hidden"] is True
-    assert (one["owners"], one["uid"]) == ([], os.getuid())
+    [row] = ask_as_nobody(world, child.hear())
+    assert row["hidden"] is True
+    assert (row["owners"], row["uid"]) == ([], os.getuid())
 
 
-def test_a_listener_of_the_same_user_is_found_in_full(cgroups: Cgroups, world: World):
+def test_listener_of_the_same_user_has_full_details(cgroups: Cgroups, world: World):
     child = world.start(
         "join_cgroup(sys.argv[1]); become_nobody(); made = tcp(); say(port(made)); wait()",
         cgroups.make("own.service"),
     )
-    [one] = ask_as_nobody(world, child.hear())
-    assert [owner["pid"] for owner in one["owners"]] == [child.pid]
-    assert (one["hidden"], one["uid"], one["unit"]) == (False, NOBODY, "own.service")
-    assert one["owners"][0]["exe"] is not None
+    [row] = ask_as_nobody(world, child.hear())
+    assert [owner["pid"] for owner in row["owners"]] == [child.pid]
+    assert (row["hidden"], row["uid"], row["unit"]) == (False, NOBODY, "own.service")
+    assert row["owners"][0]["exe"] is not None
 
 
-def test_a_holder_that_was_seen_is_an_owner_beside_one_that_was_not(cgroups: Cgroups, world: World):
+def test_visible_owner_is_listed_beside_possible_owners(cgroups: Cgroups, world: World):
     child = world.start(
         """
         join_cgroup(sys.argv[1])
@@ -111,16 +111,16 @@ def test_a_holder_that_was_seen_is_an_owner_beside_one_that_was_not(cgroups: Cgr
         cgroups.make("web.service"),
     )
     port, worker = child.hear()
-    [one] = ask_as_nobody(world, port)
-    assert [owner["pid"] for owner in one["owners"]] == [worker]
-    assert one["hidden"] is False
-    assert [candidate["pid"] for candidate in one["possible_owners"]] == [child.pid]
+    [row] = ask_as_nobody(world, port)
+    assert [owner["pid"] for owner in row["owners"]] == [worker]
+    assert row["hidden"] is False
+    assert [owner["pid"] for owner in row["possible_owners"]] == [child.pid]
 
 
-def test_no_listener_vanishes(world: World):
+def test_listeners_of_other_users_are_never_omitted(world: World):
     child = world.start("""
         sockets = [tcp(), udp(), tcp("0.0.0.0"), udp("0.0.0.0"), tcp("127.0.0.2")]
-        say([port(one) for one in sockets])
+        say([port(made) for made in sockets])
         wait()
     """)
     ports = child.hear()
@@ -129,25 +129,25 @@ def test_no_listener_vanishes(world: World):
     assert all(row["hidden"] for row in rows if row["port"] in ports)
 
 
-def test_a_free_port_is_proven_free_for_anybody(world: World):
+def test_free_port_is_empty_for_unprivileged_user(world: World):
     port = world.ask("say(port(tcp()))")
     assert ask_as_nobody(world, port) == []
 
 
-def test_the_name_of_a_hidden_holder_is_never_said_to_be_nobody(world: World):
+def test_text_for_hidden_owner_does_not_claim_a_free_port(world: World):
     child = world.start("made = tcp(); say(port(made)); wait()")
     text = world.ask(
         "import portrange; become_nobody(); say(str(portrange.who_listens(int(sys.argv[1]))))", child.hear()
     )
-    assert "hidden from you" in text
-    assert "nobody listens" not in text
+    assert "owner hidden" in text
+    assert "no listeners" not in text
 
 
 @pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("options", ["hidepid=1", "hidepid=2", "hidepid=4"])
-def test_processes_that_procfs_keeps_out_of_sight_may_hold_the_socket(world: World, options: str):
+def test_owner_is_hidden_when_hidepid_hides_processes(world: World, options: str):
     child = world.start("made = tcp(); say(port(made)); wait()")
-    [one] = world.ask(
+    [row] = world.ask(
         """
         new_mounts()
         mount_proc("/proc", sys.argv[2])
@@ -158,16 +158,16 @@ def test_processes_that_procfs_keeps_out_of_sight_may_hold_the_socket(world: Wor
         child.hear(),
         options,
     )
-    assert one["hidden"] is True
-    assert one["owners"] == []
-    assert one["uid"] == 0
+    assert row["hidden"] is True
+    assert row["owners"] == []
+    assert row["uid"] == 0
 
 
 @pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("options", ["hidepid=1", "hidepid=2"])
-def test_processes_may_be_out_of_sight_also_where_process_1_is_seen(world: World, options: str):
-    # A container whose first process belongs to the asking user.
-    [one] = world.ask(
+def test_owner_is_hidden_when_hidepid_leaves_only_process_1_visible(world: World, options: str):
+    # A container whose process 1 belongs to the querying user.
+    [row] = world.ask(
         """
         import portrange
         new_processes()
@@ -184,13 +184,13 @@ def test_processes_may_be_out_of_sight_also_where_process_1_is_seen(world: World
         """,
         options,
     )
-    assert one["owners"] == []
-    assert one["hidden"] is True
+    assert row["owners"] == []
+    assert row["hidden"] is True
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_processes_may_be_out_of_sight_of_root_without_the_right_to_look_into_them(world: World):
-    [one] = world.ask("""
+def test_owner_is_hidden_from_root_without_cap_sys_ptrace(world: World):
+    [row] = world.ask("""
         import portrange
         new_processes()
         mount_proc("/proc", "hidepid=4")
@@ -201,31 +201,32 @@ def test_processes_may_be_out_of_sight_of_root_without_the_right_to_look_into_th
             wait()
         fork(hold)
         number = int(os.read(ready, 10))
-        # capset(2): a header with the version, then effective, permitted and inheritable capabilities in two halves.
+        # capset(2): a header with the version, then effective, permitted and inheritable sets in two halves.
         system, header, held = ctypes.CDLL(None), struct.pack("Ii", 0x20080522, 0), ctypes.create_string_buffer(24)
         assert system.capget(header, held) == 0
-        words = struct.unpack("6I", held.raw)
-        held.raw = struct.pack("6I", *(word & ~(1 << 19) for word in words[:3]), *words[3:])
+        masks = struct.unpack("6I", held.raw)
+        held.raw = struct.pack("6I", *(mask & ~(1 << 19) for mask in masks[:3]), *masks[3:])
         assert system.capset(header, held) == 0
         say(portrange.who_listens(number).to_dicts())
     """)
-    assert one["owners"] == []
-    assert one["hidden"] is True
+    assert row["owners"] == []
+    assert row["hidden"] is True
 
 
 @pytest.mark.usefixtures("user_namespaces")
-def test_a_user_that_the_callers_user_namespace_does_not_know_is_not_said_to_be_nobody(world: World):
+def test_uid_unmapped_in_user_namespace_is_unknown_instead_of_nobody(world: World):
     child = world.start("os.setresuid(1234, 1234, 1234); made = tcp(); say(port(made)); wait()")
     own = world.start("made = tcp(); say(port(made)); wait()")
     theirs, ours, user = world.ask(
         """
         import portrange
-        from portrange._backends.linux.processes import ProcessReader
+        from portrange._backends.linux.procfs import ProcessReader
+        from portrange._host.system import System
         unshare(0x10000000)  # CLONE_NEWUSER
         with open("/proc/self/uid_map", "w") as file:
             file.write("0 0 1")
         answers = [portrange.who_listens(int(number)).to_dicts()[0] for number in sys.argv[1:3]]
-        say([*answers, ProcessReader(portrange.Host()).describe(int(sys.argv[3]))[0].user])
+        say([*answers, ProcessReader(System()).describe(int(sys.argv[3]))[0].user])
         """,
         child.hear(),
         own.hear(),
@@ -236,9 +237,9 @@ def test_a_user_that_the_callers_user_namespace_does_not_know_is_not_said_to_be_
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_candidates_that_procfs_keeps_out_of_sight_are_known_by_number(cgroups: Cgroups, world: World):
+def test_possible_owners_hidden_by_hidepid_are_listed_by_pid(cgroups: Cgroups, world: World):
     child = world.start("join_cgroup(sys.argv[1]); made = tcp(); say(port(made)); wait()", cgroups.make("web.service"))
-    [one] = world.ask(
+    [row] = world.ask(
         """
         new_mounts()
         mount_proc("/proc", "hidepid=2")
@@ -248,18 +249,18 @@ def test_candidates_that_procfs_keeps_out_of_sight_are_known_by_number(cgroups: 
         """,
         child.hear(),
     )
-    assert one["unit"] == "web.service"
-    assert [candidate["pid"] for candidate in one["possible_owners"]] == [child.pid]
+    assert row["unit"] == "web.service"
+    assert [owner["pid"] for owner in row["possible_owners"]] == [child.pid]
 
 
 @pytest.mark.usefixtures("sock_diag")
 @pytest.mark.parametrize("directory", ["present", "missing"])
-def test_without_procfs_a_listener_is_hidden(world: World, tmp_path: object, directory: str):
+def test_owner_is_hidden_without_procfs(world: World, tmp_path: object, directory: str):
     child = world.start("made = tcp(); say(port(made)); wait()")
-    [one] = world.ask(
+    [row] = world.ask(
         """
         import portrange
-        portrange.listeners()  # loads what it needs
+        portrange.listeners()  # imports all modules
         if sys.argv[3] == "present":
             os.mkdir(sys.argv[2] + "/proc")
         os.chroot(sys.argv[2])
@@ -270,13 +271,13 @@ def test_without_procfs_a_listener_is_hidden(world: World, tmp_path: object, dir
         tmp_path,
         directory,
     )
-    assert one["hidden"] is True
-    assert one["owners"] == []
-    assert one["uid"] == 0
+    assert row["hidden"] is True
+    assert row["owners"] == []
+    assert row["uid"] == 0
 
 
 @pytest.mark.parametrize("search", ["scoped", "exhaustive"])
-def test_whoever_asks_for_all_holders_is_told_that_some_may_not_be_looked_at(world: World, search: str):
+def test_exhaustive_search_reports_inaccessible_processes_as_incomplete(world: World, search: str):
     child = world.start("""
         made = tcp()
         kept_by_root = fork(wait)
@@ -294,6 +295,6 @@ def test_whoever_asks_for_all_holders_is_told_that_some_may_not_be_looked_at(wor
         """,
         port,
     )
-    [one], gaps = answer
-    assert [owner["pid"] for owner in one["owners"]] == [child.pid]
-    assert any("may hold these sockets too" in gap for gap in gaps) is (search == "exhaustive")
+    [row], incomplete = answer
+    assert [owner["pid"] for owner in row["owners"]] == [child.pid]
+    assert any("may own these sockets too" in reason for reason in incomplete) is (search == "exhaustive")

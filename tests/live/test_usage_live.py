@@ -1,4 +1,4 @@
-"""How full the pool is, against a kernel whose pool has eight ports and is used up in every way there is."""
+"""ephemeral_usage() with a kernel whose ephemeral range of eight ports is exhausted in every possible way."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import textwrap
 from typing import Any
 
 import pytest
+from fakes import SystemHost
 from live.world import Child, World
 
 import portrange
@@ -18,11 +19,11 @@ pytestmark = pytest.mark.usefixtures("root", "namespaces", "sock_diag")
 
 FIRST, LAST = 40000, 40007
 SIZE = LAST - FIRST + 1
-POOL = range(FIRST, LAST + 1)
-#: The ways to ask on this machine: by the names of backends, None for the platform's own.
+EPHEMERAL = range(FIRST, LAST + 1)
+#: Names of the backends available on this machine; None is the native one.
 BACKENDS = [None, "portable"] if importlib.util.find_spec("psutil") else [None]
 
-#: What the children of these tests do, beyond `live.stage`.
+#: Helpers for the children of these tests, in addition to `live.stage`.
 _TOOLS = """
 import errno, itertools, os, socket, time
 import portrange
@@ -39,7 +40,7 @@ def server(number, address="127.0.0.1"):
     return kept[-1]
 
 def until_refused(make):
-    "How often it works, and the error after that."
+    "Return the number of successful calls and the name of the error that ended them."
     for done in itertools.count():
         try:
             kept.append(make())
@@ -68,7 +69,7 @@ def bind_all(address, kind=socket.SOCK_STREAM):
     return until_refused(lambda: bound(address, 0, kind))
 
 def in_time_wait(listening, how_many):
-    "Connections that were closed by this side first, as an HTTP client without keep-alive does."
+    "Create connections and close the client end first, as an HTTP client without keep-alive does."
     number = port(listening)
     pairs = [(connected(number), listening.accept()[0]) for _ in range(how_many)]
     for client, accepted in pairs:
@@ -81,19 +82,22 @@ def usage(protocol="tcp", **options):
 """
 
 
-def start(world: World, program: str, pool: str = f"{FIRST} {LAST}") -> Child:
-    """A child in a network of its own that does something, says something, and waits."""
-    opening = f"new_network()\n{_TOOLS}\nsetting('ip_local_port_range', {pool!r})\n"
+def start(world: World, program: str, port_range: str = f"{FIRST} {LAST}") -> Child:
+    """Start a child in a new network namespace that runs *program* and then waits."""
+    opening = f"new_network()\n{_TOOLS}\nsetting('ip_local_port_range', {port_range!r})\n"
     return world.start(opening + textwrap.dedent(program) + "\nwait()")
 
 
-def ask(world: World, program: str, pool: str = f"{FIRST} {LAST}") -> Any:
-    return start(world, program, pool).hear()
+def ask(world: World, program: str, port_range: str = f"{FIRST} {LAST}") -> Any:
+    return start(world, program, port_range).hear()
 
 
-def towards(usage: dict[str, Any]) -> list[tuple[str, str, int, int]]:
-    """The destinations: source, endpoint, sockets, limit."""
-    return [(one["source"], one["address"], one["sockets"], one["limit"]) for one in usage["destinations"]]
+def by_destination(usage: dict[str, Any]) -> list[tuple[str, str, int, int]]:
+    """Return source, endpoint, sockets and limit of each destination."""
+    return [
+        (destination["source"], destination["address"], destination["sockets"], destination["limit"])
+        for destination in usage["destinations"]
+    ]
 
 
 def errno_of(usage: dict[str, Any], call: str) -> str:
@@ -101,45 +105,45 @@ def errno_of(usage: dict[str, Any], call: str) -> str:
 
 
 def free_on(usage: dict[str, Any]) -> dict[str, int]:
-    return {one["address"]: one["free"] for one in usage["addresses"]}
+    return {address["address"]: address["free"] for address in usage["addresses"]}
 
 
 def paragraph(usage: dict[str, Any]) -> str:
-    """The paragraph of the explanation in one line."""
+    """Return the first paragraph of the explanation as one line."""
     return usage["text"].partition("\n\n")[0].replace("\n", " ")
 
 
 # --- TCP ------------------------------------------------------------------------------------------------------------
 
 
-def test_each_destination_has_the_whole_pool(world: World):
+def test_each_destination_has_the_whole_ephemeral_range(world: World):
     first, second, usage = ask(
         world,
         "server(9001); server(9002); done = [connect_all(9001), connect_all(9002)]; say([*done, usage()])",
     )
     assert first == second == [SIZE, errno_of(usage, "connect")]
-    assert [one["port"] for one in usage["destinations"]] == [9001, 9002]
-    assert towards(usage) == [("127.0.0.1", "127.0.0.1", SIZE, SIZE)] * 2
+    assert [destination["port"] for destination in usage["destinations"]] == [9001, 9002]
+    assert by_destination(usage) == [("127.0.0.1", "127.0.0.1", SIZE, SIZE)] * 2
     assert (usage["size"], usage["used"], usage["waiting"], usage["exhausted"]) == (SIZE, SIZE, 0, True)
     assert usage["states"] == [["established", 2 * SIZE]]
     text = paragraph(usage)
-    assert "All 8 TCP ports" in text
-    assert "from 127.0.0.1 to 127.0.0.1:9001 have all 8 ports that they can have (all live)" in text
-    assert "connect() there fails with EADDRNOTAVAIL. So it is with 1 more destination." in text
+    assert "All 8 ephemeral TCP ports" in text
+    assert "from 127.0.0.1 to 127.0.0.1:9001 use all 8 ports that are available to them (all live)" in text
+    assert "another such connect() fails with EADDRNOTAVAIL. 1 more destination is full." in text
     assert "TIME-WAIT" not in text
-    assert "What helps: fewer connections" in text
+    assert "Remedies: use fewer connections" in text
 
 
-def test_a_used_up_destination_leaves_the_others_alone(world: World):
+def test_exhausted_destination_does_not_affect_others(world: World):
     exhausted, usage, other = ask(
         world, "server(9001); server(9002); say([connect_all(9001), usage(), connect_all(9002)])"
     )
     assert exhausted == other == [SIZE, "EADDRNOTAVAIL"]
-    assert towards(usage) == [("127.0.0.1", "127.0.0.1", SIZE, SIZE)]
-    assert "Every other destination address or port has the whole pool once more" in paragraph(usage)
+    assert by_destination(usage) == [("127.0.0.1", "127.0.0.1", SIZE, SIZE)]
+    assert "Connections to another address or port can use the same ports again" in paragraph(usage)
 
 
-def test_each_source_address_has_the_whole_pool(world: World):
+def test_each_source_address_has_the_whole_ephemeral_range(world: World):
     program = """
         server(9001)
         done = [connect_all(9001), connect_all(9001, bind="127.0.0.5", no_port=True)]
@@ -147,10 +151,10 @@ def test_each_source_address_has_the_whole_pool(world: World):
     """
     first, second, usage = ask(world, program)
     assert first == second == [SIZE, "EADDRNOTAVAIL"]
-    assert sorted(towards(usage)) == [(source, "127.0.0.1", SIZE, SIZE) for source in ("127.0.0.1", "127.0.0.5")]
+    assert sorted(by_destination(usage)) == [(source, "127.0.0.1", SIZE, SIZE) for source in ("127.0.0.1", "127.0.0.5")]
 
 
-def test_binding_uses_the_pool_up_for_everybody(world: World):
+def test_bound_sockets_exhaust_ports_for_all_calls(world: World):
     program = """
         server(9001)
         done = [bind_all("127.0.0.1"), bind_all("127.0.0.2"), bind_all("0.0.0.0"), connect_all(9001)]
@@ -160,8 +164,8 @@ def test_binding_uses_the_pool_up_for_everybody(world: World):
             done.append(errno.errorcode[error.errno])
         say([*done, usage(), usage()["text"]])
     """
-    one, other, everywhere, connecting, listening, usage, _ = ask(world, program)
-    assert one == other == [SIZE, errno_of(usage, "bind")]
+    first, second, everywhere, connecting, listening, usage, _ = ask(world, program)
+    assert first == second == [SIZE, errno_of(usage, "bind")]
     assert everywhere == [0, errno_of(usage, "bind")]
     assert connecting == [0, errno_of(usage, "connect")]
     assert listening == errno_of(usage, "listen")
@@ -169,52 +173,52 @@ def test_binding_uses_the_pool_up_for_everybody(world: World):
     assert usage["states"] == [["bound", 2 * SIZE]]
     assert free_on(usage) == {"0.0.0.0": 0, "127.0.0.1": 0, "127.0.0.2": 0}
     text = paragraph(usage)
-    assert "no connection gets one: connect() fails with EADDRNOTAVAIL, whatever its destination" in text
+    assert "which connections cannot use: connect() fails with EADDRNOTAVAIL for every destination" in text
     assert "Binding port 0 on 0.0.0.0, 127.0.0.1 or 127.0.0.2 fails with EADDRINUSE" in text
 
 
 @pytest.mark.usefixtures("bound_inactive")
-def test_why_busy_says_the_same_of_each_port(world: World):
+def test_why_busy_agrees_with_usage_for_each_port(world: World):
     program = """
         server(9001)
         connect_all(9001)
-        say([[obstacle.kind for obstacle in portrange.why_busy(number, address="127.0.0.1")] for number in {pool!r}])
-        for one in kept:
-            one.close()
+        say([[obstacle.kind for obstacle in portrange.why_busy(number, address="127.0.0.1")] for number in {ports!r}])
+        for made in kept:
+            made.close()
         kept.clear()
         done = bind_all("127.0.0.1")
-        say([[obstacle.kind for obstacle in portrange.why_busy(number, address="127.0.0.1")] for number in {pool!r}])
+        say([[obstacle.kind for obstacle in portrange.why_busy(number, address="127.0.0.1")] for number in {ports!r}])
     """
-    child = start(world, program.format(pool=list(POOL)))
+    child = start(world, program.format(ports=list(EPHEMERAL)))
     assert child.hear() == [["connection"]] * SIZE
-    # What was not accepted yet is reset, so nothing stays in TIME-WAIT.
+    # Connections not yet accepted are reset, so none stays in TIME-WAIT.
     assert child.hear() == [["bound"]] * SIZE
 
 
-def test_binding_finds_the_ports_of_another_address(world: World):
+def test_bind_on_another_address_finds_free_ports(world: World):
     usage, again = ask(world, 'bind_all("127.0.0.1"); say([usage(), bind_all("127.0.0.2")])')
     assert free_on(usage) == {"0.0.0.0": 0, "127.0.0.1": 0}
     assert again == [SIZE, "EADDRINUSE"]
 
 
-def test_a_listener_takes_its_port_from_all_connections(world: World):
+def test_listener_removes_its_port_from_all_connections(world: World):
     done, usage = ask(world, f'server({FIRST + 3}, "127.0.0.9"); server(9001); say([connect_all(9001), usage()])')
     assert done == [SIZE - 1, "EADDRNOTAVAIL"]
-    assert towards(usage) == [("127.0.0.1", "127.0.0.1", SIZE - 1, SIZE - 1)]
+    assert by_destination(usage) == [("127.0.0.1", "127.0.0.1", SIZE - 1, SIZE - 1)]
     assert (usage["waiting"], usage["exhausted"]) == (1, True)
-    assert "1 of them belongs to a socket that listens or is bound" in paragraph(usage)
+    assert "1 of them belongs to a listening or bound socket" in paragraph(usage)
 
 
 @pytest.mark.usefixtures("ipv6")
-def test_a_listener_of_the_other_family_takes_its_port_too(world: World):
+def test_listener_of_the_other_family_removes_its_port(world: World):
     done, usage = ask(world, f'server({FIRST + 3}, "::1"); server(9001); say([connect_all(9001), usage()])')
     assert done == [SIZE - 1, "EADDRNOTAVAIL"]
-    assert towards(usage) == [("127.0.0.1", "127.0.0.1", SIZE - 1, SIZE - 1)]
+    assert by_destination(usage) == [("127.0.0.1", "127.0.0.1", SIZE - 1, SIZE - 1)]
 
 
 @pytest.mark.usefixtures("ipv6")
 @pytest.mark.parametrize("address", ["127.0.0.9", "::1"])
-def test_a_listener_elsewhere_with_the_port_of_a_connection_does_not_hide_it(world: World, address: str):
+def test_listener_on_the_port_of_a_connection_keeps_the_connection_counted(world: World, address: str):
     program = f"""
         server(9001)
         kept += [connected(9001) for _ in range(3)]
@@ -224,16 +228,16 @@ def test_a_listener_elsewhere_with_the_port_of_a_connection_does_not_hide_it(wor
     """
     before, more, after, binding = ask(world, program)
     assert (before["waiting"], before["destinations"][0]["free"]) == (1, SIZE - 3)
-    assert towards(before) == [("127.0.0.1", "127.0.0.1", 3, SIZE)]
+    assert by_destination(before) == [("127.0.0.1", "127.0.0.1", 3, SIZE)]
     assert free_on(before)["127.0.0.1"] == SIZE - 3
     assert more == [SIZE - 3, "EADDRNOTAVAIL"]
     assert not binding
-    assert towards(after) == [("127.0.0.1", "127.0.0.1", SIZE, SIZE)]
+    assert by_destination(after) == [("127.0.0.1", "127.0.0.1", SIZE, SIZE)]
     assert (after["destinations"][0]["free"], free_on(after)["127.0.0.1"]) == (0, 0)
 
 
 @pytest.mark.usefixtures("ipv6")
-def test_what_a_socket_for_both_families_accepts_over_ipv4_is_no_destination(world: World):
+def test_ipv4_connections_accepted_by_dual_stack_listener_are_not_destinations(world: World):
     program = f"""
         listening = server({FIRST + 3}, "::")
         for number in range(9100, 9110):
@@ -247,7 +251,7 @@ def test_what_a_socket_for_both_families_accepts_over_ipv4_is_no_destination(wor
     assert usage["states"] == [["established", 10], ["listen", 1]]
 
 
-def test_each_interface_that_connections_are_tied_to_has_the_whole_pool(world: World):
+def test_each_bound_interface_has_the_whole_ephemeral_range(world: World):
     program = """
         server(9001)
         done = [connect_all(9001, device="lo"), connect_all(9001)]
@@ -255,70 +259,78 @@ def test_each_interface_that_connections_are_tied_to_has_the_whole_pool(world: W
     """
     tied, others, usage = ask(world, program)
     assert tied == others == [SIZE, "EADDRNOTAVAIL"]
-    assert [(one["interface"], one["sockets"], one["free"]) for one in usage["destinations"]] == [
+    assert [
+        (destination["interface"], destination["sockets"], destination["free"]) for destination in usage["destinations"]
+    ] == [
         ("lo", SIZE, 0),
         (None, SIZE, 0),
     ]
-    assert "to 127.0.0.1%lo:9001 have all 8 ports" in paragraph(usage)
-    # Who binds without naming an interface meets the sockets of each.
+    assert "to 127.0.0.1%lo:9001 use all 8 ports" in paragraph(usage)
+    # A bind without an interface conflicts with the sockets of every interface.
     assert free_on(usage) == {"0.0.0.0": 0, "127.0.0.1": 0}
 
 
 @pytest.mark.usefixtures("ipv6")
-def test_link_local_addresses_have_the_whole_pool_on_each_interface(world: World):
+def test_link_local_destination_has_the_whole_ephemeral_range_per_interface(world: World):
     if shutil.which("ip") is None:
-        pytest.skip("no program ip to make links with")
+        pytest.skip("ip (iproute2) is not installed")
     program = """
         import subprocess
         for number in "01":
             try:
-                for words in (
+                for command in (
                     f"link add v{number} type veth peer name w{number}",
                     f"link set v{number} addrgenmode none up",
                     f"link set w{number} addrgenmode none up",
                     f"address add fe80::1/64 dev v{number} nodad",
                     f"address add fe80::2/64 dev w{number} nodad",
                 ):
-                    subprocess.run(["ip", *words.split()], check=True, capture_output=True, text=True)
+                    subprocess.run(["ip", *command.split()], check=True, capture_output=True, text=True)
             except subprocess.CalledProcessError as error:
                 say(error.stderr)
                 wait()
         server(9001, "::")
-        there = [("fe80::2", 9001, 0, socket.if_nametoindex(name)) for name in ("v0", "v1")]
+        ends = [("fe80::2", 9001, 0, socket.if_nametoindex(name)) for name in ("v0", "v1")]
         def connect(end):
             made = socket.socket(socket.AF_INET6)
             made.connect(end)
             return made
-        kept += [connect(there[0]), connect(there[1])]
-        say([usage(), *(until_refused(lambda: connect(end)) for end in there), usage()])
+        kept += [connect(ends[0]), connect(ends[1])]
+        say([usage(), *(until_refused(lambda: connect(end)) for end in ends), usage()])
         forbid_netlink()
         say([usage(), usage(host=portrange.Host(backend="portable"))])
     """
     child = start(world, program)
-    said = child.hear()
-    if isinstance(said, str):
-        pytest.skip(f"no links can be made: {said}")
-    before, first, second, after = said
+    output = child.hear()
+    if isinstance(output, str):
+        pytest.skip(f"cannot create network links: {output}")
+    before, first, second, after = output
     assert not before["exhausted"]
-    assert [(one["address"], one["interface"], one["free"]) for one in before["destinations"]] == [
+    assert [
+        (destination["address"], destination["interface"], destination["free"])
+        for destination in before["destinations"]
+    ] == [
         ("fe80::2", "v0", SIZE - 1),
         ("fe80::2", "v1", SIZE - 1),
     ]
     assert first == second == [SIZE - 1, "EADDRNOTAVAIL"]
-    assert [(one["interface"], one["free"]) for one in after["destinations"]] == [("v0", 0), ("v1", 0)]
-    assert {one["place"]: one["used"] for one in after["addresses"] if one["interface"]} == {
+    assert [(destination["interface"], destination["free"]) for destination in after["destinations"]] == [
+        ("v0", 0),
+        ("v1", 0),
+    ]
+    assert {address["place"]: address["used"] for address in after["addresses"] if address["interface"]} == {
         "fe80::1%v0": SIZE,
         "fe80::1%v1": SIZE,
     }
-    assert "from fe80::1 to [fe80::2%v0]:9001 have all 8 ports" in paragraph(after)
-    for untold in child.hear():
-        assert [one["interface"] for one in untold["destinations"]] == [None]
-        assert any("interfaces of link-local addresses" in gap for gap in untold["incomplete"])
+    assert "from fe80::1 to [fe80::2%v0]:9001 use all 8 ports" in paragraph(after)
+    for usage in child.hear():
+        assert [destination["interface"] for destination in usage["destinations"]] == [None]
+        assert any("interfaces of link-local addresses" in reason for reason in usage["incomplete"])
 
 
 @pytest.mark.usefixtures("ipv6")
 @pytest.mark.parametrize("kind", ["STREAM", "DGRAM"])
-def test_connections_over_ipv6_are_in_the_way_of_the_wildcard_of_ipv4(world: World, kind: str):
+def test_ipv6_connections_block_ports_of_the_ipv4_wildcard(world: World, kind: str):
     protocol = {"STREAM": "tcp", "DGRAM": "udp"}[kind]
     program = f"""
         server(9001, "::1")
@@ -331,11 +343,11 @@ def test_connections_over_ipv6_are_in_the_way_of_the_wildcard_of_ipv4(world: Wor
     usage, portable, wildcard, address = ask(world, program)
     assert free_on(usage) == free_on(portable) == {"0.0.0.0": 1, "::": 1, "::1": 1}
     assert wildcard == [1, "EADDRINUSE"]
-    # One address of IPv4 is another matter.
+    # A specific IPv4 address does not conflict.
     assert address == [SIZE, "EADDRINUSE"]
 
 
-def test_accepted_connections_are_no_destinations(world: World):
+def test_accepted_connections_are_not_destinations(world: World):
     program = f"""
         listening = server({FIRST + 3})
         for number in range(9100, 9120):
@@ -351,7 +363,7 @@ def test_accepted_connections_are_no_destinations(world: World):
 
 
 @pytest.mark.usefixtures("ipv6")
-def test_ipv4_through_ipv6_counts_as_ipv4(world: World):
+def test_ipv4_mapped_connections_count_as_ipv4(world: World):
     program = """
         server(9001)
         kept += [connected(9001, "::ffff:127.0.0.1") for _ in range(3)]
@@ -359,19 +371,19 @@ def test_ipv4_through_ipv6_counts_as_ipv4(world: World):
     """
     done, usage = ask(world, program)
     assert done == [SIZE - 3, "EADDRNOTAVAIL"]
-    assert towards(usage) == [("127.0.0.1", "127.0.0.1", SIZE, SIZE)]
+    assert by_destination(usage) == [("127.0.0.1", "127.0.0.1", SIZE, SIZE)]
 
 
 @pytest.mark.usefixtures("ipv6")
-def test_ipv6_has_its_own_destinations(world: World):
+def test_ipv6_destinations_are_separate(world: World):
     done, other, usage = ask(
         world, 'server(9001); server(9001, "::1"); say([connect_all(9001), connect_all(9001, address="::1"), usage()])'
     )
     assert done == other == [SIZE, "EADDRNOTAVAIL"]
-    assert sorted(towards(usage)) == [("127.0.0.1", "127.0.0.1", SIZE, SIZE), ("::1", "::1", SIZE, SIZE)]
+    assert sorted(by_destination(usage)) == [("127.0.0.1", "127.0.0.1", SIZE, SIZE), ("::1", "::1", SIZE, SIZE)]
 
 
-def test_reserved_ports_are_not_of_the_pool(world: World):
+def test_reserved_ports_are_excluded_from_the_size(world: World):
     program = f"""
         setting("ip_local_reserved_ports", "{FIRST + 2}-{FIRST + 3}")
         kept.append(bound("127.0.0.1", {FIRST + 2}))
@@ -381,19 +393,19 @@ def test_reserved_ports_are_not_of_the_pool(world: World):
     done, usage = ask(world, program)
     assert done == [SIZE - 2, "EADDRNOTAVAIL"]
     assert (usage["size"], usage["used"], usage["waiting"]) == (SIZE - 2, SIZE - 2, 0)
-    assert towards(usage) == [("127.0.0.1", "127.0.0.1", SIZE - 2, SIZE - 2)]
+    assert by_destination(usage) == [("127.0.0.1", "127.0.0.1", SIZE - 2, SIZE - 2)]
 
 
-def test_a_pool_that_is_all_reserved_is_explained(world: World):
+def test_fully_reserved_ephemeral_range_is_explained(world: World):
     usage = ask(world, f'setting("ip_local_reserved_ports", "{FIRST}-{LAST}"); say(usage())')
     assert (usage["size"], usage["used"], usage["share"], usage["exhausted"]) == (0, 0, 1.0, True)
-    assert "all of them are set aside" in paragraph(usage)
+    assert "all of them are reserved" in paragraph(usage)
 
 
 # --- TIME-WAIT ------------------------------------------------------------------------------------------------------
 
 
-def test_time_wait_uses_a_destination_up(world: World):
+def test_time_wait_exhausts_a_destination(world: World):
     program = """
         setting("tcp_tw_reuse", 0)
         in_time_wait(server(9001), 8)
@@ -403,17 +415,22 @@ def test_time_wait_uses_a_destination_up(world: World):
     """
     usage, same, binding, other = ask(world, program)
     assert usage["states"] == [["time-wait", SIZE]]
-    [one] = usage["destinations"]
-    assert (one["sockets"], one["time_wait"], one["reusable"], one["free"]) == (SIZE, SIZE, 0, 0)
+    [destination] = usage["destinations"]
+    assert (destination["sockets"], destination["time_wait"], destination["reusable"], destination["free"]) == (
+        SIZE,
+        SIZE,
+        0,
+        0,
+    )
     assert same == [0, errno_of(usage, "connect")]
     assert binding == [0, errno_of(usage, "bind")]
     assert other == [SIZE, "EADDRNOTAVAIL"]
     text = paragraph(usage)
-    assert "have all 8 ports that they can have (all in TIME-WAIT)" in text
-    assert "What helps: keeping connections open" in text
+    assert "use all 8 ports that are available to them (all in TIME-WAIT)" in text
+    assert "Remedies: keep connections open" in text
 
 
-def test_old_time_wait_does_not_hinder_connections_where_the_kernel_uses_its_ports_again(world: World):
+def test_old_time_wait_ports_are_reusable_with_tcp_tw_reuse(world: World):
     program = """
         setting("tcp_tw_reuse", 0)
         in_time_wait(server(9001), 8)
@@ -421,19 +438,24 @@ def test_old_time_wait_does_not_hinder_connections_where_the_kernel_uses_its_por
         setting("tcp_tw_reuse", 2)
         deadline = time.monotonic() + 20
         while usage()["destinations"][0]["reusable"] < 8 and time.monotonic() < deadline:
-            pass  # The first answer that says so must be true already.
+            pass  # the first result that reports reusable ports must already be correct
         say([usage(), connect_all(9001)])
     """
     child = start(world, program)
     young, early = child.hear()
     assert (young["destinations"][0]["free"], early) == (0, [0, "EADDRNOTAVAIL"])
     old, late = child.hear()
-    [one] = old["destinations"]
-    assert (one["time_wait"], one["reusable"], one["free"], one["share"]) == (SIZE, SIZE, SIZE, 0.0)
+    [destination] = old["destinations"]
+    assert (destination["time_wait"], destination["reusable"], destination["free"], destination["share"]) == (
+        SIZE,
+        SIZE,
+        SIZE,
+        0.0,
+    )
     assert late == [SIZE, "EADDRNOTAVAIL"]
 
 
-def test_time_wait_that_does_not_hinder_hides_no_full_destination(world: World):
+def test_exhausted_destination_sorts_before_reusable_time_wait(world: World):
     program = """
         setting("tcp_tw_reuse", 0)
         for number in range(9002, 9012):
@@ -442,19 +464,21 @@ def test_time_wait_that_does_not_hinder_hides_no_full_destination(world: World):
         connect_all(9001)
         setting("tcp_tw_reuse", 2)
         deadline = time.monotonic() + 20
-        while sum(one["reusable"] for one in usage()["destinations"]) < 72 and time.monotonic() < deadline:
+        while sum(row["reusable"] for row in usage()["destinations"]) < 72 and time.monotonic() < deadline:
             time.sleep(0.05)
         say([usage(), connect_all(9001), connect_all(9002)])
     """
     usage, full, other = ask(world, program)
     assert (usage["destination_count"], usage["exhausted"]) == (11, True)
-    assert [(one["port"], one["free"]) for one in usage["destinations"] if not one["free"]] == [(9001, 0)]
+    assert [
+        (destination["port"], destination["free"]) for destination in usage["destinations"] if not destination["free"]
+    ] == [(9001, 0)]
     assert usage["destinations"][0]["port"] == 9001
     assert (full, other) == ([0, "EADDRNOTAVAIL"], [SIZE, "EADDRNOTAVAIL"])
-    assert "to 127.0.0.1:9001 have all 8 ports" in paragraph(usage)
+    assert "to 127.0.0.1:9001 use all 8 ports" in paragraph(usage)
 
 
-def test_live_connections_and_time_wait_are_told_apart(world: World):
+def test_live_and_time_wait_connections_are_counted_separately(world: World):
     program = """
         setting("tcp_tw_reuse", 0)
         listening = server(9001)
@@ -472,17 +496,17 @@ def test_live_connections_and_time_wait_are_told_apart(world: World):
 @pytest.mark.parametrize(
     ("program", "ports", "state"),
     [
-        ("listening = server(9001); kept = [connected(9001) for _ in range(4)]", POOL[::2], "established"),
-        ("kept = [bound() for _ in range(4)]", POOL[1::2], "bound"),
+        ("listening = server(9001); kept = [connected(9001) for _ in range(4)]", EPHEMERAL[::2], "established"),
+        ("kept = [bound() for _ in range(4)]", EPHEMERAL[1::2], "bound"),
     ],
 )
-def test_connections_take_one_parity_first_and_binding_the_other(world: World, program: str, ports: range, state: str):
-    taken, usage = ask(world, f"{program}; say([[port(one) for one in kept], usage()])")
+def test_connect_and_bind_prefer_opposite_parities(world: World, program: str, ports: range, state: str):
+    taken, usage = ask(world, f"{program}; say([[port(made) for made in kept], usage()])")
     assert sorted(taken) == list(ports)
     assert (usage["used"], usage["states"], usage["exhausted"]) == (4, [[state, 4]], False)
 
 
-def test_a_pool_whose_bounds_have_the_same_parity_may_keep_its_last_port_back(world: World):
+def test_connect_may_overlook_the_last_port_of_an_odd_range(world: World):
     program = """
         numbers = range(9001, 9033)
         for number in numbers:
@@ -490,42 +514,42 @@ def test_a_pool_whose_bounds_have_the_same_parity_may_keep_its_last_port_back(wo
         done = [connect_all(number) for number in numbers]
         say([done, usage()])
     """
-    done, usage = ask(world, program, pool=f"{FIRST} {FIRST + 4}")
+    done, usage = ask(world, program, port_range=f"{FIRST} {FIRST + 4}")
     assert {count for count, _ in done} <= {4, 5}
     assert {error for _, error in done} == {"EADDRNOTAVAIL"}
     assert usage["size"] == 5
-    assert "connect() may overlook the last free port: give its bounds different parity" in paragraph(usage)
+    assert "connect() may miss the last free port: set bounds of different parity" in paragraph(usage)
 
 
 @pytest.mark.parametrize(("size", "reserved"), [(3, ""), (5, ""), (9, str(FIRST))])
-def test_the_last_port_of_an_odd_pool_may_be_refused_to_bind(world: World, size: int, reserved: str):
+def test_bind_may_overlook_the_last_port_of_an_odd_range(world: World, size: int, reserved: str):
     program = f"""
         setting("ip_local_reserved_ports", {reserved!r})
         for _ in range(64):
             kept.clear()
             done = bind_all("127.0.0.1")
             now = usage()
-            [place] = [one for one in now["addresses"] if one["address"] == "127.0.0.1"]
+            [place] = [address for address in now["addresses"] if address["address"] == "127.0.0.1"]
             if place["free"]:
                 break
-        say([done, place, now, [[one.kind, one.detail] for one in portrange.why_busy(0, address="127.0.0.1")]])
+        say([done, place, now, [[busy.kind, busy.detail] for busy in portrange.why_busy(0, address="127.0.0.1")]])
     """
-    done, place, usage, busy = ask(world, program, pool=f"{FIRST} {FIRST + size - 1}")
-    there = size - bool(reserved)
-    assert done == [there - 1, "EADDRINUSE"]
-    assert (place["used"], place["free"]) == (there - 1, 1)
+    done, place, usage, busy = ask(world, program, port_range=f"{FIRST} {FIRST + size - 1}")
+    size_without_reserved = size - bool(reserved)
+    assert done == [size_without_reserved - 1, "EADDRINUSE"]
+    assert (place["used"], place["free"]) == (size_without_reserved - 1, 1)
     text = paragraph(usage)
-    assert "Binding port 0 on 0.0.0.0 or 127.0.0.1 may fail with EADDRINUSE although a port is free there." in text
-    assert "bind() may overlook the last free port: give its bounds different parity" in text
-    assert "Nothing is near" not in text
-    # Whether an attempt overlooks it is chance where there are more than three ports.
+    assert "Binding port 0 on 0.0.0.0 or 127.0.0.1 may fail with EADDRINUSE although one port is free." in text
+    assert "bind() may miss the last free port: set bounds of different parity" in text
+    assert "No limit is near" not in text
+    # With more than three ports, it is random whether bind() overlooks the last one.
     assert busy or size > 3
     for kind, detail in busy:
         assert kind == "exhausted"
-        assert f"or one alone, which Linux may overlook because {FIRST}-{FIRST + size - 1} is an odd number" in detail
+        assert f"or only one, which Linux may miss because {FIRST}-{FIRST + size - 1} is an odd number" in detail
 
 
-def test_parity_is_not_mentioned_where_it_differs(world: World):
+def test_parity_is_not_mentioned_for_bounds_of_different_parity(world: World):
     usage = ask(world, "server(9001); connect_all(9001); say(usage())")
     assert "parity" not in usage["text"]
 
@@ -533,7 +557,7 @@ def test_parity_is_not_mentioned_where_it_differs(world: World):
 # --- UDP ------------------------------------------------------------------------------------------------------------
 
 
-def test_udp_needs_a_port_that_is_free_on_all_addresses(world: World):
+def test_udp_needs_a_port_free_on_all_addresses(world: World):
     program = """
         done = [bind_all("127.0.0.1", socket.SOCK_DGRAM)]
         done.append(connect_all(9, kind=socket.SOCK_DGRAM))
@@ -553,15 +577,15 @@ def test_udp_needs_a_port_that_is_free_on_all_addresses(world: World):
     assert tcp["used"] == 0
 
 
-def test_connected_udp_sockets_have_a_port_each(world: World):
+def test_connected_udp_sockets_use_one_port_each(world: World):
     done, usage = ask(world, 'say([connect_all(9, kind=socket.SOCK_DGRAM), usage("udp")])')
     assert done == [SIZE, errno_of(usage, "connect")]
     assert usage["states"] == [["connected", SIZE]]
-    assert towards(usage) == [("127.0.0.1", "127.0.0.1", SIZE, SIZE)]
+    assert by_destination(usage) == [("127.0.0.1", "127.0.0.1", SIZE, SIZE)]
     assert usage["exhausted"]
 
 
-def test_ports_of_other_udp_sockets_are_lost_to_a_destination(world: World):
+def test_udp_destination_cannot_use_ports_of_other_sockets(world: World):
     program = f"""
         for _ in range({SIZE - 1}):
             kept.append(bound("0.0.0.0", kind=socket.SOCK_DGRAM))
@@ -571,15 +595,20 @@ def test_ports_of_other_udp_sockets_are_lost_to_a_destination(world: World):
     """
     child = start(world, program)
     for usage in child.hear():
-        [one] = usage["destinations"]
-        assert (one["sockets"], one["limit"], one["free"], one["share"]) == (1, 1, 0, 1.0)
+        [destination] = usage["destinations"]
+        assert (destination["sockets"], destination["limit"], destination["free"], destination["share"]) == (
+            1,
+            1,
+            0,
+            1.0,
+        )
         assert usage["exhausted"]
     more = child.hear()
     assert more == [0, errno_of(usage, "connect")]
 
 
 @pytest.mark.usefixtures("ipv6")
-def test_a_udp_destination_has_as_many_ports_left_as_connect_finds(world: World):
+def test_udp_destination_free_matches_the_ports_that_connect_finds(world: World):
     program = """
         import random
         chosen = random.Random(60861)
@@ -606,13 +635,13 @@ def test_a_udp_destination_has_as_many_ports_left_as_connect_finds(world: World)
                 try:
                     kept.append(WAYS[way]())
                 except OSError:
-                    continue  # nothing is left for that
+                    continue  # no port is left for this socket
                 recipe.append(way)
             before = usage("udp")
             left = []
-            for one in before["destinations"]:
+            for row in before["destinations"]:
                 held = len(kept)
-                left.append([one["free"], connect_all(one["port"], address=one["address"], kind=KIND)[0]])
+                left.append([row["free"], connect_all(row["port"], address=row["address"], kind=KIND)[0]])
                 for made in kept[held:]:
                     made.close()
                 del kept[held:]
@@ -623,16 +652,14 @@ def test_a_udp_destination_has_as_many_ports_left_as_connect_finds(world: World)
         say(rounds)
     """
     rounds = ask(world, program)
-    assert [one for one in rounds if any(told != found for told, found in one[1])] == []
-    figures = {told for _, left in rounds for told, _ in left}
-    assert len(figures) > 4, "the worlds are too much alike to tell anything"
+    assert [attempt for attempt in rounds if any(free != found for free, found in attempt[1])] == []
+    figures = {free for _, left in rounds for free, _ in left}
+    assert len(figures) > 4, "the random worlds are too similar"
 
 
 @pytest.mark.usefixtures("ipv6")
 @pytest.mark.parametrize(("v6only", "left_to_ipv4"), [("False", 0), ("True", SIZE)])
-def test_an_ipv6_wildcard_takes_its_port_from_ipv4_unless_it_is_for_ipv6_alone(
-    world: World, v6only: str, left_to_ipv4: int
-):
+def test_ipv6_wildcard_uses_the_ipv4_port_unless_v6only(world: World, v6only: str, left_to_ipv4: int):
     program = f"""
         for _ in range({SIZE}):
             kept.append(bound("::", kind=socket.SOCK_DGRAM, v6only={v6only}))
@@ -643,37 +670,37 @@ def test_an_ipv6_wildcard_takes_its_port_from_ipv4_unless_it_is_for_ipv6_alone(
     assert free_on(usage) == ({"::": 0} if left_to_ipv4 else {"0.0.0.0": 0, "::": 0})
 
 
-# --- who asks, and how ----------------------------------------------------------------------------------------------
+# --- hosts and backends ---------------------------------------------------------------------------------------------
 
 
-def test_another_namespace_is_asked_from_outside(world: World):
+def test_usage_of_another_namespace_is_available_from_outside(world: World):
     child = start(world, "server(9001); say(connect_all(9001))")
     assert child.hear() == [SIZE, "EADDRNOTAVAIL"]
-    usage = portrange.ephemeral_usage(host=portrange.Host().in_network(f"/proc/{child.pid}"))
+    usage = portrange.ephemeral_usage(host=SystemHost().in_network(f"/proc/{child.pid}"))
     assert usage.exhausted
-    assert [one.endpoint for one in usage.destinations] == ["127.0.0.1:9001"]
+    assert [destination.endpoint for destination in usage.destinations] == ["127.0.0.1:9001"]
 
 
-def test_a_frozen_host_keeps_its_picture(world: World):
+def test_usage_of_a_snapshot_does_not_change(world: World):
     program = """
         server(9001)
-        frozen = portrange.Host().snapshot()
-        before = usage(host=frozen)
+        snapshot = portrange.Host().snapshot()
+        before = usage(host=snapshot)
         connect_all(9001)
-        say([before, usage(host=frozen), usage(), usage("udp", host=frozen)])
+        say([before, usage(host=snapshot), usage(), usage("udp", host=snapshot)])
     """
     before, kept, now, udp = ask(world, program)
     assert before == kept
     assert (kept["used"], now["used"], udp["protocol"]) == (0, SIZE, "udp")
 
 
-def test_an_ordinary_user_sees_the_same(world: World, open_directory: str):
+def test_unprivileged_user_gets_the_same_usage(world: World, open_directory: str):
     program = "server(9001); connect_all(9001); root = usage(); become_nobody(); say([root, usage()])"
-    root, nobody = ask(world, program)
-    assert root == nobody
+    root, unprivileged = ask(world, program)
+    assert root == unprivileged
 
 
-def test_without_sock_diag_the_tables_in_procfs_tell_it(world: World):
+def test_usage_falls_back_to_procfs_tables_without_sock_diag(world: World):
     program = """
         new_mounts()
         mount_proc()
@@ -688,18 +715,18 @@ def test_without_sock_diag_the_tables_in_procfs_tell_it(world: World):
     """
     tcp, udp, tcp_by_table, udp_by_table = ask(world, program)
     assert tcp["incomplete"] == udp["incomplete"] == []
-    [untold] = udp_by_table.pop("incomplete")
-    assert "IPV6_V6ONLY" in untold
+    [reason] = udp_by_table.pop("incomplete")
+    assert "IPV6_V6ONLY" in reason
     for usage in (tcp, tcp_by_table, udp, udp_by_table):
         del usage["text"]
-    gaps = tcp_by_table.pop("incomplete")
-    assert any("bound and do not listen" in gap for gap in gaps)
-    assert any("TIME-WAIT" in gap for gap in gaps)
+    incomplete = tcp_by_table.pop("incomplete")
+    assert any("bound and do not listen" in reason for reason in incomplete)
+    assert any("TIME-WAIT" in reason for reason in incomplete)
     assert tcp_by_table == {name: value for name, value in tcp.items() if name != "incomplete"}
     assert udp_by_table == {name: value for name, value in udp.items() if name != "incomplete"}
 
 
-def test_psutil_tells_the_same_destinations(world: World):
+def test_portable_backend_returns_the_same_destinations(world: World):
     pytest.importorskip("psutil")
     program = """
         setting("tcp_tw_reuse", 0)
@@ -714,8 +741,8 @@ def test_psutil_tells_the_same_destinations(world: World):
     assert portable["used"] == usage["used"]
 
 
-class NewRequestsOnly(portrange.Host):
-    """A kernel that does not know the request of Linux 2.6."""
+class NewRequestsOnly(SystemHost):
+    """A kernel that does not support the request type of Linux 2.6."""
 
     def sock_diag(self, request: bytes) -> Any:
         if int.from_bytes(request[4:6], sys.byteorder) != 20:
@@ -724,19 +751,19 @@ class NewRequestsOnly(portrange.Host):
 
 
 @pytest.mark.usefixtures("ipv6")
-def test_families_are_asked_one_by_one_where_both_at_once_is_refused(world: World):
+def test_families_are_queried_separately_when_the_combined_request_fails(world: World):
     child = start(
         world, 'server(9001); server(9001, "::1"); connect_all(9001); connect_all(9001, address="::1"); say(1)'
     )
     child.hear()
     network = f"/proc/{child.pid}"
-    usage = portrange.ephemeral_usage(host=portrange.Host().in_network(network))
+    usage = portrange.ephemeral_usage(host=SystemHost().in_network(network))
     assert len(usage.destinations) == 2
     assert portrange.ephemeral_usage(host=NewRequestsOnly().in_network(network)) == usage
 
 
 @pytest.mark.parametrize("number", [9001, 40000], ids=["opened", "accepted as well"])
-def test_memory_does_not_grow_with_the_connections_to_a_destination(world: World, number: int):
+def test_memory_is_independent_of_the_number_of_connections(world: World, number: int):
     program = f"""
         import tracemalloc
         listening = server({number})
@@ -751,9 +778,8 @@ def test_memory_does_not_grow_with_the_connections_to_a_destination(world: World
             return top
         say([peak(4000), peak(6500), usage()["destination_count"], usage()["destinations"][0]["sockets"]])
     """
-    few, many, destinations, sockets = ask(world, program, pool="32768 60999")
+    few, many, destinations, sockets = ask(world, program, port_range="32768 60999")
     assert destinations == 1
     assert sockets >= 6499
-    # Below 4,000 connections the datagrams of the reply still grow. A single object for each socket would take 125,000
-    # bytes more.
+    # Below 4,000 connections the reply datagrams still grow. One object per socket would need 125,000 bytes more.
     assert many - few < 50_000

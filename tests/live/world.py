@@ -1,7 +1,7 @@
-"""Real processes that do what a test tells them, and their end.
+"""Start and end the child processes of a test.
 
-The program of a child is written in its test, and begins with all that is in `live.stage`. Whatever a child starts
-ends with it: everything that it forks shares its process group, and waits for the same standard input to end.
+A test contains the source of its child, which runs after `from live.stage import *`. The processes that a child forks
+end with it: they share its process group and its standard input.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import sys
 import textwrap
 from typing import Any
 
-#: Nothing here takes a second; a child that is silent for so long has met a defect.
+#: Every step takes less than a second; a child that is silent for this long has failed.
 _SECONDS = 30.0
 
 
 class Child:
-    """A process that was started for a test."""
+    """A child process of a test."""
 
     def __init__(self, program: str, arguments: tuple[object, ...] = (), pass_fds: tuple[int, ...] = ()) -> None:
-        """`program` finds its arguments, strings, in `sys.argv[1:]`."""
+        """Start *program*, which receives *arguments* as strings in `sys.argv[1:]`."""
         whole = f"import sys; sys.path[:] = {sys.path!r}\nfrom live.stage import *\n{textwrap.dedent(program)}"
-        # Isolated and without site, it starts in a few milliseconds.
+        # -I and -S reduce the start to a few milliseconds.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", whole, *map(str, arguments)],
             stdin=subprocess.PIPE,
@@ -41,50 +41,51 @@ class Child:
         self._heard = b""
 
     def hear(self) -> Any:
-        """The next value that it says."""
+        """Return the next value that the child writes."""
         while b"\n" not in self._heard:
             block = self._read()
             if not block:
-                raise EOFError(f"the child ended without a word, with status {self._process.wait(_SECONDS)}")
+                raise EOFError(f"the child exited without a reply, with status {self._process.wait(_SECONDS)}")
             self._heard += block
         line, _, self._heard = self._heard.partition(b"\n")
         return json.loads(line)
 
-    def tell(self, line: str) -> None:
+    def send(self, line: str) -> None:
+        """Write one line to the standard input of the child."""
         self._stdin.write(line.encode() + b"\n")
 
     def end(self) -> None:
-        """End it and all that it started, and wait until they are gone."""
+        """End the child and its process group, and wait for their exit."""
         self._stdin.close()
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-        while self._read():  # the pipe ends with the last process that has it
+        while self._read():  # end of file once the last process has closed the pipe
             pass
         self._stdout.close()
         self._process.wait(_SECONDS)
 
     def _read(self) -> bytes:
         if not select.select([self._stdout], [], [], _SECONDS)[0]:
-            raise TimeoutError(f"process {self.pid} says nothing")
+            raise TimeoutError(f"no output from process {self.pid}")
         return os.read(self._stdout.fileno(), 1 << 16)
 
 
 class World:
-    """The processes of one test."""
+    """The child processes of one test."""
 
     def __init__(self) -> None:
         self._children: list[Child] = []
 
     def start(self, program: str, *arguments: object, pass_fds: tuple[int, ...] = ()) -> Child:
-        """A child that runs until the test is over."""
+        """Start a child that runs until the test is over."""
         child = Child(program, arguments, pass_fds)
         self._children.append(child)
         return child
 
     def ask(self, program: str, *arguments: object) -> Any:
-        """The one value that a child says."""
+        """Run *program* in a child and return the first value that it writes."""
         child = self.start(program, *arguments)
         value = child.hear()
         self.end(child)

@@ -1,13 +1,13 @@
-"""Change the parsers and the selection rules in every small way, and see whether a test notices.
+"""Mutate the parsers and the selection rules, and report the mutants that no test detects.
 
     python tests/mutation/run.py                                     # all: about three quarters of an hour on two cores
     python tests/mutation/run.py 'portrange._backends.windows.*'     # some, by mutmut's names
 
-Needs mutmut (pip install '.[test,mutation]') and a system with fork. It works on a copy, which it leaves behind, with
-what each mutant is (`mutmut show NAME` there). docs/fuzzing.md says what is to be thought of those that survive.
+Needs mutmut (pip install '.[test,mutation]') and a system with fork. Works on a copy, which it keeps, so that
+`mutmut show NAME` can show each mutant there. docs/fuzzing.md discusses the mutants that survive.
 
-mutmut forks for each mutant when everything is imported already, so it cannot change what is worked out while
-importing, or kept since another test. Whoever survives is tried once more in an interpreter that imports afresh.
+mutmut forks for each mutant after all imports, so it cannot mutate values that are computed during the import or cached
+by an earlier test. Each mutant that survives is tested once more in a new interpreter.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from queue import SimpleQueue
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 MUTMUT = [sys.executable, "-m", "mutmut"]
-#: The tests of one mutant take half a minute where two run at a time.
+#: The tests of one mutant take half a minute if two run in parallel.
 _SECONDS = 300
 
 
 def copy(target: Path, *parts: str) -> None:
-    """Parts of the repository, as they are."""
+    """Copy parts of the repository."""
     for part in parts:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / part, target / part, ignore=ignored, dirs_exist_ok=True)
 
 
 def mutate(directory: Path, names: list[str]) -> dict[str, str]:
-    """Try the mutants of these names (all, if there are none); what became of each, by name."""
+    """Test the mutants with these names (all if there are none) and return the results by name."""
     subprocess.run([*MUTMUT, "run", *names], cwd=directory, check=False)
     listed = [*MUTMUT, "results", "--all", "true"]
     done = subprocess.run(listed, cwd=directory, check=True, capture_output=True, text=True)
@@ -46,8 +46,8 @@ def mutate(directory: Path, names: list[str]) -> dict[str, str]:
     return {name: result for name, _, result in lines}
 
 
-def try_all_afresh(directory: Path, names: list[str], tests: list[str]) -> dict[str, str]:
-    """What becomes of each mutant in an interpreter that has imported nothing yet, one on each core."""
+def retest_all(directory: Path, names: list[str], tests: list[str]) -> dict[str, str]:
+    """Test each mutant in a new interpreter, one per core, and return the results by name."""
     places: SimpleQueue[Path] = SimpleQueue()
     for number in range(os.cpu_count() or 1):
         place = directory.with_name(f"{directory.name}-{number}")
@@ -55,23 +55,23 @@ def try_all_afresh(directory: Path, names: list[str], tests: list[str]) -> dict[
         places.put(place)
     found: dict[str, str] = {}
 
-    def try_next(name: str) -> None:
+    def retest_next(name: str) -> None:
         place = places.get()
         copy(place, "portrange")
-        found[name] = try_afresh(place, name, tests)
+        found[name] = retest(place, name, tests)
         places.put(place)
-        print(f"afresh, {len(found)} of {len(names)}: {name}: {found[name]}", flush=True)
+        print(f"retested, {len(found)} of {len(names)}: {name}: {found[name]}", flush=True)
 
     with ThreadPoolExecutor(places.qsize()) as workers:
-        list(workers.map(try_next, names))
+        list(workers.map(retest_next, names))
     return found
 
 
-def try_afresh(directory: Path, name: str, tests: list[str]) -> str:
-    """Write one mutant into the original there, and run the tests. If they never end, it was noticed as well."""
+def retest(directory: Path, name: str, tests: list[str]) -> str:
+    """Apply one mutant to the copy and run the tests. A timeout counts as detection."""
     subprocess.run([*MUTMUT, "apply", name], cwd=directory, check=True, stdout=subprocess.DEVNULL)
     environment = {**os.environ, "PYTHONPATH": str(directory), "PYTHONDONTWRITEBYTECODE": "1"}
-    # Those about the module itself first: they notice most, and soon.
+    # Tests of the module itself come first: they detect most mutants, and quickly.
     module = name.partition(".x")[0].rpartition(".")[2]
     first = sorted(str(path.relative_to(directory)) for path in (directory / "tests").rglob(f"test_{module}*.py"))
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *first, *tests]
@@ -92,7 +92,7 @@ def main(names: list[str]) -> int:
     found = mutate(directory, names)
     tests = re.findall(r'^  "(tests/[^"]+)"', settings, re.MULTILINE)
     again = [name for name, result in found.items() if result in ("survived", "no tests")]
-    found |= try_all_afresh(directory, again, tests)
+    found |= retest_all(directory, again, tests)
     print(*(f"{result}: {name}" for name, result in found.items() if result not in ("killed", "timeout")), sep="\n")
     print(f"{directory}: {dict(Counter(found.values()))}")
     return 0

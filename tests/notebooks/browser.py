@@ -1,4 +1,4 @@
-"""Headless Chromium: what it makes of a page, as elements and as pixels. Nothing is asked of any network."""
+"""Headless Chromium: the DOM and the pixels of a page. It has no network access."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-#: Of the window, in pixels.
+#: Size of the window in pixels.
 WIDTH, HEIGHT = 1000, 7000
 
 _FLAGS = (
@@ -23,13 +23,13 @@ _FLAGS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
-    # Asking and taking a picture see the same layout.
+    # Scripts and screenshots see the same layout.
     f"--window-size={WIDTH},{HEIGHT}",
-    # Whatever a page refers to elsewhere is not there.
+    # External resources of a page are blocked.
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )
 
-#: Runs when the page stands, and leaves what was asked of it in an element that the dump then has.
+#: Runs after the page has loaded and stores the result of a script in an element of the dumped DOM.
 _REPORT = """
 <script>
 const report = document.createElement("script");
@@ -42,7 +42,7 @@ document.body.append(report);
 
 
 class Browser:
-    """One program, started afresh for each page, with a profile of its own."""
+    """Chromium, started separately for each page with its own profile."""
 
     def __init__(self, program: str, directory: Path) -> None:
         self._program = program
@@ -50,20 +50,20 @@ class Browser:
         self._pages = count()
 
     def dom(self, html: str) -> str:
-        """The page as the browser has it after loading."""
+        """Return the DOM after loading, as HTML."""
         return self._run(html, "--dump-dom").decode()
 
-    def ask(self, html: str, script: str) -> Any:
-        """What a script returns in the page."""
+    def evaluate(self, html: str, script: str) -> Any:
+        """Return the result of a script in the page."""
         reader = _Report()
         reader.feed(self.dom(html + _REPORT.format(script=script)))
         return json.loads(reader.text)
 
     def screenshot(self, html: str) -> Path:
-        """The page as a picture of the window's size."""
+        """Take a screenshot of the window and return its path."""
         path = self._directory / f"page-{next(self._pages)}.png"
         self._run(html, f"--screenshot={path}")
-        assert path.exists(), "the browser made no picture"
+        assert path.exists(), "the browser wrote no screenshot"
         return path
 
     def _run(self, html: str, *arguments: str) -> bytes:
@@ -79,7 +79,7 @@ class Browser:
 
 
 class _Report(HTMLParser):
-    """The text of the element that `_REPORT` leaves."""
+    """Reader of the text of the element that `_REPORT` adds."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What tests of notebooks share: the tour with its answers, and a browser, if there is one."""
+"""Fixtures for the notebook tests: the executed tour, and a browser if one is installed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOUR = Path(__file__).parents[2] / "docs" / "notebooks" / "tour.ipynb"
 
 @pytest.fixture(scope="session")
 def executed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The tour as it is after "run all" in a fresh kernel, which leaves no files outside of a directory of its own."""
+    """Run all cells of the tour in a new kernel, which writes files only to a temporary directory."""
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: pip install '.[notebook]'")
     nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed: pip install '.[notebook]'")
     pytest.importorskip("ipykernel", reason="ipykernel is not installed: pip install '.[notebook]'")
@@ -51,4 +51,4 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Browser:
 @pytest.fixture(autouse=True)
 def _posix_only() -> None:
     if os.name != "posix":
-        pytest.skip("the kernel and the browser are started as on Unix")
+        pytest.skip("the kernel and the browser are started as on POSIX systems")

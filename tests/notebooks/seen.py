@@ -1,4 +1,4 @@
-"""A page as a reader has it: what is on it, where it is, and how well it stands out."""
+"""A page as a reader sees it: content, positions and contrast."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 from notebooks.browser import HEIGHT, Browser
 
-#: What is on the page: pictures, tables, and where everything lies that is to be read.
+#: Returns the pictures and tables of a page, and the boxes of all text.
 LOOK = """
 const box = element => { const at = element.getBoundingClientRect(); return [at.left, at.top, at.right, at.bottom]; };
 const of = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -25,7 +25,7 @@ return {
         shapes: of("rect[fill]", picture).map(box),
     })),
     tables: of("table").map(table => table.innerText),
-    words: of("td, th, caption, p").filter(element => element.innerText.trim()).map(element => {
+    text_boxes: of("td, th, caption, p").filter(element => element.innerText.trim()).map(element => {
         const range = document.createRange();
         range.selectNodeContents(element);
         return box(range);
@@ -35,38 +35,38 @@ return {
 
 
 class Seen(NamedTuple):
-    """A page as elements and as pixels."""
+    """A rendered page: elements and pixels."""
 
     found: dict[str, Any]
     pixels: Any
     background: tuple[int, int, int]
 
     def contrast(self, box: list[float]) -> float:
-        """The greatest contrast to the background among the pixels of a box."""
+        """Return the greatest contrast with the background among the pixels of a box."""
         part = self.pixels.crop(tuple(map(round, box)))
         return max(contrast(colour, self.background) for _, colour in part.getcolors(1 << 20))
 
 
 def look(browser: Browser, page: str) -> Seen:
-    """Open a page, and take a picture of it."""
+    """Open a page and take a screenshot."""
     image = pytest.importorskip("PIL.Image", reason="pillow is not installed: pip install '.[notebook]'")
-    found = browser.ask(page, LOOK)
+    found = browser.evaluate(page, LOOK)
     assert found["height"] <= HEIGHT, "the window is too small for the page"
     pixels = image.open(browser.screenshot(page)).convert("RGB")
     return Seen(found, pixels, pixels.getpixel((0, HEIGHT - 1)))
 
 
 def luminance(colour: tuple[int, ...]) -> float:
-    """Relative luminance (WCAG 2.2)."""
+    """Return the relative luminance (WCAG 2.2)."""
     parts = [part / 255 for part in colour]
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
-    darker, lighter = sorted((luminance(one), luminance(other)))
+def contrast(first: tuple[int, ...], second: tuple[int, ...]) -> float:
+    darker, lighter = sorted((luminance(first), luminance(second)))
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def overlap(one: list[float], other: list[float]) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def overlap(first: list[float], second: list[float]) -> bool:
+    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]

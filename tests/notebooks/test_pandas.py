@@ -1,4 +1,4 @@
-"""Answers as data frames: columns with types of their own."""
+"""Results as pandas data frames with typed columns."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ HIDDEN = Listener("udp", "ipv6", "::", 53, dual_stack=None, hidden=True, unit="r
 
 
 def kinds(frame) -> dict[str, str]:
-    """The types of the columns by name; text is called what this version of pandas calls it."""
+    """Return the column types by name; "text" is the text type of the installed pandas."""
     text = str(pandas.Series(["text"]).convert_dtypes().dtype)
     return {name: "text" if str(kind) == text else str(kind) for name, kind in frame.dtypes.items()}
 
 
-def test_numbers_and_truth_values_are_such_without_further_ado():
+def test_numbers_and_booleans_keep_their_types():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         frame = pandas.DataFrame(portrange.listeners().to_dicts())
@@ -31,30 +31,30 @@ def test_numbers_and_truth_values_are_such_without_further_ado():
     assert (frame.dtypes["port"], frame.dtypes["hidden"]) == ("int64", "bool")
 
 
-def test_what_is_missing_does_not_turn_numbers_into_fractions():
+def test_missing_values_do_not_turn_integers_into_floats():
     frame = pandas.DataFrame(Listeners((HIDDEN, WEB)).to_dicts()).convert_dtypes()
     assert kinds(frame) == {
         **dict.fromkeys(["protocol", "family", "address", "scope", "user", "unit", "container", "process"], "text"),
         **dict.fromkeys(["port", "uid", "pid"], "Int64"),
         **dict.fromkeys(["dual_stack", "hidden"], "boolean"),
-        # Sequences of processes, and columns in which nothing is known at all, have no type of their own.
+        # Sequences of processes and columns without any value have no specific type.
         **dict.fromkeys(["owners", "possible_owners", "interface", "cgroup", "namespace"], "object"),
     }
     assert frame["pid"].tolist() == [pandas.NA, 812]
 
 
-def test_processes_become_a_table_of_their_own():
+def test_owners_can_be_normalized_into_a_frame():
     rows = Listeners((HIDDEN, WEB)).to_dicts()
     frame = pandas.json_normalize(rows, "owners", ["protocol", "port"]).convert_dtypes()
     assert frame[["protocol", "port", "pid", "name"]].values.tolist() == [["tcp", 80, 812, "nginx"]]
 
 
-def test_nobody_is_an_empty_table_with_all_columns():
+def test_no_listeners_give_an_empty_frame_with_all_columns():
     frame = pandas.DataFrame(Listeners().to_dicts(), columns=Listener.columns())
     assert (len(frame), list(frame)) == (0, list(WEB.to_dict()))
 
 
-@pytest.mark.parametrize("answer", [portrange.classify(80), portrange.ephemeral_range(), portrange.ephemeral_usage()])
-def test_every_answer_is_a_row(answer):
-    frame = pandas.DataFrame([answer.to_dict()])
-    assert (len(frame), list(frame)) == (1, answer.columns())
+@pytest.mark.parametrize("result", [portrange.classify(80), portrange.ephemeral_range(), portrange.ephemeral_usage()])
+def test_every_result_is_a_row(result):
+    frame = pandas.DataFrame([result.to_dict()])
+    assert (len(frame), list(frame)) == (1, result.columns())

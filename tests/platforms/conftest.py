@@ -1,3 +1,3 @@
-"""Nothing here is for pytest: these are programs, started by `run_all.py`, each on another system."""
+"""The files in this directory are programs started by `run_all.py`; pytest collects nothing here."""
 
 collect_ignore_glob = ["*"]

@@ -1,7 +1,7 @@
-"""Debian's packages of any release and architecture, unpacked into a directory: nothing of this machine is changed.
+"""Unpack Debian packages of any release and architecture into a directory, without changes to this machine.
 
-Much faster than debootstrap, and enough to run an interpreter: apt resolves what a package depends on, against an
-empty list of installed packages, and dpkg-deb unpacks it. No script of a package is run.
+This is much faster than debootstrap and sufficient for an interpreter: apt resolves the dependencies against an empty
+list of installed packages, and dpkg-deb unpacks them. Package scripts are not run.
 """
 
 from __future__ import annotations
@@ -13,47 +13,47 @@ from pathlib import Path
 
 import machine
 
-#: Since Debian 13 these are links into /usr, made when a system is installed (the package base-files).
+#: Links into /usr since Debian 13, which base-files creates at installation.
 _MERGED = ("bin", "lib", "lib64", "sbin")
 _OWN_SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/*.list", "/etc/apt/sources.list.d/*.sources")
 
 
 class Release:
-    """One release of Debian for one architecture, as this machine's own mirror has it.
+    """A Debian release for one architecture, from the mirror of this machine.
 
-    `suite` None is the release that this machine runs.
+    If `suite` is None, the release of this machine is used.
     """
 
     def __init__(self, workspace: Path, architecture: str, suite: str | None = None) -> None:
         machine.need_commands("apt-get", "apt-cache", "dpkg-deb")
         self.architecture = architecture
-        self.suite = suite or _own_suite()
+        self.suite = suite or own_suite()
         self._state = workspace / f"apt-{self.suite}-{architecture}"
         self._packages = self._state / "archives"
         for directory in (self._state / "lists/partial", self._packages / "partial"):
             directory.mkdir(parents=True)
         (self._state / "status").touch()
         keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
-        sources = f"deb [signed-by={keys}] {_own_mirror()} {self.suite} main\n"
+        sources = f"deb [signed-by={keys}] {own_mirror()} {self.suite} main\n"
         (self._state / "sources.list").write_text(sources, encoding="ascii")
         self._apt("apt-get", "update")
 
     def unpack(self, into: Path, *packages: str) -> Path:
-        """Packages and all that they depend on."""
+        """Unpack packages and their dependencies."""
         self._apt("apt-get", "install", "-y", "--download-only", *packages)
         return self._unpack_downloads(into)
 
     def unpack_alone(self, into: Path, package: str) -> Path:
-        """One package without what it depends on."""
+        """Unpack a package without its dependencies."""
         self._apt("apt-get", "download", package, cwd=self._packages)
         return self._unpack_downloads(into)
 
     def dependency(self, package: str, pattern: str) -> str:
-        """The package that a metapackage stands for today."""
+        """Return the dependency of a metapackage that matches *pattern*."""
         listed = self._apt("apt-cache", "depends", package)
         match = re.search(rf"Depends: ({pattern})", listed)
         if match is None:
-            raise machine.FailedError(f"{package} depends on nothing like {pattern}:\n{listed}")
+            raise machine.FailedError(f"{package} has no dependency that matches {pattern}:\n{listed}")
         return match[1]
 
     def _unpack_downloads(self, into: Path) -> Path:
@@ -85,19 +85,19 @@ class Release:
             "APT::Install-Recommends": "false",
             "Acquire::Languages": "none",
         }
-        options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+        options = [option for name, value in settings.items() for option in ("-o", f"{name}={value}")]
         return machine.run(program, *options, *arguments, seconds=200, cwd=cwd)
 
 
-def _own_mirror() -> str:
-    """The mirror that this machine's own packages come from."""
+def own_mirror() -> str:
+    """Return the mirror of this machine."""
     return _first_in_sources(r"^(?:URIs:|deb(?: \[[^]]*\])?) +(\S+/debian/?)(?:\s|$)")
 
 
-def _own_suite() -> str:
+def own_suite() -> str:
     match = re.search(r"^VERSION_CODENAME=(\w+)$", Path("/etc/os-release").read_text("utf-8"), re.MULTILINE)
     if match is None:
-        raise machine.SkippedError("/etc/os-release names no VERSION_CODENAME: is this Debian?")
+        raise machine.SkippedError("/etc/os-release has no VERSION_CODENAME; is this Debian?")
     return match[1]
 
 
@@ -110,12 +110,12 @@ def _first_in_sources(pattern: str) -> str:
     raise machine.SkippedError(f"none of {', '.join(_OWN_SOURCES)} names a mirror of Debian")
 
 
-#: What `inside` needs: mounts and processes of its own, so that nothing stays mounted whatever happens, and a network.
+#: Namespaces for `inside`: mounts and processes, so that no mount persists, and a network.
 NAMESPACES = ("--mount", "--pid", "--net", "--fork", "--kill-child")
 
 
 def inside(root: Path, *command: str, directory: str = "/") -> list[str]:
-    """The arguments that run a program in an unpacked directory as its root, with /proc, /sys, /dev and loopback."""
+    """Return the command that runs a program with an unpacked root directory, /proc, /sys, /dev and loopback."""
     mounts = "; ".join(
         (
             "set -e",
@@ -126,7 +126,7 @@ def inside(root: Path, *command: str, directory: str = "/") -> list[str]:
             f"{shlex.quote(sys.executable)} -I -c {shlex.quote(machine.LOOPBACK_UP)}",
         )
     )
-    # chroot(1) has no way to say where to start, and the directory may hold no shell.
+    # chroot(1) has no option for the working directory, and the root may contain no shell.
     enter = (
         "import os, sys; root, directory, *command = sys.argv[1:]; "
         "os.chroot(root); os.chdir(directory); os.execv(command[0], command)"

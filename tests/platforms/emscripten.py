@@ -1,4 +1,4 @@
-"""Python as WebAssembly: Pyodide from the npm registry, in Node.js. There are no sockets to ask about."""
+"""Python as WebAssembly: Pyodide from the npm registry in Node.js, which has no sockets."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 import machine
 
-#: Pyodide by its version, newest first, with the Python in it. The older one is the last with Python 3.11.
+#: Pyodide versions, newest first, with their Python. The older version is the last with Python 3.11.
 PYODIDES = {"314.0.7": "3.14", "0.25.1": "3.11"}
-#: Tests that need no machine at all, and what in them cannot be had here.
+#: Tests that need no operating system, and those of them that cannot run here.
 _TESTS = ("tests/answers", "tests/render", "tests/test_classify.py", "tests/test_errors.py", "tests/test_registry.py")
-_NO_THREADS, _NO_PROCESSES = "WebAssembly without threads", "no processes can be started"
+_NO_THREADS, _NO_PROCESSES = "WebAssembly without threads", "processes cannot be started"
 _DESELECTED = {
-    "tests/test_classify.py::test_threads_get_the_same_answers": _NO_THREADS,
-    "tests/test_registry.py::test_threads_that_ask_first_get_the_same_registry": _NO_THREADS,
-    "tests/test_registry.py::test_importing_the_package_and_asking_the_date_does_not_load_the_table": _NO_PROCESSES,
+    "tests/test_classify.py::test_classify_in_threads_returns_equal_results": _NO_THREADS,
+    "tests/test_registry.py::test_concurrent_first_lookups_share_one_registry": _NO_THREADS,
+    "tests/test_registry.py::test_registry_date_does_not_load_the_table": _NO_PROCESSES,
 }
-#: Which one runs them.
+#: The version that runs these tests.
 _WITH_SUITE = "314.0.7"
 
 
@@ -44,11 +44,11 @@ def run(version: str, pyodide: Path, project: Path, needs: Path) -> None:
         machine.report_probe(what, machine.run(*python, project / "probes" / probe, seconds=200))
     page = machine.run(*python, "-m", "portrange", "60860", seconds=200, ok=False)
     if "emscripten" not in page or "Traceback" in page:
-        raise machine.FailedError(f"python -m portrange 60860 does not say what cannot be known here:\n{page}")
-    machine.say("PASS", f"{what}: python -m portrange 60860 says what cannot be known here")
+        raise machine.FailedError(f"python -m portrange 60860 does not report the unknown facts:\n{page}")
+    machine.say("PASS", f"{what}: python -m portrange 60860 reports the unknown facts")
     if version == _WITH_SUITE:
         output = machine.run(*python, *machine.suite(*_TESTS, deselected=_DESELECTED), seconds=500, cwd=project)
-        machine.report_suite(what, output, "tests of what needs no machine", _DESELECTED)
+        machine.report_suite(what, output, "tests without an operating system", _DESELECTED)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""32-bit Linux: Debian's i386 Python on this kernel, with its own layout of every C structure."""
+"""32-bit Linux: the i386 Python of Debian on this kernel, with 32-bit C structures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import machine
 def check(workspace: Path) -> None:
     machine.need_linux("x86_64")
     machine.need_namespaces(*debian.NAMESPACES)
-    # There are no wheels of psutil for it; Debian's may be older than what portrange asks for, and must serve as well.
+    # psutil has no i386 wheels; that of Debian may be older than portrange requires and must work, too.
     packages = ("python3", "python3-psutil", "coreutils", "dash", "libc-bin")
     root = debian.Release(workspace, "i386").unpack(workspace / "root", *packages)
     run_in(root, "32-bit Python of Debian for i386")

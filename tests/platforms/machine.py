@@ -1,14 +1,14 @@
-"""What every platform check needs of this machine: a place to work, packages, and programs that are run with a limit.
+"""Helpers for the platform checks: a working directory, packages, and programs with a time limit.
 
-A check is a function that gets an empty directory. `main` makes the directory, runs the check and clears up. What
-comes out is one line a finding:
+A check is a function that receives an empty directory. `main` creates the directory, runs the check and removes the
+directory. The output has one line per result:
 
-    PASS  what was run, its version, and what was checked there
-          left out, indented below it: tests that a run of pytest skipped or was told to leave out, and why
-    VALUE name = value      something that must be the same on every platform; `run_all` compares
-    SKIP  why this machine cannot run the check, or a part of it (only for what was probed)
-    LACK  a part that ran nowhere else either, and why this machine cannot run it
-    FAIL  why it failed
+    PASS  the program, its version, and the checks that passed
+          left out, indented below it: skipped and deselected tests of a pytest run, with reasons
+    VALUE name = value      a value that must be equal on all platforms; `run_all` compares
+    SKIP  why this machine cannot run the check or a part of it (only for probed reasons)
+    LACK  a part that no other check runs either, and why this machine cannot run it
+    FAIL  why the check failed
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ from typing import IO
 PLATFORMS = Path(__file__).resolve().parent
 ROOT = PLATFORMS.parent.parent
 PROBES = PLATFORMS / "probes"
-#: What a script exits with that was skipped; the number that Automake's test driver knows.
+#: Exit status of a skipped script, as in the Automake test driver.
 SKIPPED = 77
-#: A child that stays behind, such as Wine's server, may keep the pipe open; what was printed is there by then.
+#: Time limit for reading the rest of the output, because a remaining child such as wineserver may keep the pipe open.
 _SECONDS_FOR_THE_REST = 1
 
-#: What the test suite itself needs, as pure Python: one copy serves every interpreter. The last two are what pytest
-#: asks for on Python 3.10 only; pip looks at the interpreter it runs on, and would leave them out.
+#: Pure Python requirements of the test suite, shared by all interpreters. pytest requires the last two on Python 3.10
+#: only; pip evaluates the markers for its own interpreter and would omit them.
 SUITE_NEEDS = ("pytest", "hypothesis", "typing_extensions", "exceptiongroup", "tomli")
 
 
 class SkippedError(Exception):
-    """This machine cannot run the check; the message says what was probed."""
+    """This machine cannot run the check; the message names the probed reason."""
 
 
 class FailedError(Exception):
-    """What was checked does not hold; the message says what was seen."""
+    """The check failed; the message describes the observed behaviour."""
 
 
 def main(check: Callable[[Path], None]) -> int:
-    """Run one check in a directory of its own; the exit status."""
+    """Run a check in a temporary directory and return the exit status."""
     name = Path(sys.argv[0]).stem
     started = time.monotonic()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"FAIL  {name}: ended from outside"))  # so that it clears up
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"FAIL  {name}: terminated"))  # so that the directory is removed
     with tempfile.TemporaryDirectory(prefix=f"portrange-{name}-", ignore_cleanup_errors=True) as directory:
-        os.chmod(directory, 0o755)  # other users and namespaces look at what lies here
+        os.chmod(directory, 0o755)  # other users and namespaces read files here
         try:
             check(Path(directory))
         except SkippedError as reason:
@@ -66,17 +66,17 @@ def main(check: Callable[[Path], None]) -> int:
         except FailedError as reason:
             say("FAIL", f"{name}: {reason}")
             return 1
-        except Exception:  # noqa: BLE001 - a defect of the check itself must be as loud
+        except Exception:  # noqa: BLE001 - an error in the check itself is a failure, too
             say("FAIL", f"{name}: {traceback.format_exc()}")
             return 1
         finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # clearing up ends soon, and must not be interrupted
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the cleanup is short and must not be interrupted
     say("TIME", f"{name}: {time.monotonic() - started:.0f} s")
     return 0
 
 
-def say(word: str, text: str) -> None:
-    print(f"{word:<5} {text}", flush=True)
+def say(keyword: str, text: str) -> None:
+    print(f"{keyword:<5} {text}", flush=True)
 
 
 # --- programs ------------------------------------------------------------------------------------------------------
@@ -89,12 +89,12 @@ def run(
     cwd: Path | None = None,
     ok: bool = True,
 ) -> str:
-    """What a program prints, on both channels. Raises `FailedError` with it where it fails (unless not `ok`) or hangs.
+    """Return the stdout and stderr of a program. Raises `FailedError` if it hangs, or fails while `ok` is true.
 
-    `env` is added to the environment. The program and its children are one group, and end together.
+    `env` is added to the environment. The program and its children are one process group and end together.
     """
     arguments = [str(part) for part in command]
-    # A pipe, because Windows programs under Wine cannot write to a file that they inherit.
+    # A pipe, because Windows programs under Wine cannot write to an inherited file.
     process = subprocess.Popen(
         arguments,
         stdin=subprocess.DEVNULL,
@@ -130,14 +130,14 @@ def _read_all(pipe: IO[bytes], blocks: list[bytes]) -> None:
         blocks.append(block)
 
 
-# --- what this machine can do --------------------------------------------------------------------------------------
+# --- requirements --------------------------------------------------------------------------------------------------
 
 
 def need_linux(machine: str | None = None) -> None:
     if sys.platform != "linux":
         raise SkippedError(f"needs Linux, this is {sys.platform}")
     if machine and os.uname().machine != machine:
-        raise SkippedError(f"needs a processor of kind {machine}, this is {os.uname().machine}")
+        raise SkippedError(f"needs a {machine} processor, this is {os.uname().machine}")
 
 
 def need_root() -> None:
@@ -152,24 +152,24 @@ def need_commands(*names: str) -> None:
 
 
 def need_programs(**packages: str) -> None:
-    """Commands, each with the Debian package that brings it; what is missing is installed where that is possible."""
+    """Require commands, given with their Debian packages; installs missing packages if possible."""
     missing = {name: package for name, package in packages.items() if shutil.which(name) is None}
     if not missing:
         return
     wanted = f"needs {', '.join(missing)}, not on the PATH"
     if shutil.which("apt-get") is None or shutil.which("dpkg-query") is None:
-        raise SkippedError(f"{wanted}; here is no apt-get to install {', '.join(missing.values())} with")
+        raise SkippedError(f"{wanted}; apt-get is not available to install {', '.join(missing.values())}")
     if os.geteuid() != 0:
-        raise SkippedError(f"{wanted}; only root may install {', '.join(missing.values())}")
+        raise SkippedError(f"{wanted}; only root can install {', '.join(missing.values())}")
     install_debian(*missing.values())
     still = [name for name in missing if shutil.which(name) is None]
     if still:
-        raise FailedError(f"{', '.join(missing.values())} of Debian bring no {', '.join(still)}")
+        raise FailedError(f"{', '.join(missing.values())} of Debian do not provide {', '.join(still)}")
     say("TOOLS", f"installed {', '.join(missing.values())} of Debian")
 
 
 def need_namespaces(*flags: str) -> None:
-    """Namespaces as unshare(1) makes them; a container often may not."""
+    """Require the right to create namespaces with unshare(1), which containers often lack."""
     need_root()
     need_commands("unshare")
     done = subprocess.run(["unshare", *flags, "true"], capture_output=True, text=True, check=False, timeout=20)
@@ -177,7 +177,7 @@ def need_namespaces(*flags: str) -> None:
         raise SkippedError(f"unshare {' '.join(flags)} is refused here: {done.stderr.strip()}")
 
 
-#: A program that starts the loopback of a new network namespace (netdevice(7)).
+#: A program that brings up the loopback interface of a new network namespace (netdevice(7)).
 LOOPBACK_UP = """
 import fcntl, socket, struct
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
@@ -186,9 +186,9 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
 
 
 def in_own_network(*command: str) -> list[str]:
-    """The arguments that run a program in a network namespace of its own; as it is, where that is not allowed.
+    """Return the command that runs a program in a new network namespace; without one if that is not permitted.
 
-    What else goes on on this machine then takes none of the ports that tests rely on.
+    A namespace isolates the ports of the tests from other processes on this machine.
     """
     try:
         need_namespaces("--net")
@@ -199,7 +199,7 @@ def in_own_network(*command: str) -> list[str]:
 
 
 def install_debian(*packages: str) -> None:
-    """Install packages of this machine's own Debian that are not there yet."""
+    """Install missing packages of the Debian release of this machine."""
     need_commands("apt-get", "dpkg-query")
     missing = [name for name in packages if not _is_installed(name)]
     if not missing:
@@ -221,7 +221,7 @@ def _is_installed(package: str) -> bool:
 
 @contextlib.contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Checks that run side by side take turns at apt: `apt-get update` does not wait for another one."""
+    """Serialize the use of apt by concurrent checks, because `apt-get update` does not wait for its lock."""
     directory = os.open("/var/lib/apt", os.O_RDONLY)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX)
@@ -231,7 +231,7 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def install_python(target: Path, *requirements: str, python: str = "3.10", platform: str = "any") -> Path:
-    """Wheels from the package index, unpacked into a directory that goes onto the module path of an interpreter."""
+    """Install wheels from the package index into a directory for the module path of an interpreter."""
     run(
         *(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-warn-conflicts"),
         *("--target", target, "--python-version", python, "--platform", platform, "--only-binary=:all:", *requirements),
@@ -245,7 +245,7 @@ def install_python(target: Path, *requirements: str, python: str = "3.10", platf
 
 
 def copy_project(into: Path, *, tests: bool = True) -> Path:
-    """The package (and its tests) as they lie here, so that nothing that runs them can touch the originals."""
+    """Copy the package and its tests, so that a run cannot modify the originals."""
     into.mkdir(parents=True, exist_ok=True)
     unwanted = shutil.ignore_patterns("__pycache__", "platforms", "benchmarks")
     shutil.copytree(ROOT / "portrange", into / "portrange", ignore=unwanted)
@@ -256,16 +256,16 @@ def copy_project(into: Path, *, tests: bool = True) -> Path:
     return into
 
 
-#: The tests of the package itself. The others are about the repository: its documents, its tools, its vendoring.
+#: The tests of the package itself. Other tests cover the repository: documents, tools, vendoring.
 _PORTABLE_TESTS = ("portrange", "tests/answers", "tests/backends", "tests/contract", "tests/render", "tests/test_*.py")
 _LINUX_TESTS = ("tests/host", "tests/live")
 _NOT_OF_THE_PACKAGE = ("tests/test_readme.py",)
 
 
 def suite(*tests: str, portable: bool = False, deselected: Iterable[str] = ()) -> list[str]:
-    """The arguments of an interpreter that run tests (else those of the package), in a copy of the project.
+    """Return the interpreter arguments that run tests (by default those of the package) in a copy of the project.
 
-    `portable`: only what must hold on every operating system. A test that does not hold on one of them says so itself.
+    `portable`: only tests for every operating system. Tests that do not apply to a system skip themselves.
     """
     wanted = tests or _existing(_PORTABLE_TESTS + (() if portable else _LINUX_TESTS))
     options = [f"--deselect={test}" for test in deselected]
@@ -286,22 +286,22 @@ def _existing(patterns: Iterable[str]) -> list[str]:
 
 
 def report_suite(what: str, output: str, tests: str, deselected: Mapping[str, str] | None = None) -> None:
-    """One PASS line for a run of pytest that ended well; it must have run something. Below it what was left out.
+    """Print a PASS line for a successful, non-empty pytest run, and the omitted tests below it.
 
-    `deselected`: the reason of each test that pytest was told to leave out; each must be there.
+    `deselected`: the reasons of deselected tests, each of which must exist.
     """
     closing = re.search(r"^(?=.*\b\d+ passed)[^\n]* in [\d.:]+.*$", output, re.MULTILINE)
     if closing is None or re.search(r"\d+ (failed|errors?)\b", closing[0]):
-        raise FailedError(f"{what}: the {tests} passed nothing\n{output}")
+        raise FailedError(f"{what}: no {tests} passed\n{output}")
     left_out = re.search(r"\b(\d+) deselected\b", closing[0])
     if deselected and (left_out is None or int(left_out[1]) < len(deselected)):
-        raise FailedError(f"{what}: of the {tests}, some that are to be left out are not there\n{output}")
+        raise FailedError(f"{what}: some deselected {tests} do not exist\n{output}")
     say("PASS", f"{what}: {tests}, {closing[0].strip('= ')}")
     report_left_out(output, deselected)
 
 
 def report_left_out(output: str, deselected: Mapping[str, str] | None = None) -> None:
-    """What a run of pytest skipped, by its reasons, and what it was told to leave out, a line each."""
+    """Print a line for each skip reason and each deselected test of a pytest run."""
     for reason, count in skip_reasons(output).most_common():
         say("", f"left out: {count} skipped: {reason}")
     for test, reason in (deselected or {}).items():
@@ -309,7 +309,7 @@ def report_left_out(output: str, deselected: Mapping[str, str] | None = None) ->
 
 
 def skip_reasons(output: str) -> Counter[str]:
-    """How many tests a run of pytest skipped, by the reason: its lines are `SKIPPED [2] file.py:10: reason`."""
+    """Count the skipped tests of a pytest run by reason; its lines are `SKIPPED [2] file.py:10: reason`."""
     reasons: Counter[str] = Counter()
     for count, reason in re.findall(r"^SKIPPED \[(\d+)\] (?:[A-Z]:)?[^:\n]+(?::\d+)?: (.*)$", output, re.MULTILINE):
         reasons[reason.removeprefix("Skipped: ")] += int(count)
@@ -317,11 +317,11 @@ def skip_reasons(output: str) -> Counter[str]:
 
 
 def report_probe(what: str, output: str) -> None:
-    """One PASS line for a probe (see probes/probing.py), and its values; it must have come to its end."""
+    """Print a PASS line and the values of a completed probe (see probes/probing.py)."""
     version = re.findall(r"^version (.*)$", output, re.MULTILINE)
     checked: Sequence[str] = re.findall(r"^checked (.*)$", output, re.MULTILINE)
     if not version or not checked or f"complete {len(checked)}\n" not in output:
-        raise FailedError(f"{what}: the probe did not come to its end\n{output}")
+        raise FailedError(f"{what}: the probe did not complete\n{output}")
     say("PASS", f"{what}, {version[0]}: {'; '.join(checked)}")
     for value in re.findall(r"^value (.*)$", output, re.MULTILINE):
         say("VALUE", value)

@@ -1,10 +1,10 @@
-"""Every Python from 3.10 to 3.15, and PyPy, on this Linux: real sockets, and the test suite.
+"""Python 3.10 to 3.15 and PyPy on this Linux: real sockets, and the test suite.
 
-Interpreters are taken as they are found: pyenv's, then those on the PATH, then Debian's packages of its testing
-release, unpacked into a directory. Below them all vermin holds the floor: no line of the package needs more than 3.10.
+Interpreters are searched in pyenv, on the PATH, and in the packages of Debian testing, which are unpacked into a
+directory. vermin verifies that the package needs no version above the minimum, 3.10.
 
-The floor is the one that must not be missing: besides the Python that runs this, only it runs the tests that are about
-Linux alone as well. Any other one that is found nowhere is named as skipped.
+The minimum version must not be missing: besides the Python of the caller, only it runs the Linux tests. Other missing
+versions are reported as skipped.
 """
 
 from __future__ import annotations
@@ -19,20 +19,18 @@ import machine
 
 FLOOR = (3, 10)
 WANTED = [(3, minor) for minor in range(10, 16)]
-#: Which of them the release has. Those that this machine has itself are not taken from there.
+#: Versions in that release, which are used if this machine has none.
 DEBIAN_SUITE = "forky"
 DEBIAN_HAS = [(3, 14), (3, 15)]
 DEBIAN_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 PYPY = "pypy3"
 PROBES = ("answers.py", "linux_sockets.py")
-#: Newer names that portrange/_compat.py imports only where sys.version_info has them, which vermin does not see.
-_TAKEN_BY_VERSION = ("typing.Self", "typing.override")
 
 
 def check(workspace: Path) -> None:
     machine.need_linux()
     if os.uname().machine not in DEBIAN_ARCHITECTURES:
-        raise machine.SkippedError(f"no wheels and packages are known here for {os.uname().machine}")
+        raise machine.SkippedError(f"wheels and packages are unknown for {os.uname().machine}")
     hold_floor(workspace)
     project = machine.copy_project(workspace / "project")
     needs = install_needs(workspace / "needs")
@@ -50,9 +48,9 @@ def check(workspace: Path) -> None:
 
 
 def report_missing(version: tuple[int, int]) -> None:
-    reason = "CPython {}.{}: neither pyenv nor the PATH nor Debian {} has it".format(*version, DEBIAN_SUITE)
+    reason = "CPython {}.{}: not found in pyenv, on the PATH or in Debian {}".format(*version, DEBIAN_SUITE)
     if version == FLOOR:
-        machine.say("LACK", f"{reason}; the tests of Linux ran on no Python but the caller's")
+        machine.say("LACK", f"{reason}; the Linux tests ran only on the Python of the caller")
     else:
         machine.say("SKIP", reason)
 
@@ -65,28 +63,27 @@ def install_needs(target: Path) -> Path:
 def hold_floor(workspace: Path) -> None:
     needs = machine.install_python(workspace / "vermin", "vermin")
     floor = ".".join(map(str, FLOOR))
-    excluded = [word for name in _TAKEN_BY_VERSION for word in ("--exclude", name)]
     machine.run(
         *(sys.executable, needs / "bin/vermin", "--quiet", "--violations", f"--target={floor}-"),
-        *("--no-parse-comments", *excluded, machine.ROOT / "portrange"),
+        *("--no-parse-comments", machine.ROOT / "portrange"),
         seconds=240,
         env={"PYTHONPATH": str(needs)},
     )
-    machine.say("PASS", f"vermin: no line of portrange needs more than Python {floor}")
+    machine.say("PASS", f"vermin: portrange needs no version above Python {floor}")
 
 
 def find_here(version: tuple[int, int]) -> str | None:
-    """A CPython of this version on this machine; pyenv's stand-ins on the PATH are no interpreters."""
+    """Return a CPython of this version on this machine, without the pyenv shims on the PATH."""
     name = "python" + ".".join(map(str, version))
     pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
-    candidates = sorted(pyenv.glob(f"versions/*/bin/{name}"))
+    executables = sorted(pyenv.glob(f"versions/*/bin/{name}"))
     outside_pyenv = [place for place in os.get_exec_path() if not place.startswith(str(pyenv))]
     on_path = shutil.which(name, path=os.pathsep.join(outside_pyenv))
-    candidates += [Path(on_path)] if on_path else []
-    for candidate in candidates:
+    executables += [Path(on_path)] if on_path else []
+    for executable in executables:
         test = f"import sys, ctypes; print(sys.version_info[:2] == {version} and sys.implementation.name == 'cpython')"
-        if machine.run(candidate, "-c", test, seconds=20, ok=False).strip() == "True":
-            return str(candidate)
+        if machine.run(executable, "-c", test, seconds=20, ok=False).strip() == "True":
+            return str(executable)
     return None
 
 
@@ -96,13 +93,13 @@ def run_here(python: str, version: tuple[int, int], project: Path, needs: Path) 
         output = machine.run(python, project / "probes" / probe, seconds=200, env=environment)
         machine.report_probe(python, output)
     if version == sys.version_info[:2]:
-        return  # whoever runs this with it runs the test suite with it as well
+        return  # the caller runs the test suite with this Python anyway
     portable = version != FLOOR
     command = [python, *machine.suite(portable=portable)]
-    if portable:  # tests/live sees to its own networks, and takes process 1 to be in the one it is started in
+    if portable:  # tests/live creates its own networks and expects process 1 in the one of the caller
         command = machine.in_own_network(*command)
     output = machine.run(*command, seconds=500, cwd=project, env=environment)
-    machine.report_suite(python, output, "portable tests" if portable else "portable tests and those of Linux")
+    machine.report_suite(python, output, "portable tests" if portable else "portable tests and Linux tests")
 
 
 def run_from_debian(workspace: Path, versions: list[tuple[int, int]]) -> None:
@@ -119,7 +116,7 @@ def run_from_debian(workspace: Path, versions: list[tuple[int, int]]) -> None:
         for probe in PROBES:
             command = debian.inside(root, program, f"/project/probes/{probe}")
             machine.report_probe(what, machine.run(*command, seconds=240, env=environment))
-        if name != PYPY:  # whose compiler is still warming up when the tests are over
+        if name != PYPY:  # the tests end before its JIT has warmed up
             command = debian.inside(root, program, *machine.suite(portable=True), directory="/project")
             machine.report_suite(what, machine.run(*command, seconds=500, env=environment), "portable tests")
 

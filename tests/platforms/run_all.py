@@ -1,10 +1,10 @@
-"""Run portrange on every system that can be had on this machine: `python tests/platforms/run_all.py [NAME…]`.
+"""Run portrange on every system that is available on this machine: `python tests/platforms/run_all.py [NAME…]`.
 
-Each check is a program of its own beside this one, and installs what it needs. Two run at a time. At the end stands a
-table; the exit status is 1 where a check failed, or where two systems gave different answers to what must be the same.
-With --no-skip a check that was skipped as a whole counts as failed, which is right where everything can be installed.
-Parts of checks are named at the end: those that were skipped (SKIP), and apart from them those that ran nowhere else
-either (LACK), as the oldest Python, which no registry has for Linux.
+Each check is a separate program in this directory and installs its requirements. Two run at a time. A table is printed
+at the end; the exit status is 1 if a check failed, or if systems differ in a value that must be equal. With --no-skip,
+a completely skipped check counts as failed, which suits machines where everything can be installed. Skipped parts of
+checks (SKIP) are listed at the end, and separately those that no other check runs either (LACK), such as the oldest
+Python, which no registry offers for Linux.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import machine
 
-#: The longest first, so that the short ones fill the gaps.
-CHECKS = ("pythons", "wine", "s390x", "i386", "emscripten", "sandboxes")
+#: The longest first, so that the short ones run beside them.
+CHECKS = ("pythons", "wine", "s390x", "systemd", "i386", "emscripten", "sandboxes")
 _MINUTES = 25
 
 
@@ -32,12 +32,12 @@ class Outcome:
     output: str
 
     @property
-    def verdict(self) -> str:
+    def result(self) -> str:
         return {0: "passed", machine.SKIPPED: "skipped"}.get(self.status, "FAILED")
 
-    def lines(self, word: str) -> list[str]:
-        """What stands behind a word such as PASS at the beginning of lines."""
-        return re.findall(rf"^{word} +(.*)$", self.output, re.MULTILINE)
+    def lines(self, keyword: str) -> list[str]:
+        """Return the rest of the lines that begin with a keyword such as PASS."""
+        return re.findall(rf"^{keyword} +(.*)$", self.output, re.MULTILINE)
 
 
 def main() -> int:
@@ -50,16 +50,17 @@ def main() -> int:
     with ThreadPoolExecutor(arguments.jobs) as pool:
         outcomes = list(pool.map(run, [name for name in CHECKS if name in arguments.names]))
     differences = compare(outcomes)
-    print("\ncheck       verdict  passed  seconds  skipped")
-    for one in outcomes:
-        skipped = "; ".join(one.lines("SKIP"))
-        print(f"{one.name:<10}  {one.verdict:<7}  {len(one.lines('PASS')):>6}  {one.seconds:>7.0f}  {skipped}".rstrip())
+    print("\ncheck       result   passed  seconds  skipped")
+    for outcome in outcomes:
+        skipped = "; ".join(outcome.lines("SKIP"))
+        passed = len(outcome.lines("PASS"))
+        print(f"{outcome.name:<10}  {outcome.result:<7}  {passed:>6}  {outcome.seconds:>7.0f}  {skipped}".rstrip())
     for difference in differences:
         print(f"DIFFERENT: {difference}")
-    for line in (line for one in outcomes for line in one.lines("LACK")):
+    for line in (line for outcome in outcomes for line in outcome.lines("LACK")):
         print(f"LACKING: {line}")
     bad = {"FAILED", "skipped"} if arguments.no_skip else {"FAILED"}
-    failed = sum(one.verdict in bad for one in outcomes) + len(differences)
+    failed = sum(outcome.result in bad for outcome in outcomes) + len(differences)
     print(f"{len(outcomes)} checks in {time.monotonic() - started:.0f} s, {failed} failed")
     return 1 if failed else 0
 
@@ -77,32 +78,32 @@ def run(name: str) -> Outcome:
     try:
         output = process.communicate(timeout=_MINUTES * 60)[0]
     except subprocess.TimeoutExpired:
-        process.terminate()  # it clears up, and ends what it has started
+        process.terminate()  # it removes its files and ends its processes
         output = process.communicate()[0] + f"FAIL  {name}: no end within {_MINUTES} minutes\n"
     outcome = Outcome(name, process.returncode, time.monotonic() - started, output)
-    print(f"=== {name}: {outcome.verdict} after {outcome.seconds:.0f} s\n{output}", end="", flush=True)
+    print(f"=== {name}: {outcome.result} after {outcome.seconds:.0f} s\n{output}", end="", flush=True)
     return outcome
 
 
 def compare(outcomes: list[Outcome]) -> list[str]:
-    """The values that are not the same everywhere."""
-    seen: dict[str, dict[str, list[str]]] = {}
+    """Return the values that differ between systems."""
+    by_name: dict[str, dict[str, list[str]]] = {}
     for outcome in outcomes:
         for line in outcome.lines("VALUE"):
             name, _, value = line.partition(" = ")
-            seen.setdefault(name, {}).setdefault(value, []).append(outcome.name)
-    for name, values in seen.items():
+            by_name.setdefault(name, {}).setdefault(value, []).append(outcome.name)
+    for name, values in by_name.items():
         if len(values) == 1:
             ((value, where),) = values.items()
             print(f"SAME  {name} = {value} in all {len(where)} runs")
-    return [f"{name}: {values}" for name, values in seen.items() if len(values) > 1]
+    return [f"{name}: {values}" for name, values in by_name.items() if len(values) > 1]
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=CHECKS, metavar="NAME", help=f"of {', '.join(CHECKS)} (all)")
-    parser.add_argument("--jobs", type=int, default=2, help="how many run at a time (2)")
-    parser.add_argument("--no-skip", action="store_true", help="a check that was skipped as a whole has failed")
+    parser.add_argument("--jobs", type=int, default=2, help="number of concurrent checks (2)")
+    parser.add_argument("--no-skip", action="store_true", help="count a completely skipped check as failed")
     return parser
 
 

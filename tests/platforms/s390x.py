@@ -1,7 +1,7 @@
-"""Big-endian Linux: a Debian kernel for s390x in an emulated machine, with portrange as its first program.
+"""Big-endian Linux: a Debian kernel for s390x in an emulated machine, with the probes as its init program.
 
-An emulator for single programs would not do: the tables in /proc/net and the netlink messages must come from a kernel
-that is big-endian itself. The machine has no disk and no network; all that it needs is unpacked into its memory.
+User-mode emulation is not sufficient: /proc/net and netlink messages must come from a big-endian kernel. The machine
+has no disk and no network; its files are in an initramfs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import debian
 import machine
 
-#: Modules of the kernel that answer for sockets, in the order of their dependencies.
+#: Kernel modules for NETLINK_SOCK_DIAG, in the order of their dependencies.
 _MODULES = ("inet_diag", "tcp_diag", "udp_diag")
 _MEMORY_MIB = 1536
 
@@ -38,7 +38,7 @@ def check(workspace: Path) -> None:
 
 
 def pack(root: Path, archive: Path) -> Path:
-    """The file system as the kernel unpacks it into its memory (Documentation/driver-api/early-userspace)."""
+    """Pack an initramfs (Documentation/driver-api/early-userspace)."""
     for unneeded in ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/zoneinfo", "var"):
         shutil.rmtree(root / unneeded, ignore_errors=True)
     script = 'cd "$0" && find . -print0 | cpio --null --create --format=newc --quiet | gzip -1 > "$1"'
@@ -47,7 +47,7 @@ def pack(root: Path, archive: Path) -> Path:
 
 
 def boot(kernel: Path, initrd: Path) -> str:
-    """What the machine prints until it switches itself off."""
+    """Return the output of the machine until it powers off."""
     return machine.run(
         *("qemu-system-s390x", "-M", "s390-ccw-virtio", "-cpu", "max", "-m", _MEMORY_MIB, "-nographic", "-no-reboot"),
         *("-net", "none", "-kernel", kernel, "-initrd", initrd),
@@ -57,11 +57,11 @@ def boot(kernel: Path, initrd: Path) -> str:
 
 
 def report(kernel: str, output: str) -> None:
-    """The machine runs several probes, one after the other; each has its own part of the output."""
+    """Report the probes of the machine, each of which has its own section of the output."""
     parts = re.split(r"^=== (.*)\n", output, flags=re.MULTILINE)[1:]
     named = dict(zip(parts[::2], parts[1::2], strict=True))
     if "end" not in named:
-        raise machine.FailedError(f"the emulated machine did not come to its end:\n{output}")
+        raise machine.FailedError(f"the emulated machine did not complete its probes:\n{output}")
     del named["end"]
     for name, part in named.items():
         if "big-endian" not in part:

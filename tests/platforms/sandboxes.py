@@ -1,6 +1,6 @@
-"""Linux with something taken away: /proc, the sight of others, AF_NETLINK, or the usual pool.
+"""Restricted Linux: without /proc, other processes, AF_NETLINK, or the default ephemeral range.
 
-Each sandbox is made of namespaces, and gone with its last process. What must hold in it: probes/sandboxes.py.
+Each sandbox consists of namespaces and ends with its last process. probes/sandboxes.py contains its checks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import machine
 
 _OWN_PROC = ("--mount", "--pid", "--fork", "--kill-child")
-#: What unshare(1) makes, and what is done in there before the probe runs.
+#: Options of unshare(1), and a script that runs in the namespaces before the probe.
 SANDBOXES = {
     "no-proc": (_OWN_PROC, "mount -t tmpfs tmpfs /proc"),
     "read-only-proc": (_OWN_PROC, "mount -t proc -o ro proc /proc"),
@@ -32,7 +32,7 @@ def check(workspace: Path) -> None:
     environment = {"PYTHONPATH": f"{project}:{project}/probes", "LOOPBACK_UP": machine.LOOPBACK_UP}
     for name, (flags, before) in SANDBOXES.items():
         if name in _SECCOMP and os.uname().machine not in _SECCOMP_MACHINES:
-            machine.say("SKIP", f"{name}: no system call numbers are known here for {os.uname().machine}")
+            machine.say("SKIP", f"{name}: the system call numbers are unknown for {os.uname().machine}")
             continue
         script = f'set -e; {before}; exec "$0" "$@"'
         command = ("unshare", *flags, "sh", "-c", script, sys.executable, project / "probes/sandboxes.py", name)

@@ -1,7 +1,7 @@
-"""CPython for Windows under Wine: Windows' own socket calls, as far as Wine has them, and the portable tests.
+"""CPython for Windows under Wine: the Windows socket API as far as Wine has it, and the portable tests.
 
-Wine is no Windows: its netsh is a stub that prints nothing, it shows the sockets of the whole Linux host, and does not
-tell whose a socket is that was never used. All three are good tests of an answer that must not claim too much.
+Wine differs from Windows: its netsh prints nothing, it lists the sockets of the whole Linux host, and it reports no
+owner for a socket that was never used. All three test that portrange does not claim unknown facts.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pathlib import Path
 
 import machine
 
-#: Which Python runs the portable tests too; Wine takes its time for them.
+#: The Python that also runs the portable tests, which are slow under Wine.
 _WITH_SUITE = "3.13"
 _ATTEMPTS = 3
 
-#: Sometimes Wine cannot start a process, and says so in these words (ERROR_INTERNAL_ERROR of CreateProcess).
+#: Message of an occasional failure of Wine to start a process (ERROR_INTERNAL_ERROR of CreateProcess).
 _ERROR_OF_WINE = "OSError: [WinError 1359] Internal error."
 
 
@@ -39,17 +39,17 @@ def check(workspace: Path) -> None:
 
 @contextlib.contextmanager
 def wine(prefix: Path) -> Iterator[dict[str, str]]:
-    """A Windows of its own; the environment that programs need to run in it. All of its processes end with it."""
+    """Create a Wine prefix and yield the environment for its programs; all of its processes end with it."""
     environment = {
         "WINEPREFIX": str(prefix),
         "WINEDEBUG": "-all",
-        "WINEDLLOVERRIDES": "mscoree,mshtml=",  # neither .NET nor a browser, which Wine would offer to download
+        "WINEDLLOVERRIDES": "mscoree,mshtml=",  # skip .NET and the browser, which Wine offers to download
         "DISPLAY": "",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     try:
         make_prefix(prefix, environment)
-        # Python 3.12 and later end at once on Windows 7, which Wine stands for by default.
+        # Python 3.12 and later exit at once on Windows 7, the default version of Wine.
         machine.run("wine", "winecfg", "-v", "win10", seconds=200, env=environment)
         yield environment
     finally:
@@ -57,7 +57,7 @@ def wine(prefix: Path) -> Iterator[dict[str, str]]:
 
 
 def make_prefix(prefix: Path, environment: dict[str, str]) -> None:
-    """Wine's own installation. On a busy machine it sometimes leaves files out, and says so; then it is made anew."""
+    """Initialize the prefix; retried because wineboot sometimes fails on a busy machine."""
     for attempt in range(_ATTEMPTS):
         try:
             machine.run("wineboot", "--init", seconds=240, env=environment)
@@ -72,16 +72,16 @@ def make_prefix(prefix: Path, environment: dict[str, str]) -> None:
 
 
 def end_server(environment: dict[str, str]) -> None:
-    """End Wine's server and all that runs in it, and wait for it.
+    """End wineserver and its processes, and wait for them.
 
-    It knows its prefix by an inode number, which the file system gives to another one as soon as this one is removed.
+    wineserver identifies a prefix by its inode number, which can be reused as soon as the prefix is removed.
     """
     machine.run("wineserver", "--kill", seconds=30, env=environment, ok=False)
     machine.run("wineserver", "--wait", seconds=60, env=environment, ok=False)
 
 
 def install(workspace: Path, requirement: str, module_path: list[Path]) -> Path:
-    """The interpreter of one pinned distribution, with its module path set; it reads no PYTHONPATH."""
+    """Install a pinned distribution and set the module path of its interpreter, which ignores PYTHONPATH."""
     version = re.findall(r"==(\d+\.\d+)", requirement)[0]
     directory = workspace / f"python-{version}"
     pinned = workspace / f"python-{version}.txt"
@@ -92,7 +92,7 @@ def install(workspace: Path, requirement: str, module_path: list[Path]) -> Path:
         seconds=240,
         env={"PIP_ROOT_USER_ACTION": "ignore"},
     )
-    (directory / "_wmi.pyd").unlink(missing_ok=True)  # Wine 8 lacks what it calls, and the process would end
+    (directory / "_wmi.pyd").unlink(missing_ok=True)  # calls functions that Wine 8 lacks, which ends the process
     path_file = next(directory.glob("python3*._pth"))
     lines = [path_file.stem + ".zip", ".", *(f"Z:{path}".replace("/", "\\") for path in module_path)]
     path_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -104,12 +104,12 @@ def run(python: Path, project: Path, environment: dict[str, str]) -> None:
     what = "Windows CPython under Wine"
     probes = project / "probes"
     machine.report_probe(what, machine.run("wine", python, probes / "answers.py", seconds=200, env=environment))
-    with socket.create_server(("127.0.0.1", 0)) as server:  # a Linux process, which Wine has no pid for
+    with socket.create_server(("127.0.0.1", 0)) as server:  # a Linux process, for which Wine has no PID
         port = server.getsockname()[1]
         output = machine.run("wine", python, probes / "windows.py", port, seconds=200, env=environment)
     machine.report_probe(what, output)
     page = machine.run("wine", python, "-m", "portrange", "60860", seconds=200, env=environment)
-    if not page.startswith("Port 60860\n") or "nobody" not in page:
+    if not page.startswith("Port 60860\n") or "nothing" not in page:
         raise machine.FailedError(f"python -m portrange 60860 does not print the page of a free port:\n{page}")
     machine.say("PASS", f"{what} {version}: python -m portrange 60860 prints the page of the port")
     if version == _WITH_SUITE:
@@ -117,7 +117,7 @@ def run(python: Path, project: Path, environment: dict[str, str]) -> None:
 
 
 def run_suite(what: str, python: Path, project: Path, environment: dict[str, str]) -> None:
-    """The portable tests; if nothing but Wine itself has failed, then what it has failed in once more."""
+    """Run the portable tests, and repeat those that failed because of Wine if no other test failed."""
 
     def run_tests(*tests: str) -> str:
         arguments = machine.suite(*tests, portable=True)
@@ -135,7 +135,7 @@ def run_suite(what: str, python: Path, project: Path, environment: dict[str, str
 
 
 def failed_by_wine(output: str) -> list[str]:
-    """The tests that failed in a run of pytest, if what it shows of each is this one error of Wine's; else none."""
+    """Return the failed tests of a pytest run if all of them show this error of Wine, else an empty list."""
     errors = re.findall(r"^E +(.*)$", output, re.MULTILINE)
     failed = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", output, re.MULTILINE)
     return failed if errors == [_ERROR_OF_WINE] * len(failed) else []

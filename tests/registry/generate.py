@@ -1,21 +1,23 @@
-"""Write portrange/_registry/table.py and date.py from IANA's own list of service names and port numbers.
+"""Write portrange/_registry/table.py and __init__.py from IANA's own list of service names and port numbers.
 
     python tests/registry/generate.py                        # from IANA
     python tests/registry/generate.py FILE-OR-URL            # from a copy
     python tests/registry/generate.py FILE-OR-URL DIRECTORY  # into another directory
 
 One line of the table is one service name on one port or range, in the order of the registry, so that a refresh can be
-reviewed as a diff. The rules by which rows become lines:
+reviewed as a diff. Conversion rules:
 
-- Rows of one port and name are one line, with all their transports in the order tcp, udp, sctp, dccp; none where the
-  registry names none. A text in which the transports differ begins with that of the first row; the others follow
-  with their transports: ``World Wide Web HTTP; sctp: HTTP``.
-- Rows without a name have in its place, in parentheses, what they say of the port: (reserved) where IANA writes
-  Reserved, (assigned) for the ports kept for "any private ..." use, else (unassigned), also for "De-registered",
-  "Removed" and the like: nobody has them, and IANA does not call them reserved. Their own words stay beside it. A
-  description that is not known here stops the generator: a human decides.
-- Names without a port (DNS-SD only) are left out: they say nothing about a port.
-- White space is folded: the file wraps long descriptions.
+- Rows of one port and name form one line with all their transports in the order tcp, udp, sctp, dccp, or none if the
+  registry names none. Where the texts of the transports differ, the text of the first row comes first; the others
+  follow with their transports: ``World Wide Web HTTP; sctp: HTTP``.
+- Rows without a name have the state of the port in parentheses instead: (reserved) where IANA writes Reserved,
+  (assigned) for "any private ..." use, else (unassigned), which includes "De-registered", "Removed" and the like: such
+  ports have no assignee, and IANA does not call them reserved. The description is kept. An unknown description stops
+  the generator for review.
+- Names without a port (DNS-SD only) are omitted.
+- White space is collapsed, because the file wraps long descriptions.
+
+The package searches the text of the table by bisection, so a range may overlap only lines that follow it closely.
 
 The registry is in the public domain (CC0): https://www.iana.org/help/licensing-terms
 """
@@ -52,7 +54,7 @@ COLUMNS = (
     "Assignment Notes",
 )
 
-#: What rows without a name say of their port, by the beginning of the description in small letters.
+#: The state of the port of an unnamed row, by the beginning of its description in lower case.
 STATES = {
     "any private ": "assigned",
     "reserved": "reserved",
@@ -70,6 +72,8 @@ STATES = {
 PORTS = re.compile(r"\d{1,5}(-\d{1,5})?", re.ASCII)
 FULL_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 HIGHEST = 49151
+#: A range overlaps less than this many lines after it: `REACH` in portrange/_registry/lookup.py.
+REACH = 16
 
 TABLE = '''\
 """IANA's registry of service names and port numbers: generated, do not edit.
@@ -89,19 +93,22 @@ TABLE = """\\
 '''
 
 DATE = '''\
-"""The date of the registry's snapshot: generated with the table, do not edit."""
+"""Published facts about port numbers: IANA's registry, default ranges, ports that browsers refuse. No I/O.
+
+REGISTRY_DATE is generated together with the table by tests/registry/generate.py, do not edit.
+"""
 
 REGISTRY_DATE = "{snapshot}"
 '''
 
 
 class UnexpectedRegistryError(ValueError):
-    """The file is not what this generator was written for: somebody has to look."""
+    """The file is not in the expected format and needs review."""
 
 
 @dataclass
 class Line:
-    """One line in the making: what is said of one port or range, under a name or without."""
+    """A table line under construction: the data of one port or range, named or unnamed."""
 
     port: str
     name: str
@@ -117,25 +124,25 @@ class Line:
         protocol = row["Transport Protocol"]
         taken = self.descriptions
         if protocol in taken or (taken and not protocol) or "" in taken:
-            raise UnexpectedRegistryError(f"two rows speak of the same transport: {row}")
+            raise UnexpectedRegistryError(f"two rows have the same transport: {row}")
         self.descriptions[protocol] = row["Description"]
         self.notes[protocol] = note
 
 
 def read(source: str) -> bytes:
-    """The bytes of a file or URL."""
+    """Return the bytes of a file or URL."""
     if "://" not in source:
         return Path(source).read_bytes()
-    with urllib.request.urlopen(source, timeout=60) as answer:
-        return answer.read()
+    with urllib.request.urlopen(source, timeout=60) as response:
+        return response.read()
 
 
 def rows(content: bytes) -> list[dict[str, str]]:
-    """The rows of IANA's CSV, white space folded."""
+    """Return the rows of IANA's CSV with white space collapsed."""
     try:
         head, *listed = csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True)
     except (UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise UnexpectedRegistryError(f"not a table with a head, as CSV in UTF-8: {error}") from error
+        raise UnexpectedRegistryError(f"not a UTF-8 CSV table with a header: {error}") from error
     if tuple(head) != COLUMNS:
         raise UnexpectedRegistryError(f"the columns are {head}, expected {COLUMNS}")
     for cells in listed:
@@ -149,7 +156,7 @@ def rows(content: bytes) -> list[dict[str, str]]:
 
 
 def lines(listed: Iterable[dict[str, str]]) -> list[Line]:
-    """The lines of the table, in the order of ports and then of the registry."""
+    """Return the lines of the table in the order of ports, then of the registry."""
     found: dict[tuple[str, ...], Line] = {}
     for row in listed:
         port, name, note = row["Port Number"], row["Service Name"], row["Unauthorized Use Reported"]
@@ -162,7 +169,9 @@ def lines(listed: Iterable[dict[str, str]]) -> list[Line]:
             note = "; ".join(filter(None, (note, row["Assignment Notes"])))
             same = (port, row["Description"], note, "any" if row["Transport Protocol"] else "none")
             found.setdefault(same, Line(port, f"({state(row)})")).add(row, note)
-    return sorted(found.values(), key=lambda line: ports(line.port))
+    table = sorted(found.values(), key=lambda line: ports(line.port))
+    check_overlaps(table)
+    return table
 
 
 def ports(text: str) -> tuple[int, int]:
@@ -171,29 +180,38 @@ def ports(text: str) -> tuple[int, int]:
 
 
 def check(row: dict[str, str]) -> None:
-    """Stop at what the readers of the table could not understand."""
+    """Raise UnexpectedRegistryError for a row that the table cannot represent."""
     if (
         not PORTS.fullmatch(row["Port Number"])
         or not 0 <= ports(row["Port Number"])[0] <= ports(row["Port Number"])[1] <= HIGHEST
     ):
-        raise UnexpectedRegistryError(f"not a port or range that can be registered: {row}")
+        raise UnexpectedRegistryError(f"not a port or range in the registered bands: {row}")
     if row["Transport Protocol"] not in ("", *PROTOCOLS):
         raise UnexpectedRegistryError(f"an unknown transport: {row}")
     if row["Service Name"].startswith("("):
-        raise UnexpectedRegistryError(f"parentheses mark what is not a name: {row}")
+        raise UnexpectedRegistryError(f"parentheses are reserved for unnamed rows: {row}")
+
+
+def check_overlaps(table: list[Line]) -> None:
+    """Stop at a range that the search in the package would miss, because too many lines follow before its end."""
+    highest = -1
+    for earlier, line in zip(table, table[REACH:], strict=False):
+        highest = max(highest, ports(earlier.port)[1])
+        if highest >= ports(line.port)[0]:
+            raise UnexpectedRegistryError(f"a range overlaps more than {REACH - 1} lines after it, such as {line}")
 
 
 def state(row: dict[str, str]) -> str:
-    """What a row without a name says of its port."""
+    """Return the state of the port of an unnamed row."""
     description = row["Description"].lower()
     for beginning, found in STATES.items():
         if description.startswith(beginning):
             return found
-    raise UnexpectedRegistryError(f"a row without a name, and no rule for its description: {row}")
+    raise UnexpectedRegistryError(f"unnamed row, and no rule for its description: {row}")
 
 
 def joined(texts: dict[str, str]) -> str:
-    """The texts of the transports as one: the first plainly, others with the transports that have them."""
+    """Join the texts of the transports: the first without prefix, the others after their transports."""
     sharing: dict[str, list[str]] = {}
     for protocol, text in texts.items():
         if text:
@@ -203,7 +221,7 @@ def joined(texts: dict[str, str]) -> str:
 
 
 def newest(listed: Iterable[dict[str, str]]) -> str:
-    """The newest full date of a registration or modification."""
+    """Return the newest full date of a registration or modification."""
     columns = ("Registration Date", "Modification Date")
     dates = [row[column] for row in listed for column in columns if FULL_DATE.fullmatch(row[column])]
     if not dates:
@@ -212,7 +230,7 @@ def newest(listed: Iterable[dict[str, str]]) -> str:
 
 
 def table_module(content: bytes) -> str:
-    """The text of table.py."""
+    """Return the text of table.py."""
     listed = rows(content)
     table = "".join(f"{line}\n" for line in lines(listed))
     escaped = table.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
@@ -221,7 +239,7 @@ def table_module(content: bytes) -> str:
     except (SyntaxError, ValueError):
         survives = False
     if not survives:
-        raise UnexpectedRegistryError("a text does not survive being written as Python")
+        raise UnexpectedRegistryError("a text cannot be written as a Python literal")
     return TABLE.format(
         source=SOURCE,
         snapshot=newest(listed),
@@ -232,14 +250,14 @@ def table_module(content: bytes) -> str:
 
 
 def date_module(content: bytes) -> str:
-    """The text of date.py, which answers without the table being loaded."""
+    """Return the text of __init__.py, whose REGISTRY_DATE can be imported without loading the table."""
     return DATE.format(snapshot=newest(rows(content)))
 
 
 def main(arguments: list[str]) -> None:
     source, target = (*arguments, *(SOURCE, str(TARGET))[len(arguments) :])
     content = read(source)
-    for name, text in (("table.py", table_module(content)), ("date.py", date_module(content))):
+    for name, text in (("table.py", table_module(content)), ("__init__.py", date_module(content))):
         (Path(target) / name).write_text(text, encoding="utf-8", newline="\n")
         print(f"{Path(target) / name}: {len(text.encode()):,} bytes")
 

@@ -9,7 +9,7 @@ from portrange._render.html import record, table
 
 
 class Reader(HTMLParser):
-    """What a browser would see: the tags that were opened and not closed, and the text."""
+    """A parsed document: the tags still open, all tags, and the text."""
 
     def __init__(self):
         super().__init__()
@@ -38,19 +38,19 @@ values = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.
 
 
 @given(st.lists(st.tuples(st.text(), st.text())), st.lists(st.text()))
-def test_any_text_makes_a_well_formed_table_of_table_tags_only(rows, notes):
+def test_any_text_gives_a_well_formed_table_of_table_tags(rows, notes):
     reader = read(table(("A", "B"), rows, notes))
     assert reader.open == []
     assert reader.tags <= {"table", "thead", "tbody", "tr", "th", "td", "p"}
 
 
 @given(st.text(), st.dictionaries(st.text(), values))
-def test_any_record_too(title, entries):
+def test_any_record_gives_well_formed_html(title, entries):
     reader = read(record(title, entries.items()))
     assert reader.open == []
     assert reader.tags <= {"table", "caption", "tbody", "tr", "th", "td", "em", "strong", "ul", "li"}
 
 
-def test_truth_values_and_what_is_unknown_read_as_words():
+def test_booleans_and_none_are_rendered_as_yes_no_and_unknown():
     text = read(record("Port", {"a": True, "b": False, "c": None, "d": [1, 2]}.items())).text
     assert text == ["Port", "a", "yes", "b", "no", "c", "unknown", "d", "1", "2"]

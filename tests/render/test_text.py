@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portrange._render.look import Look
-from portrange._render.text import Line, Names, labelled, page, shorten, table, visible, width, wrap
+from portrange._render.sanitize import visible
+from portrange._render.text import Line, Names, Style, labelled, page, shorten, table, width, wrap
 
 
 @pytest.mark.parametrize(
@@ -20,12 +20,12 @@ from portrange._render.text import Line, Names, labelled, page, shorten, table, 
         ("\ud800", r"\ud800"),
     ],
 )
-def test_control_characters_are_made_visible(text, shown):
+def test_visible_escapes_control_characters(text, shown):
     assert visible(text) == shown
 
 
 @given(st.text())
-def test_whatever_it_was_it_is_printable_afterwards(text):
+def test_visible_text_is_printable(text):
     assert visible(text).isprintable()
 
 
@@ -34,16 +34,16 @@ def test_shortened_text_fits(text, columns):
     assert width(shorten(text, columns)) <= columns
 
 
-def test_columns_are_aligned_also_with_wide_signs():
+def test_columns_with_wide_characters_are_aligned():
     lines = table(("A", "B"), [("端口", "x"), ("abc", "y")]).splitlines()
     assert lines == ["A     B", "端口  x", "abc   y"]
 
 
-def test_empty_columns_are_left_out():
+def test_empty_columns_are_omitted():
     assert table(("A", "B", "C"), [("1", "", "2"), ("3", "", "4")]) == "A  C\n1  2\n3  4"
 
 
-def test_a_page_has_labels_and_continued_lines():
+def test_page_has_labels_and_continuation_lines():
     assert page("Port 1", {"IANA": ["one", "two"]}) == "Port 1\n  IANA   one\n         two"
 
 
@@ -61,7 +61,7 @@ WORKERS = Names("", [("a-long-name", "(81)"), ("b", "(82)"), ("another-long-name
         (14, "a-lo… (81), +2"),
     ],
 )
-def test_of_names_the_pids_are_kept_as_long_as_it_goes(columns, shown):
+def test_fit_shortens_names_before_it_omits_pids(columns, shown):
     assert WORKERS.fit(columns) == shown
 
 
@@ -72,12 +72,12 @@ def test_names_fit_and_are_printable(opening, named, columns):
     assert shown.isprintable()
 
 
-def test_in_a_sentence_many_names_are_counted():
-    assert WORKERS.told() == str(WORKERS)
-    assert WORKERS.told(most=1) == "a-long-name (81) and 2 more"
+def test_many_names_in_a_sentence_are_counted():
+    assert WORKERS.summary() == str(WORKERS)
+    assert WORKERS.summary(most=1) == "a-long-name (81) and 2 more"
 
 
-def test_a_narrow_table_shortens_its_widest_column_and_keeps_what_it_is_about():
+def test_narrow_table_shortens_its_widest_column_first():
     rows = [("tcp", "127.0.0.1:80", "a-service-with-a-long-name.service", WORKERS)]
     assert table(("P", "ADDRESS", "UNIT", "HELD BY"), rows, 60, whole=(0, 1)) == (
         "P    ADDRESS       UNIT                 HELD BY\ntcp  127.0.0.1:80  a-service-with-a-l…  a-long-… (81), +2"
@@ -93,8 +93,8 @@ def test_tables_fit(rows, columns):
     ("text", "lines"),
     [
         ("short", ["short"]),
-        ("some words that go on", ["some words", "  that go", "  on"]),
-        ("  indented words go on", ["  indented", "    words", "    go on"]),
+        ("some terms that go on", ["some terms", "  that go", "  on"]),
+        ("  indented terms go on", ["  indented", "    terms", "    go on"]),
         ("unbreakably-long", ["unbreakabl", "  y-long"]),
         ("   unbreakably-long", ["     unbre", "     akabl", "     y-lon", "     g"]),
         ("an unbreakably-long one", ["an", "  unbreaka", "  bly-long", "  one"]),
@@ -102,7 +102,7 @@ def test_tables_fit(rows, columns):
         ("", [""]),
     ],
 )
-def test_wrapped_text_hangs(text, lines):
+def test_wrapped_text_has_a_hanging_indent(text, lines):
     assert wrap(text, 10) == lines
 
 
@@ -113,22 +113,22 @@ def test_wrapped_text_fits_and_is_complete(text, columns):
     assert "".join("".join(lines).split()) == "".join(text.split())
 
 
-def test_labels_have_a_column_of_their_own():
+def test_labels_have_their_own_column():
     assert labelled([Line("a", "one"), Line("long", "two"), Line("", "three")]) == "a    one\nlong two\n     three"
 
 
-def test_where_there_is_no_room_beside_labels_words_stand_below_them():
-    assert labelled([Line("a-long-label", "words"), Line("", "more")], Look(30)) == "a-long-label\n  words\n  more"
+def test_text_follows_below_labels_that_leave_no_room():
+    assert labelled([Line("a-long-label", "text"), Line("", "more")], Style(30)) == "a-long-label\n  text\n  more"
 
 
-def test_colours_do_not_move_anything():
+def test_colours_do_not_change_the_layout():
     lines = [Line("bad:", "a sentence that is wrapped", "bad"), Line("", "more", "good")]
-    coloured = labelled(lines, Look(25, colour=True))
+    coloured = labelled(lines, Style(25, colour=True))
     assert coloured == "\x1b[31mbad:\x1b[0m a sentence that is\n       wrapped\n     more"
-    assert Look(25).paint("bad", "words") == "words"
-    assert Look(25, colour=True).paint("nothing special", "words") == "words"
+    assert Style(25).paint("bad", "text") == "text"
+    assert Style(25, colour=True).paint("nothing special", "text") == "text"
 
 
-def test_combining_signs_take_no_column_of_their_own():
+def test_combining_characters_have_no_width():
     assert width("e\u0301") == 1
     assert shorten("e\u0301" * 4, 4) == "e\u0301" * 4

@@ -1,11 +1,11 @@
-"""Processes that fork, exit and exchange sockets while threads and processes ask who listens.
+"""Processes that fork, exit and exchange sockets while threads and processes query listeners.
 
     python tests/trust/churn.py --seconds 60 [--seed N]
 
-As root, on Linux; all of it happens in namespaces of its own. Every answer is held against what the holders wrote down
-(`trust.holding_log`): no owner that did not hold the socket, no process under a number that was used again, nothing
-left out that was certainly there. Whoever asks must have as many descriptors and as much memory at the end as before.
-Ends with status 1 and a line for each fault.
+Requires root on Linux; runs in its own namespaces. Every result is compared with the log of the owners
+(`trust.holding_log`): no owner without the socket, no process with a reused PID, no omission of a socket that certainly
+existed. The descriptors and the memory of the querying processes must not grow. Exits with status 1 and one line per
+fault.
 """
 
 from __future__ import annotations
@@ -50,46 +50,46 @@ from trust.holding_log import Answer, Endpoint, Log, Owner
 import portrange
 
 WORKERS = 6
-#: Sockets that stay: with them a list takes several datagrams of the kernel's, between which the others change.
+#: Permanent sockets: they make a list span several netlink datagrams, between which the other sockets change.
 STEADY = 120
 _STEADY_PORT = FIRST_PORT + WORKERS * PORTS_EACH
-#: Who asks: how many threads, and as whom.
-ASKERS = {"threads": (3, False), "process": (1, False), "nobody": (1, True)}
-#: What may come and go with one answer or another: a cache that is filled, a frame of a traceback.
+#: The querying processes: number of threads, and whether they run as an unprivileged user.
+CLIENTS = {"threads": (3, False), "process": (1, False), "unprivileged": (1, True)}
+#: Memory that may vary between queries: a filled cache, a frame of a traceback.
 _MEMORY_SLACK = 512 * 1024
-#: A socket that is passed on at that very moment may be seen with nobody; more often than so, it is a defect.
+#: A socket that is transferred during the search may appear without an owner; a higher rate than this is a defect.
 _FEW, _RARELY = 3, 0.003
 _LAST_NOTES_SECONDS = 0.5
-#: How many of the ports just heard of are asked about next.
+#: Number of recently reported ports to query next.
 _RECENT = 20
 
 
 @dataclass
 class Outcome:
-    """What came of it."""
+    """The counts and faults of a run."""
 
     seed: int
     answers: int = 0
     listeners: int = 0
     owners: int = 0
-    #: Told to be held by nobody whom one can see, although somebody had it all the time: passed on while one looked.
+    #: Listeners reported without an owner although they always had one: transferred during the search.
     unseen: int = 0
-    #: Hidden from root, to whom nothing is: passed on faster than one can look.
+    #: Listeners hidden from root, which can read everything: transferred faster than the search.
     hidden: int = 0
     holdings: int = 0
     processes: int = 0
     numbers: int = 0
     faults: list[str] = field(default_factory=list)
-    #: What was written down about the endpoints of the first faulty answer.
+    #: Log lines about the endpoints of the first faulty result.
     histories: list[str] = field(default_factory=list)
-    askers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    clients: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-# --- those who ask ----------------------------------------------------------------------------------------------------
+# --- the querying processes -------------------------------------------------------------------------------------------
 
 
-class Asker:
-    """A process that asks from one or several threads, and writes down what it was told."""
+class Client:
+    """A process that queries from one or several threads and logs the results."""
 
     def __init__(self, name: str, directory: Path, seed: int) -> None:
         self.name = name
@@ -100,60 +100,68 @@ class Asker:
         self.ticks = os.sysconf("SC_CLK_TCK")
 
     def run(self, threads: int, seconds: float) -> None:
-        """Ask for so long; what a quarter of the time leaves behind counts as filled caches."""
+        """Query for *seconds*; memory in use after a quarter of the time counts as filled caches."""
         began = time.monotonic()
         self._ask_from(threads, began + seconds / 4)
         tracemalloc.start()
         self._ask_from(threads, began + seconds / 2)
-        before = _possessions()
+        before = _resources_in_use()
         self._ask_from(threads, began + seconds)
-        after = _possessions()
+        after = _resources_in_use()
         tracemalloc.stop()
         os.write(self.summary, json.dumps({"before": before, "after": after}).encode())
 
     def _ask_from(self, threads: int, until: float) -> None:
-        there = [threading.Thread(target=self._ask, args=(number, until)) for number in range(threads)]
-        for thread in there:
+        started_threads = [threading.Thread(target=self._ask, args=(number, until)) for number in range(threads)]
+        for thread in started_threads:
             thread.start()
-        for thread in there:
+        for thread in started_threads:
             thread.join()
 
     def _ask(self, number: int, until: float) -> None:
         chosen = random.Random(self.seed + number)
         host = portrange.Host()
-        seen = [_STEADY_PORT]
+        recent = [_STEADY_PORT]
         while time.monotonic() < until:
-            port = chosen.choice(seen) if chosen.random() < 0.7 else None
+            port = chosen.choice(recent) if chosen.random() < 0.7 else None
             exhaustive = chosen.random() < 0.3
-            asked = chosen.choice((None, host, portrange.Host().snapshot()))
+            queried = chosen.choice((None, host, portrange.Host().snapshot()))
             began = now()
             try:
                 if port is None:
-                    told = portrange.listeners(exhaustive=exhaustive, host=asked)
+                    found = portrange.listeners(exhaustive=exhaustive, host=queried)
                 else:
-                    told = portrange.who_listens(port, exhaustive=exhaustive, host=asked)
+                    found = portrange.who_listens(port, exhaustive=exhaustive, host=queried)
                     portrange.why_busy(port, address="127.0.0.1")
-            except Exception:  # noqa: BLE001 - which is what must not happen
+            except Exception:  # noqa: BLE001 - every exception is a fault
                 self._write({"error": traceback.format_exc()})
                 continue
             ended = now()
-            seen = [one.port for one in told if one.port < _STEADY_PORT][-_RECENT:] or [_STEADY_PORT]
-            rows = [self._row(one) for one in told]
+            recent = [listener.port for listener in found if listener.port < _STEADY_PORT][-_RECENT:] or [_STEADY_PORT]
+            rows = [self._row(listener) for listener in found]
             self._write(
-                {"began": began, "ended": ended, "asked": port, "all": exhaustive, "incomplete": told.incomplete, "rows": rows}
+                {
+                    "began": began,
+                    "ended": ended,
+                    "port": port,
+                    "all": exhaustive,
+                    "incomplete": found.incomplete,
+                    "rows": rows,
+                }
             )
 
-    def _row(self, one: portrange.Socket) -> list[Any]:
+    def _row(self, listener: portrange.Socket) -> list[Any]:
         owners = [
-            [owner.pid, round(((owner.started or 0) - self.booted) * self.ticks), owner.name] for owner in one.owners
+            [owner.pid, round(((owner.started or 0) - self.booted) * self.ticks), owner.name]
+            for owner in listener.owners
         ]
-        return [one.protocol, one.port, one.scope, one.hidden, owners]
+        return [listener.protocol, listener.port, listener.scope, listener.hidden, owners]
 
     def _write(self, answer: dict[str, Any]) -> None:
         os.write(self.answers, json.dumps(answer).encode() + b"\n")
 
 
-def _possessions() -> dict[str, int]:
+def _resources_in_use() -> dict[str, int]:
     gc.collect()
     with open("/proc/self/status", encoding="utf-8") as file:
         resident = next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
@@ -174,42 +182,48 @@ def _booted() -> int:
 
 
 def churn(directory: Path, seconds: float, seed: int, groups: list[str]) -> None:
-    """As process 1 of a world: start everybody, wait for those who ask, end."""
+    """As process 1 of the namespaces: start all processes and wait for the querying ones."""
     log = os.open(directory / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     steady = _stay(log)
     portrange.listeners()
+    # The children inherit the steady sockets. Clients wait for the end of this pipe: then every child has closed them.
+    gate, closed = os.pipe()
     ends = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(WORKERS)]
     for number in range(WORKERS):
         if os.fork() == 0:
             _close_all(steady)
+            os.close(closed)
             if groups:
                 join_cgroup(groups[number % len(groups)])
             _run(lambda: Worker(number, seed + number, log, ends[number - 1][1], ends[number][0]).run())  # noqa: B023
     for left, right in ends:
         left.close()
         right.close()
-    os.chmod(directory, 0o777)  # one of those who write there is nobody
-    asking = []
-    for name, (threads, as_nobody) in ASKERS.items():
+    os.chmod(directory, 0o777)  # one of the writers is an unprivileged user
+    pids = []
+    for name, (threads, as_nobody) in CLIENTS.items():
         pid = os.fork()
         if pid == 0:
             _close_all(steady)
-            asker = Asker(name, directory, seed)
+            os.close(closed)
+            os.read(gate, 1)
+            client = Client(name, directory, seed)
             if as_nobody:
                 become_nobody()
-            _run(lambda: asker.run(threads, seconds))  # noqa: B023
-        asking.append(pid)
-    for pid in asking:
+            _run(lambda: client.run(threads, seconds))  # noqa: B023
+        pids.append(pid)
+    os.close(closed)
+    for pid in pids:
         _, status = os.waitpid(pid, 0)
         if status:
-            raise ChildProcessError(f"somebody who asked ended with status {status}")
-    # Whoever has done something may still have to write it down.
+            raise ChildProcessError(f"a querying process exited with status {status}")
+    # The workers may still have to log their last actions.
     time.sleep(_LAST_NOTES_SECONDS)
     del steady
 
 
 def _stay(log: int) -> list[socket.socket]:
-    """Sockets of process 1 that are there all the time."""
+    """Open the permanent sockets of process 1."""
     who = f"{os.getpid()} {started(os.getpid())} 0"
     with open("/proc/self/comm", encoding="utf-8") as file:
         name = file.read().strip()
@@ -224,12 +238,12 @@ def _stay(log: int) -> list[socket.socket]:
 
 
 def _close_all(sockets: list[socket.socket]) -> None:
-    for one in sockets:
-        one.close()
+    for made in sockets:
+        made.close()
 
 
 def _run(program: Callable[[], None]) -> None:
-    """As a child: do it and end."""
+    """Run *program* in a child process and exit."""
     try:
         program()
         os._exit(0)
@@ -239,7 +253,7 @@ def _run(program: Callable[[], None]) -> None:
 
 
 def in_own_namespaces(program: Callable[[], None]) -> None:
-    """Run it as process 1 of new namespaces; every process there ends with it."""
+    """Run *program* as process 1 of new namespaces; all processes in them end with it."""
 
     def enter() -> None:
         new_network()
@@ -257,44 +271,46 @@ def in_own_namespaces(program: Callable[[], None]) -> None:
         _run(enter)
     _, status = os.waitpid(pid, 0)
     if status:
-        raise ChildProcessError("the world failed; the reason was printed above")
+        raise ChildProcessError("the child process failed; see the traceback above")
 
 
-# --- the judgement ----------------------------------------------------------------------------------------------------
+# --- evaluation -------------------------------------------------------------------------------------------------------
 
 
-def judge(directory: Path, seed: int) -> Outcome:
+def evaluate(directory: Path, seed: int) -> Outcome:
     outcome = Outcome(seed)
     log = Log()
     with open(directory / "log", encoding="utf-8") as file:
         log.read(file)
-    outcome.holdings = sum(len(held) for there in log.holdings.values() for held in there.values())
+    outcome.holdings = sum(len(holdings) for by_process in log.holdings.values() for holdings in by_process.values())
     outcome.processes = len(log.names)
     outcome.numbers = len({identity.pid for identity in log.names})
-    for name, (_, is_nobody) in ASKERS.items():
+    for name, (_, is_nobody) in CLIENTS.items():
         answers = list(_read_answers(directory / f"answers-{name}", outcome, name, sees_all=not is_nobody))
-        for answer, faults in log.judge(answers):
+        for answer, faults in log.check(answers):
             outcome.answers += 1
             outcome.listeners += len(answer.owners)
             outcome.owners += sum(map(len, answer.owners.values()))
-            outcome.unseen += sum(log.always_held(one, answer.began, answer.ended) for one in answer.nobody)
-            when = f"asked for {answer.asked or 'all'} from {answer.began} to {answer.ended}"
+            outcome.unseen += sum(
+                log.always_held(endpoint, answer.began, answer.ended) for endpoint in answer.ownerless
+            )
+            when = f"queried {answer.port or 'all'} from {answer.began} to {answer.ended}"
             outcome.faults += [f"{name}: {fault} ({when})" for fault in faults]
             if faults and not outcome.histories:
                 mentioned = [endpoint for endpoint in log.holdings if any(str(endpoint) in fault for fault in faults)]
                 outcome.histories += [when, *(line for endpoint in mentioned for line in log.history(endpoint))]
         summary = json.loads((directory / f"summary-{name}").read_text(encoding="utf-8"))
-        outcome.askers[name] = summary
-    for what, number in (("seen with nobody", outcome.unseen), ("hidden from root", outcome.hidden)):
+        outcome.clients[name] = summary
+    for what, number in (("reported without an owner", outcome.unseen), ("hidden from root", outcome.hidden)):
         if number > max(_FEW, outcome.listeners * _RARELY):
             outcome.faults.append(f"{number} listeners were {what}")
-    for name, summary in outcome.askers.items():
+    for name, summary in outcome.clients.items():
         outcome.faults += [f"{name}: {fault}" for fault in leaks(summary["before"], summary["after"])]
     return outcome
 
 
 def leaks(before: dict[str, int], after: dict[str, int]) -> list[str]:
-    """What somebody who asked for a while has that was not there before."""
+    """Return the resources of a querying process that grew during the run."""
     found = [
         f"{name} were {before[name]} and are {after[name]}"
         for name in ("descriptors", "threads")
@@ -308,26 +324,26 @@ def leaks(before: dict[str, int], after: dict[str, int]) -> list[str]:
 def _read_answers(path: Path, outcome: Outcome, name: str, *, sees_all: bool) -> Iterator[Answer]:
     with open(path, encoding="utf-8") as file:
         for line in file:
-            told = json.loads(line)
-            if "error" in told:
-                outcome.faults.append(f"{name}: {told['error']}")
+            found = json.loads(line)
+            if "error" in found:
+                outcome.faults.append(f"{name}: {found['error']}")
                 continue
             owners: dict[Endpoint, list[Owner]] = {}
-            complete, nobody = set(), set()
-            for protocol, port, scope, hidden, holders in told["rows"]:
+            complete, ownerless = set(), set()
+            for protocol, port, scope, hidden, reported in found["rows"]:
                 endpoint = Endpoint(protocol, port)
-                owners.setdefault(endpoint, []).extend(Owner(*holder) for holder in holders)
-                if sees_all and (told["all"] or scope == "host"):
+                owners.setdefault(endpoint, []).extend(Owner(*owner) for owner in reported)
+                if sees_all and (found["all"] or scope == "host"):
                     complete.add(endpoint)
-                if not holders and not hidden:
-                    nobody.add(endpoint)
+                if not reported and not hidden:
+                    ownerless.add(endpoint)
                 outcome.hidden += hidden and sees_all
-            outcome.faults += [f"{name}: gap: {gap}" for gap in told["incomplete"]]
-            yield Answer(told["began"], told["ended"], told["asked"], owners, complete, nobody)
+            outcome.faults += [f"{name}: incomplete: {reason}" for reason in found["incomplete"]]
+            yield Answer(found["began"], found["ended"], found["port"], owners, complete, ownerless)
 
 
 def run(seconds: float, seed: int) -> Outcome:
-    """Make the world, let it churn, judge every answer that was given there."""
+    """Run the churn in new namespaces and evaluate every result."""
     groups = Cgroups.where_possible()
     try:
         with tempfile.TemporaryDirectory() as name:
@@ -335,24 +351,26 @@ def run(seconds: float, seed: int) -> Outcome:
             directory.chmod(0o755)
             made = [] if groups is None else [groups.make(f"churn-{number}.service") for number in range(2)]
             in_own_namespaces(lambda: churn(directory, seconds, seed, made))
-            return judge(directory, seed)
+            return evaluate(directory, seed)
     finally:
         if groups is not None:
             groups.close()
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Ask who listens while everything changes, and check every answer.")
-    parser.add_argument("--seconds", type=float, default=60, help="how long (default: 60)")
-    parser.add_argument("--seed", type=int, help="what everybody does follows from it, but not when (default: random)")
+    parser = argparse.ArgumentParser(
+        description="Query listeners while processes and sockets change, and check every result."
+    )
+    parser.add_argument("--seconds", type=float, default=60, help="duration (default: 60)")
+    parser.add_argument("--seed", type=int, help="seed of the actions, but not of their timing (default: random)")
     arguments = parser.parse_args()
     seed = secrets.randbelow(10**6) if arguments.seed is None else arguments.seed
     outcome = run(arguments.seconds, seed)
     print(f"seed {seed}, seconds {arguments.seconds:g}, workers {WORKERS}, steady sockets {STEADY}")
     print(f"holdings {outcome.holdings} by {outcome.processes} processes with {outcome.numbers} numbers")
     print(f"answers {outcome.answers}, listeners {outcome.listeners}, owners checked {outcome.owners}")
-    print(f"passed on behind the search: {outcome.unseen} seen with nobody, {outcome.hidden} hidden")
-    for name, summary in outcome.askers.items():
+    print(f"transferred during the search: {outcome.unseen} without an owner, {outcome.hidden} hidden")
+    for name, summary in outcome.clients.items():
         changes = ", ".join(
             f"{what} {summary['before'][what]} -> {summary['after'][what]}" for what in summary["after"]
         )

@@ -1,4 +1,4 @@
-"""What the tests of trust share: they are about Linux, and say at the end what they tried."""
+"""Fixtures of the trust tests, which run on Linux only and print their figures in the terminal summary."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Iterator
 
 import pytest
 
-_SAID: list[str] = []
+_REPORTED: list[str] = []
 
 
 @pytest.fixture(autouse=True)
 def _linux() -> None:
     if sys.platform != "linux":
-        pytest.skip("about Linux itself")
+        pytest.skip("Linux only")
 
 
 @pytest.fixture
 def report() -> Iterator[list[str]]:
-    """Lines for the end of the test run: seeds and figures."""
+    """Lines for the terminal summary: seeds and figures."""
     lines: list[str] = []
     yield lines
-    _SAID.extend(lines)
+    _REPORTED.extend(lines)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _SAID:
+    if _REPORTED:
         terminalreporter.section("trust")
-        for line in _SAID:
+        for line in _REPORTED:
             terminalreporter.line(line)

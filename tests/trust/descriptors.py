@@ -1,9 +1,9 @@
-"""What a search through all processes costs, by the number of descriptors they have open, and what a million would.
+"""Measure the cost of a search through all processes by the number of open descriptors, and extrapolate to a million.
 
     python tests/trust/descriptors.py
 
-As root, on Linux. Three busy hosts are built (see tests/benchmarks), and each is asked for the owner of one port: by
-way of its control group, and by looking into every process. A straight line through the three gives the last row.
+Requires root on Linux. On each of three busy hosts (tests/benchmarks), the owner of one port is queried through its
+cgroup and by a search through all processes. A linear regression over the three gives the last row.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable
 import portrange
 
 if __name__ == "__main__":
-    # Where the busy host comes from.
+    # For the imports of busy_host, host_plan and own_network.
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "benchmarks"))
 
 DESCRIPTORS = (10_000, 50_000, 200_000)
@@ -29,7 +29,7 @@ _REPEATS = 7
 
 
 def measure(descriptors: int) -> tuple[float, float, float]:
-    """Seconds for the owner by its group, for all owners, and for nobody."""
+    """Return the seconds of a query for the owner by cgroup, for all owners, and for a free port."""
     from busy_host import BusyHost
     from host_plan import Shape
 
@@ -40,9 +40,9 @@ def measure(descriptors: int) -> tuple[float, float, float]:
         service = host.services[len(host.services) // 2]
 
         def ask(*, exhaustive: bool) -> None:
-            [one] = portrange.who_listens(service.port, exhaustive=exhaustive)
-            if [owner.pid for owner in one.owners] != [service.pid]:
-                raise AssertionError(f"{service} is said to be held by {one.owners}")
+            [listener] = portrange.who_listens(service.port, exhaustive=exhaustive)
+            if [owner.pid for owner in listener.owners] != [service.pid]:
+                raise AssertionError(f"{service} is reported with owners {listener.owners}")
 
         return (
             typical(lambda: ask(exhaustive=False)),
@@ -52,7 +52,7 @@ def measure(descriptors: int) -> tuple[float, float, float]:
 
 
 def typical(call: Callable[[], object]) -> float:
-    """The median of several calls, after one that fills caches."""
+    """Return the median duration of several calls, after one that fills caches."""
     call()
     times = []
     for _ in range(_REPEATS):
@@ -63,7 +63,7 @@ def typical(call: Callable[[], object]) -> float:
 
 
 def line(points: list[tuple[float, float]]) -> tuple[float, float]:
-    """Where a straight line through the points begins, and how steep it is (least squares)."""
+    """Return intercept and slope of the regression line (least squares)."""
     slope, start = statistics.linear_regression(*zip(*points, strict=True))
     return start, slope
 
@@ -75,14 +75,14 @@ def main() -> int:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536), hard))
     enter_own_network()
-    print("| open descriptors | nobody listens | the owner, by its service | every owner (`exhaustive=True`) |")
+    print("| open descriptors | no listener | the owner, by its service | every owner (`exhaustive=True`) |")
     print("|---|---|---|---|")
     points = []
     for descriptors in DESCRIPTORS:
-        service, everybody, nobody = measure(descriptors)
-        points.append((float(descriptors), everybody))
+        service, exhaustive, free = measure(descriptors)
+        points.append((float(descriptors), exhaustive))
         print(
-            f"| {descriptors:,} | {nobody * 1e3:.2f} ms | {service * 1e3:.2f} ms | {everybody * 1e3:.0f} ms |",
+            f"| {descriptors:,} | {free * 1e3:.2f} ms | {service * 1e3:.2f} ms | {exhaustive * 1e3:.0f} ms |",
             flush=True,
         )
     start, slope = line(points)

@@ -1,9 +1,9 @@
-"""Who had which socket when, as the holders themselves wrote it down, and whether an answer agrees with that. Pure.
+"""Log of which process owned which socket when, and the comparison of query results with it. No I/O.
 
-Nothing happens at an instant: a holder notes the time before it does something and after it. So of each holding two
-spans of time are known: outside of the longer one the socket was *certainly not* held, inside the shorter one it
-*certainly was*. An answer was given within a span of time too. It is wrong if it names an owner that certainly did not
-hold the socket then, or leaves out what was certainly there all the time.
+A process records the time before and after each action. Two intervals are therefore known for each ownership: outside
+the longer one the process *certainly did not* own the socket, within the shorter one it *certainly did*. A query takes
+an interval of time, too. Its result is wrong if it names an owner that certainly did not own the socket during that
+interval, or omits a socket or owner that certainly existed all the time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-#: Stands for a socket on its way from one process to another (unix(7), SCM_RIGHTS).
+#: PID for a socket in transfer from one process to another (unix(7), SCM_RIGHTS).
 IN_FLIGHT = 0
 
 
@@ -23,21 +23,21 @@ class Endpoint(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """How processes are told apart, numbers being used again: by number and start, in clock ticks since boot."""
+    """PID and start time in clock ticks since boot, because PIDs are reused."""
 
     pid: int
     started: int
 
 
-class Holder(NamedTuple):
-    """A process. Where a number is free again within a clock tick, two may have one identity: `life` tells them."""
+class Process(NamedTuple):
+    """A process; `life` distinguishes processes that reuse a PID within one clock tick."""
 
     identity: Identity
     life: int
 
 
 class Moment(NamedTuple):
-    """Something happened after `before` and was done at `after`."""
+    """The interval from `before` to `after` in which an action took place."""
 
     before: int
     after: int
@@ -45,26 +45,28 @@ class Moment(NamedTuple):
 
 @dataclass
 class Holding:
+    """One ownership of a socket by a process."""
+
     taken: Moment
-    #: None: never, as far as was written down.
+    #: None if no release was recorded.
     released: Moment | None = None
 
     def possible(self, began: int, ended: int) -> bool:
-        """Whether it may have been held at some time from `began` to `ended`."""
+        """Return whether the socket may have been owned at some time from `began` to `ended`."""
         return self.taken.before <= ended and (self.released is None or self.released.after >= began)
 
     def lasts(self, until: int) -> bool:
-        """Whether its end was not begun before `until`."""
+        """Return whether the release had not started before `until`."""
         return self.released is None or self.released.before >= until
 
     def certain(self, began: int, ended: int) -> bool:
-        """Whether it was certainly held all the time from `began` to `ended`."""
+        """Return whether the socket was certainly owned all the time from `began` to `ended`."""
         return self.taken.after <= began and self.lasts(ended)
 
 
 @dataclass
 class Owner:
-    """An owner in an answer."""
+    """An owner in a query result."""
 
     pid: int
     started: int
@@ -73,89 +75,94 @@ class Owner:
 
 @dataclass
 class Answer:
-    """What somebody was told between `began` and `ended`.
+    """The result of a query that ran from `began` to `ended`.
 
-    - `asked`: the port, or None for all.
-    - `complete`: endpoints whose holders were looked for everywhere.
-    - `nobody`: those that nobody visible is said to hold.
+    - `port`: the queried port, or None for all ports.
+    - `complete`: endpoints whose owners were searched in all processes.
+    - `ownerless`: endpoints reported without an owner, hidden or not.
     """
 
     began: int
     ended: int
-    asked: int | None
+    port: int | None
     owners: dict[Endpoint, list[Owner]]
     complete: set[Endpoint] = field(default_factory=set)
-    nobody: set[Endpoint] = field(default_factory=set)
+    ownerless: set[Endpoint] = field(default_factory=set)
 
 
 class Log:
-    """All holdings, and the names of the holders."""
+    """All recorded ownerships, and the names of the processes."""
 
     def __init__(self) -> None:
-        self.holdings: dict[Endpoint, dict[Holder, list[Holding]]] = defaultdict(lambda: defaultdict(list))
+        self.holdings: dict[Endpoint, dict[Process, list[Holding]]] = defaultdict(lambda: defaultdict(list))
         self.names: dict[Identity, set[str]] = defaultdict(set)
 
-    def take(self, endpoint: Endpoint, holder: Holder, moment: Moment) -> None:
-        self.holdings[endpoint][holder].append(Holding(moment))
+    def take(self, endpoint: Endpoint, process: Process, moment: Moment) -> None:
+        self.holdings[endpoint][process].append(Holding(moment))
 
-    def release(self, endpoint: Endpoint, holder: Holder, moment: Moment) -> None:
-        there = self.holdings[endpoint][holder]
-        if there and there[-1].released is None:
-            there[-1].released = moment
+    def release(self, endpoint: Endpoint, process: Process, moment: Moment) -> None:
+        holdings = self.holdings[endpoint][process]
+        if holdings and holdings[-1].released is None:
+            holdings[-1].released = moment
         else:
-            # At the end of the world, somebody did not come to write down when this one was taken.
-            there.append(Holding(Moment(0, moment.before), moment))
+            # The run ended before the process recorded that it took the socket.
+            holdings.append(Holding(Moment(0, moment.before), moment))
 
     def read(self, lines: Iterable[str]) -> None:
-        """What `churn_worker` wrote: kind, before, after, the holder in three numbers, and the endpoint or a name."""
+        """Read lines of `churn_worker`: kind, before, after, three numbers of the process, endpoint or name."""
         entries = [line.split() for line in lines]
-        # Several processes write, each in its own order.
+        # Several processes write concurrently, so the lines are not ordered by time.
         for kind, before, after, pid, started, life, *rest in sorted(entries, key=_order):
-            holder = Holder(Identity(int(pid), int(started)), int(life))
+            process = Process(Identity(int(pid), int(started)), int(life))
             moment = Moment(int(before), int(after))
             if kind == "name":
-                self.names[holder.identity].add(rest[0])
+                self.names[process.identity].add(rest[0])
             elif kind == "take":
-                self.take(Endpoint(rest[0], int(rest[1])), holder, moment)
+                self.take(Endpoint(rest[0], int(rest[1])), process, moment)
             else:
-                self.release(Endpoint(rest[0], int(rest[1])), holder, moment)
+                self.release(Endpoint(rest[0], int(rest[1])), process, moment)
 
-    def judge(self, answers: Iterable[Answer]) -> Iterator[tuple[Answer, list[str]]]:
-        """Each answer, in the order of time, with what is wrong with it, a sentence each."""
+    def check(self, answers: Iterable[Answer]) -> Iterator[tuple[Answer, list[str]]]:
+        """Yield each answer in order of time with a list of its faults."""
         ordered = sorted(
-            ((endpoint, one) for endpoint, there in self.holdings.items() for held in there.values() for one in held),
+            (
+                (endpoint, holding)
+                for endpoint, by_process in self.holdings.items()
+                for holdings in by_process.values()
+                for holding in holdings
+            ),
             key=lambda entry: entry[1].taken.after,
         )
         coming = deque(ordered)
-        #: Holdings that have begun, without those that no later answer can have been given within.
+        #: Ownerships that have begun and may last into this or a later answer.
         current: list[tuple[Endpoint, Holding]] = []
-        for answer in sorted(answers, key=lambda one: one.began):
+        for answer in sorted(answers, key=lambda answer: answer.began):
             while coming and coming[0][1].taken.after <= answer.began:
                 current.append(coming.popleft())
             current = [entry for entry in current if entry[1].lasts(answer.began)]
-            certain = {endpoint for endpoint, one in current if one.certain(answer.began, answer.ended)}
+            certain = {endpoint for endpoint, holding in current if holding.certain(answer.began, answer.ended)}
             yield answer, self._faults(answer, certain)
 
     def always_held(self, endpoint: Endpoint, began: int, ended: int) -> bool:
-        """Whether at each moment from `began` to `ended` some process certainly held it, be it one after the other."""
+        """Return whether some process certainly owned it at each moment from `began` to `ended`."""
         reached = began
         held = [
-            one
-            for holder, there in self.holdings.get(endpoint, {}).items()
-            for one in there
-            if holder.identity.pid != IN_FLIGHT
+            holding
+            for process, holdings in self.holdings.get(endpoint, {}).items()
+            for holding in holdings
+            if process.identity.pid != IN_FLIGHT
         ]
-        for one in sorted(held, key=lambda one: one.taken.after):
-            if one.taken.after <= reached:
-                reached = max(reached, ended if one.released is None else one.released.before)
+        for holding in sorted(held, key=lambda holding: holding.taken.after):
+            if holding.taken.after <= reached:
+                reached = max(reached, ended if holding.released is None else holding.released.before)
         return reached >= ended
 
     def history(self, endpoint: Endpoint) -> list[str]:
-        """Everything that was written down about an endpoint, a line each."""
+        """Return one line for each recorded ownership of an endpoint."""
         return [
-            f"{endpoint} {holder} from {one.taken} to {one.released}"
-            for holder, held in self.holdings.get(endpoint, {}).items()
-            for one in held
+            f"{endpoint} {process} from {holding.taken} to {holding.released}"
+            for process, holdings in self.holdings.get(endpoint, {}).items()
+            for holding in holdings
         ]
 
     def _faults(self, answer: Answer, certain: set[Endpoint]) -> list[str]:
@@ -163,37 +170,44 @@ class Log:
         for endpoint, owners in answer.owners.items():
             found += self._invented(endpoint, owners, answer)
         for endpoint in certain - answer.owners.keys():
-            if answer.asked in (None, endpoint.port):
-                found.append(f"{endpoint} was there all the time and was not told")
+            if answer.port in (None, endpoint.port):
+                found.append(f"{endpoint} existed all the time and was not reported")
         for endpoint in answer.complete:
             found += self._left_out(endpoint, answer)
         return found
 
     def _invented(self, endpoint: Endpoint, owners: list[Owner], answer: Answer) -> list[str]:
-        there = self.holdings.get(endpoint, {})
-        if not any(one.possible(answer.began, answer.ended) for held in there.values() for one in held):
-            return [f"{endpoint} was not there"]
+        by_process = self.holdings.get(endpoint, {})
+        if not any(
+            holding.possible(answer.began, answer.ended) for holdings in by_process.values() for holding in holdings
+        ):
+            return [f"{endpoint} did not exist"]
         found = []
         for owner in owners:
             identity = Identity(owner.pid, owner.started)
-            held = [one for holder, held in there.items() if holder.identity == identity for one in held]
-            if not any(one.possible(answer.began, answer.ended) for one in held):
-                found.append(f"{owner} did not hold {endpoint}")
+            held = [
+                holding
+                for process, holdings in by_process.items()
+                if process.identity == identity
+                for holding in holdings
+            ]
+            if not any(holding.possible(answer.began, answer.ended) for holding in held):
+                found.append(f"{owner} did not own {endpoint}")
             elif owner.name not in self.names[identity]:
                 found.append(f"{owner} of {endpoint} is called {self.names[identity]}")
         return found
 
     def _left_out(self, endpoint: Endpoint, answer: Answer) -> list[str]:
-        told = {Identity(owner.pid, owner.started) for owner in answer.owners.get(endpoint, ())}
+        reported = {Identity(owner.pid, owner.started) for owner in answer.owners.get(endpoint, ())}
         return [
-            f"{holder} held {endpoint} all the time and was not told"
-            for holder, held in self.holdings[endpoint].items()
-            if holder.identity.pid != IN_FLIGHT
-            and holder.identity not in told
-            and any(one.certain(answer.began, answer.ended) for one in held)
+            f"{process} owned {endpoint} all the time and was not reported"
+            for process, held in self.holdings[endpoint].items()
+            if process.identity.pid != IN_FLIGHT
+            and process.identity not in reported
+            and any(holding.certain(answer.began, answer.ended) for holding in held)
         ]
 
 
 def _order(entry: list[str]) -> tuple[int, bool]:
-    """By time. What was sent and received at one moment, as far as was noted, was sent first."""
+    """Sort by time; at the same time, a send precedes the matching receive."""
     return int(entry[1]), entry[0] == "release"

@@ -1,10 +1,10 @@
-"""Random worlds of sockets, described by portrange, ss, lsof and psutil, and compared with what is true.
+"""Compare portrange, ss, lsof and psutil with the truth on random sockets and processes.
 
     python tests/trust/oracle.py --worlds 1000          random seeds, which are printed
-    python tests/trust/oracle.py --seed 4711            one world again
+    python tests/trust/oracle.py --seed 4711            repeat one world
 
-As root, on Linux. What portrange says must be exactly the truth; what the others say must follow from it by the rules
-of `trust.rivals`. Ends with status 1 and a line for each difference that does not.
+Requires root on Linux. The results of portrange must be exact; those of the other tools must follow from the truth by
+the rules of `trust.rivals`. Exits with status 1 and one line per unexplained difference.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from fakes import SystemHost
 from live.cgroups import Cgroups
 from trust import rivals, witnesses
 from trust.random_world import PORTS, Made, as_plain, in_a_world
@@ -37,15 +38,15 @@ from trust.witnesses import Row
 import portrange
 
 _GROUPS = ("web.service", "data.service", "docker/" + "5" * 64)
-_ANSWERS = ("listeners", "exhaustive", "who_listens", "frozen", "tables")
-#: lsof closes as many descriptors as it may have; a world needs few.
+_ANSWERS = ("listeners", "exhaustive", "who_listens", "snapshot", "tables")
+#: lsof closes all descriptors up to the limit, so a low limit makes it faster.
 _DESCRIPTORS = 256
-#: Where cgroup2 is alone, its root is here (systemd's file-hierarchy).
+#: Exists if cgroup2 is the only hierarchy (systemd's file-hierarchy).
 _UNIFIED = Path("/sys/fs/cgroup/cgroup.controllers")
 
 
-class NoSockDiag(portrange.Host):
-    """A kernel that does not answer: the tables of procfs have to do."""
+class NoSockDiag(SystemHost):
+    """A host without NETLINK_SOCK_DIAG, which falls back to the procfs tables."""
 
     def sock_diag(self, request: bytes) -> Iterator[bytes]:
         raise PermissionError("no NETLINK_SOCK_DIAG here")
@@ -53,47 +54,47 @@ class NoSockDiag(portrange.Host):
 
 @dataclass
 class Report:
-    """What was found out about one world."""
+    """The counts and differences of one world."""
 
     seed: int
     listeners: int = 0
     others: int = 0
-    holders: int = 0
+    owners: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     rules: Counter[str] = field(default_factory=Counter)
     unexplained: list[str] = field(default_factory=list)
 
 
-# --- in the midst of a world ----------------------------------------------------------------------------------------
+# --- within a world -------------------------------------------------------------------------------------------------
 
 
 def ask(tools: tuple[str, ...], made: list[Made]) -> dict[str, Any]:
-    """What everybody says, as plain values."""
-    ports = sorted({*PORTS, *(one.port for one in made)})
-    frozen = portrange.Host().snapshot()
+    """Return the results of all tools and the truth as JSON-compatible values."""
+    ports = sorted({*PORTS, *(entry.port for entry in made)})
+    snapshot = portrange.Host().snapshot()
     refused = NoSockDiag()
-    said: dict[str, Any] = {
+    reported: dict[str, Any] = {
         "truth": as_plain(made),
         "listeners": portrange.listeners().to_dicts(),
         "exhaustive": portrange.listeners(exhaustive=True).to_dicts(),
         "who_listens": [row for port in ports for row in portrange.who_listens(port).to_dicts()],
-        "frozen": [row for port in ports for row in portrange.who_listens(port, host=frozen).to_dicts()],
+        "snapshot": [row for port in ports for row in portrange.who_listens(port, host=snapshot).to_dicts()],
         "tables": portrange.listeners(host=refused).to_dicts(),
     }
     if "psutil" in tools:
-        said["portable"] = portrange.listeners(host=portrange.Host(backend="portable")).to_dicts()
+        reported["portable"] = portrange.listeners(host=portrange.Host(backend="portable")).to_dicts()
     if "ss" in tools:
-        said["ss"] = witnesses.run(witnesses.SS)
+        reported["ss"] = witnesses.run(witnesses.SS)
     if "lsof" in tools:
-        said["lsof"] = witnesses.run(witnesses.LSOF)
+        reported["lsof"] = witnesses.run(witnesses.LSOF)
     if "psutil" in tools:
-        said["psutil"] = witnesses.ask_psutil()
-    return said
+        reported["psutil"] = witnesses.ask_psutil()
+    return reported
 
 
 def check(tools: tuple[str, ...], groups: list[tuple[str, str]], seed: int) -> Report:
-    """Make the world of a seed, ask everybody, compare."""
-    memory = os.memfd_create("what was said")
+    """Create the world of a seed, run all tools in it, and compare their results."""
+    memory = os.memfd_create("results")
 
     def then(made: list[Made]) -> None:
         with open(memory, "w", encoding="utf-8", closefd=False) as file:
@@ -103,84 +104,85 @@ def check(tools: tuple[str, ...], groups: list[tuple[str, str]], seed: int) -> R
         in_a_world(seed, groups, then)
         with open(memory, encoding="utf-8", closefd=False) as file:
             file.seek(0)
-            said = json.load(file)
+            reported = json.load(file)
     finally:
         os.close(memory)
-    return compare(seed, said)
+    return compare(seed, reported)
 
 
-# --- outside --------------------------------------------------------------------------------------------------------
+# --- comparison -----------------------------------------------------------------------------------------------------
 
 
-def compare(seed: int, said: dict[str, Any]) -> Report:
-    made = [Made(**{**one, "holders": dict(one["holders"])}) for one in said["truth"]]
-    there = [one for one in made if one.listens]
-    report = Report(seed, len(there), len(made) - len(there), sum(len(one.holders) for one in there))
-    report.kinds.update(one.kind for one in made)
-    truth = [true_row(one) for one in there]
+def compare(seed: int, reported: dict[str, Any]) -> Report:
+    made = [Made(**{**entry, "owners": dict(entry["owners"])}) for entry in reported["truth"]]
+    listeners = [entry for entry in made if entry.listens]
+    report = Report(seed, len(listeners), len(made) - len(listeners), sum(len(entry.owners) for entry in listeners))
+    report.kinds.update(entry.kind for entry in made)
+    truth = [true_row(entry) for entry in listeners]
     plain = [row._replace(family="ipv4") if row.family == "ipv4-mapped" else row for row in truth]
     for name in _ANSWERS:
-        report.unexplained += own_differences(name, there, plain, said[name])
-    if "portable" in said:
-        report.unexplained += rivals.difference("portable", merged(plain), merged(witnesses.read_own(said["portable"])))
+        report.unexplained += own_differences(name, listeners, plain, reported[name])
+    if "portable" in reported:
+        report.unexplained += rivals.difference(
+            "portable", merged(plain), merged(witnesses.read_own(reported["portable"]))
+        )
     readers = {"ss": witnesses.parse_ss, "lsof": witnesses.parse_lsof, "psutil": witnesses.read_psutil}
     for tool, read in readers.items():
-        if tool in said:
-            needed, unexplained = rivals.judge(tool, truth, read(said[tool]))
+        if tool in reported:
+            needed, unexplained = rivals.explain(tool, truth, read(reported[tool]))
             report.rules += needed
             report.unexplained += unexplained
     return report
 
 
-def true_row(one: Made) -> Row:
-    """The truth in the form of a witness; how an IPv4 address was bound is kept for what the rivals make of it."""
-    pids = tuple(sorted(one.holders))
-    family = "ipv4-mapped" if one.mapped else one.family
-    names = tuple(one.holders[pid] for pid in pids)
-    return Row(one.protocol, family, one.address, one.port, one.dual_stack, one.interface, pids, names)
+def true_row(made: Made) -> Row:
+    """Convert the truth to a row; keeps whether an address is IPv4-mapped, because the rules depend on it."""
+    pids = tuple(sorted(made.owners))
+    family = "ipv4-mapped" if made.mapped else made.family
+    names = tuple(made.owners[pid] for pid in pids)
+    return Row(made.protocol, family, made.address, made.port, made.dual_stack, made.interface, pids, names)
 
 
 def merged(rows: list[Row]) -> list[Row]:
-    """As psutil has it, which knows no sockets but addresses: those that share one are one listener."""
-    holders: dict[Row, dict[int, str]] = {}
+    """Merge sockets with the same address, as psutil reports addresses instead of sockets."""
+    owners: dict[Row, dict[int, str]] = {}
     for row in rows:
         bare = row._replace(pids=(), names=(), dual_stack=None, interface=None)
-        holders.setdefault(bare, {}).update(zip(row.pids, row.names or (), strict=True))
+        owners.setdefault(bare, {}).update(zip(row.pids, row.names or (), strict=True))
     return [
         row._replace(pids=tuple(sorted(names)), names=tuple(names[pid] for pid in sorted(names)))
-        for row, names in holders.items()
+        for row, names in owners.items()
     ]
 
 
-def own_differences(name: str, there: list[Made], truth: list[Row], said: list[dict[str, Any]]) -> list[str]:
-    """Whatever an answer of portrange says that is not so, or does not say."""
-    rows = witnesses.read_own(said)
-    if name == "tables":  # which do not tell these
+def own_differences(name: str, listeners: list[Made], truth: list[Row], reported: list[dict[str, Any]]) -> list[str]:
+    """Return the differences between a portrange result and the truth."""
+    rows = witnesses.read_own(reported)
+    if name == "tables":  # the tables do not contain these fields
         truth = [row._replace(dual_stack=None if _is_any(row) else False, interface=None) for row in truth]
         return rivals.difference(name, truth, rows)
     if name == "exhaustive":
         found = rivals.difference(name, truth, rows)
     else:
-        # Without owners: those outside of the socket's own service need not be among them.
+        # Compare without owners, because owners outside the service of the socket may be missing.
         bare = [row._replace(pids=(), names=()) for row in truth]
         found = rivals.difference(name, bare, [row._replace(pids=(), names=()) for row in rows])
-        found += _owner_differences(name, there, said)
-    facts = Counter((one.protocol, one.address, one.port, one.uid, one.cgroup) for one in there)
-    told = Counter((row["protocol"], row["address"], row["port"], row["uid"], _group(row)) for row in said)
-    if all(one.cgroup == "/" for one in there):  # perhaps there are no groups here at all
+        found += _owner_differences(name, listeners, reported)
+    facts = Counter((made.protocol, made.address, made.port, made.uid, made.cgroup) for made in listeners)
+    found_facts = Counter((row["protocol"], row["address"], row["port"], row["uid"], _group(row)) for row in reported)
+    if all(made.cgroup == "/" for made in listeners):  # cgroups may be unavailable on this machine
         facts = Counter({key[:4]: count for key, count in _by(facts, 4).items()})
-        told = _by(told, 4)
-    if facts != told:
-        found.append(f"{name}: user or control group: {facts - told} is so, and {told - facts} is said")
-    found += [f"{name}: hidden from root: {row}" for row in said if row["hidden"] or row["possible_owners"]]
+        found_facts = _by(found_facts, 4)
+    if facts != found_facts:
+        found.append(f"{name}: user or cgroup: expected {facts - found_facts}, reported {found_facts - facts}")
+    found += [f"{name}: hidden from root: {row}" for row in reported if row["hidden"] or row["possible_owners"]]
     return found
 
 
 def _group(row: dict[str, Any]) -> str | None:
-    """A control group. The root of cgroup2 says nothing beside hierarchies of version 1, so it is not told without a
-    holder, whose group in another one counts then."""
-    untold = row["cgroup"] is None and not row["owners"] and not _UNIFIED.exists()
-    return "/" if untold else row["cgroup"]
+    """Return the cgroup of a row. Beside cgroup v1, the cgroup2 root is reported only for sockets with an owner."""
+    unknown = row["cgroup"] is None and not row["owners"] and not _UNIFIED.exists()
+    return "/" if unknown else row["cgroup"]
 
 
 def _by(counted: Counter[Any], length: int) -> Counter[Any]:
@@ -194,39 +196,39 @@ def _is_any(row: Row) -> bool:
     return row.address == "::"
 
 
-def _owner_differences(name: str, there: list[Made], said: list[dict[str, Any]]) -> list[str]:
-    """Owners that hold nothing, and holders left out though their own service, or everybody, was looked into.
+def _owner_differences(name: str, listeners: list[Made], reported: list[dict[str, Any]]) -> list[str]:
+    """Return rows with wrong owners, or without owners that the search must have found.
 
-    Sockets that share everything that is shown of them stand for each other: each row must fit one that is there.
+    Sockets with equal fields are interchangeable: each row must match one of them.
     """
     found = []
-    for row in said:
-        same = [one for one in there if (one.protocol, one.address, one.port) == _key(row)]
-        if not any(_fits(one, row) for one in same):
-            found.append(f"{name}: {_shown(row)}, where there are {same}")
+    for row in reported:
+        same = [made for made in listeners if (made.protocol, made.address, made.port) == _key(row)]
+        if not any(_fits(made, row) for made in same):
+            found.append(f"{name}: {_shown(row)}, expected one of {same}")
     return found
 
 
 def _shown(row: dict[str, Any]) -> str:
     owners = [f"{owner['name']} ({owner['pid']})" for owner in row["owners"]]
-    return f"{_key(row)} of {row['cgroup']} held by {owners} in scope {row['scope']}"
+    return f"{_key(row)} of {row['cgroup']} owned by {owners} in scope {row['scope']}"
 
 
 def _key(row: dict[str, Any]) -> tuple[str, str, int]:
     return row["protocol"], row["address"], row["port"]
 
 
-def _fits(one: Made, row: dict[str, Any]) -> bool:
+def _fits(made: Made, row: dict[str, Any]) -> bool:
     owners = {owner["pid"]: owner["name"] for owner in row["owners"]}
-    if not owners.items() <= one.holders.items():
+    if not owners.items() <= made.owners.items():
         return False
     if row["scope"] == "host":
-        return owners == one.holders
-    return bool(one.neighbours) and set(one.neighbours) <= set(owners)
+        return owners == made.owners
+    return bool(made.neighbours) and set(made.neighbours) <= set(owners)
 
 
 def tools_here() -> tuple[str, ...]:
-    """The rivals that are installed."""
+    """Return the names of the installed tools."""
     found = [name for name in ("ss", "lsof") if shutil.which(name)]
     try:
         import psutil
@@ -237,9 +239,9 @@ def tools_here() -> tuple[str, ...]:
 
 
 def check_all(seeds: list[int], jobs: int) -> Iterator[Report]:
-    """The reports of many worlds, with control groups where they can be made."""
+    """Yield the reports of many worlds, with cgroups if they can be created."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    portrange.listeners()  # loads what it needs, for all worlds
+    portrange.listeners()  # imports all modules before the fork
     made = Cgroups.where_possible()
     groups = [] if made is None else [(made.make(name), made.path(name)) for name in _GROUPS]
     try:
@@ -252,8 +254,8 @@ def check_all(seeds: list[int], jobs: int) -> Iterator[Report]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compare portrange with ss, lsof, psutil and the truth.")
-    parser.add_argument("--worlds", type=int, default=200, metavar="N", help="how many (default: 200)")
-    parser.add_argument("--first", type=int, metavar="SEED", help="the first of N seeds in a row (default: random)")
+    parser.add_argument("--worlds", type=int, default=200, metavar="N", help="number of worlds (default: 200)")
+    parser.add_argument("--first", type=int, metavar="SEED", help="the first of N consecutive seeds (default: random)")
     parser.add_argument("--seed", type=int, help="one world only")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="worlds at a time")
     arguments = parser.parse_args()
@@ -264,12 +266,12 @@ def main() -> int:
     for report in check_all(seeds, arguments.jobs):
         total.listeners += report.listeners
         total.others += report.others
-        total.holders += report.holders
+        total.owners += report.owners
         total.kinds += report.kinds
         total.rules += report.rules
         total.unexplained += [f"seed {report.seed}: {line}" for line in report.unexplained]
     print(f"worlds {len(seeds)}, seeds {seeds[0]} to {seeds[-1]}, beside {', '.join(tools_here())}")
-    print(f"listeners {total.listeners} with {total.holders} holders, other sockets {total.others}")
+    print(f"listeners {total.listeners} with {total.owners} owners, other sockets {total.others}")
     print("made: " + ", ".join(f"{kind} {count}" for kind, count in total.kinds.most_common()))
     for rule in rivals.RULES:
         print(f"explained {total.rules[rule.about]:5}  {rule.about}")

@@ -1,7 +1,7 @@
-"""A small world of random sockets and processes, made for real in namespaces of its own, and described by its maker.
+"""Create random sockets and processes in new namespaces, and describe them.
 
-What a world is made of follows from its seed alone. What could not be made (a port that is taken) is not in it. Every
-fact about a socket is what was asked for when it was made; nothing is read back from the system.
+The seed alone determines the contents of a world. Sockets that cannot be created (the port is taken) are omitted. The
+description consists of the arguments of their creation; nothing is read back from the system.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from live.stage import CLONE_NEWPID, MPTCP, bound, join_cgroup, mount_proc, new_mounts, new_network, tcp, udp, unshare
 
-#: Few ports, so that transports, families and addresses meet on one; among them the ends of each range there is.
+#: Few ports, so that transports, families and addresses share them; includes the bounds of each port range.
 PORTS = (1, 80, 1023, 1024, 8080, 8081, 8082, 32768, 49151, 49152, 60999, 65535)
 _IPV4 = ("127.0.0.1", "127.0.0.2", "127.8.9.10", "0.0.0.0", "192.0.2.7")
 _IPV6 = ("::1", "::", "2001:db8::7", "::ffff:127.0.0.1", "::ffff:0.0.0.0")
@@ -30,7 +30,7 @@ _LOOPBACK_INDEX = 1
 
 @dataclass
 class Made:
-    """A socket of the world. `holders` are the pids that have it, `names` what each calls itself."""
+    """A socket of the world. `owners` maps the PIDs of its owners to their names."""
 
     kind: str
     protocol: str
@@ -40,18 +40,18 @@ class Made:
     listens: bool
     dual_stack: bool = False
     interface: str | None = None
-    #: Whether it is an IPv4 address that was bound through IPv6.
+    #: True for an IPv4-mapped address.
     mapped: bool = False
     uid: int = 0
     cgroup: str = "/"
-    holders: dict[int, str] = field(default_factory=dict)
-    #: Those of them in the control group that the socket was made in.
+    owners: dict[int, str] = field(default_factory=dict)
+    #: The owners in the cgroup of the socket.
     neighbours: list[int] = field(default_factory=list)
 
 
 @dataclass
 class _Handle:
-    """A socket, what it is (None for what is no TCP or UDP socket), and whatever must live as long."""
+    """A socket, its description (None unless TCP or UDP), and objects that must live as long."""
 
     socket: socket.socket
     made: Made | None
@@ -59,21 +59,21 @@ class _Handle:
 
 
 class Maker:
-    """Makes random sockets, in whatever control group it is."""
+    """Creates random sockets in the current cgroup."""
 
     def __init__(self, chosen: random.Random) -> None:
         self.chosen = chosen
         self.cgroup = "/"
 
     def some(self) -> Iterator[_Handle]:
-        """The sockets of one random recipe; none where it could not be made."""
+        """Yield the sockets of one random recipe, or none if its creation fails."""
         recipes = list(_RECIPES)
         recipe = self.chosen.choices(recipes, [_RECIPES[recipe] for recipe in recipes])[0]
         made: list[_Handle] = []
         try:
             made.extend(recipe(self))
         except OSError:
-            # A port that is taken, a right that a user lacks, a transport that this kernel does not have.
+            # The port is taken, a privilege is missing, or the kernel does not support the transport.
             for handle in made:
                 handle.socket.close()
             return
@@ -83,7 +83,7 @@ class Maker:
         return self.chosen.choice(PORTS)
 
     def listener(self, kind: Callable[..., socket.socket], name: str, **options: Any) -> _Handle:
-        """A socket that waits for anybody, on a random address."""
+        """Create a listener on a random address."""
         address = options.pop("address", None) or self.chosen.choice(_IPV4 + _IPV6)
         number = options.pop("number", None) or self.port()
         v6only = self.chosen.random() < 0.5 if address == "::" else None
@@ -112,7 +112,7 @@ class Maker:
         )
 
     def noise(self, made: socket.socket, kind: str, *kept: Any) -> _Handle:
-        """A TCP or UDP socket that is no listener."""
+        """Describe a TCP or UDP socket that is not a listener."""
         name = made.getsockname()
         protocol = "tcp" if made.type == socket.SOCK_STREAM else "udp"
         family = "ipv4" if "." in name[0] else "ipv6"
@@ -122,7 +122,7 @@ class Maker:
 
 
 def freely(kind: Callable[..., socket.socket], address: str, number: int, **options: Any) -> socket.socket:
-    """`kind(address, number)`, also where no interface has the address."""
+    """Return `kind(address, number)`, with IP_FREEBIND for addresses that no interface has."""
     if address not in ("192.0.2.7", "2001:db8::7"):
         return kind(address, number, **options)
     is_ipv6 = ":" in address
@@ -183,7 +183,7 @@ def multicast(maker: Maker) -> Iterator[_Handle]:
 
 
 def udp_after_sending(maker: Maker) -> Iterator[_Handle]:
-    """It has a port since it sent something, and now gets whatever anybody sends there."""
+    """A socket with a port assigned by sendto(), which receives from any sender."""
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     made.sendto(b"", ("127.0.0.1", 9))
     number = made.getsockname()[1]
@@ -191,7 +191,7 @@ def udp_after_sending(maker: Maker) -> Iterator[_Handle]:
 
 
 def udp_disconnected(maker: Maker) -> Iterator[_Handle]:
-    """Connected for a while (connect(2): AF_UNSPEC dissolves it, and an interface with it)."""
+    """A socket that was connected (connect(2): AF_UNSPEC dissolves the association and the interface)."""
     address = maker.chosen.choice(("127.0.0.1", "0.0.0.0"))
     handle = maker.listener(udp, "udp, disconnected", address=address, device="")
     handle.socket.connect(("127.0.0.1", 9))
@@ -199,7 +199,7 @@ def udp_disconnected(maker: Maker) -> Iterator[_Handle]:
     yield handle
 
 
-# --- recipes: what is no listener -----------------------------------------------------------------------------------
+# --- recipes: other sockets -----------------------------------------------------------------------------------------
 
 
 def connected_udp(maker: Maker) -> Iterator[_Handle]:
@@ -217,14 +217,14 @@ def bound_tcp(maker: Maker) -> Iterator[_Handle]:
 
 
 def deaf_tcp(maker: Maker) -> Iterator[_Handle]:
-    """A listener that was shut down keeps its port and does not listen."""
+    """A listener after shutdown(), which keeps its port and does not listen."""
     made = tcp("127.0.0.1", maker.port())
     made.shutdown(socket.SHUT_RDWR)
     yield maker.noise(made, "bound tcp")
 
 
 def connection(maker: Maker) -> Iterator[_Handle]:
-    """Both ends of a connection; its listener is closed, or stays, or one end has closed before the other."""
+    """Both ends of a connection in a random state; its listener is closed."""
     address = maker.chosen.choice(("127.0.0.1", "::1"))
     server = tcp(address, maker.port(), reuse_address=True)
     client = socket.create_connection(server.getsockname()[:2])
@@ -263,7 +263,7 @@ def other_families(maker: Maker) -> Iterator[_Handle]:
 
 
 def udplite(maker: Maker) -> Iterator[_Handle]:
-    """Its ports are none of UDP's."""
+    """A UDP-Lite socket, whose ports are separate from those of UDP."""
     yield _Handle(bound("127.0.0.1", maker.port(), socket.SOCK_DGRAM, protocol=_UDPLITE), None)
 
 
@@ -275,7 +275,7 @@ def _dissolve(made: socket.socket) -> None:
         raise OSError(ctypes.get_errno(), "connect(AF_UNSPEC)")
 
 
-#: How often each is chosen, next to the others.
+#: The recipes and their relative frequencies.
 _RECIPES: dict[Callable[[Maker], Iterator[_Handle]], int] = {
     plain_tcp: 12,
     plain_udp: 9,
@@ -299,10 +299,9 @@ _RECIPES: dict[Callable[[Maker], Iterator[_Handle]], int] = {
 
 
 def populate(seed: int, groups: list[tuple[str, str]], away: socket.socket) -> list[Made]:
-    """Make the sockets and the processes of a world, as a process of it; all of them last until it ends.
+    """Create the sockets and processes of a world, which last until it ends, and return their descriptions.
 
-    `groups` are control groups, each with its directory and its path. What is sent through `away` is held by a process
-    that nobody in this world sees.
+    `groups` are directories and paths of cgroups. Sockets sent through `away` are owned by a process outside the world.
     """
     chosen = random.Random(seed)
     maker = Maker(chosen)
@@ -320,12 +319,12 @@ def populate(seed: int, groups: list[tuple[str, str]], away: socket.socket) -> l
 
 
 def _fork_worker(chosen: random.Random, handles: list[_Handle], groups: list[tuple[str, str]], maker: Maker) -> None:
-    """A process that keeps some of the sockets, perhaps in another group, perhaps as another program."""
+    """Fork a process that keeps some of the sockets and may change its cgroup or execute another program."""
     kept = [handle for handle in handles if chosen.random() < 0.5]
     moves_to = chosen.choice(groups) if groups and chosen.random() < 0.3 else None
     becomes_another = chosen.random() < 0.3
     name = "sleep" if becomes_another else f"worker {chosen.randrange(1000)}{chosen.choice(('', ')', '('))}"
-    ready, tell = os.pipe()
+    ready, report = os.pipe()
     pid = os.fork()
     if pid == 0:
         if moves_to is not None:
@@ -339,31 +338,31 @@ def _fork_worker(chosen: random.Random, handles: list[_Handle], groups: list[tup
             os.execv("/bin/sleep", ["sleep", "1000"])
         with open("/proc/self/comm", "w", encoding="ascii") as file:
             file.write(name)
-        os.close(tell)
+        os.close(report)
         signal.pause()
         os._exit(0)
-    os.close(tell)
+    os.close(report)
     os.read(ready, 1)
     os.close(ready)
     group = maker.cgroup if moves_to is None else moves_to[1]
     for handle in kept:
         if handle.made is not None:
-            handle.made.holders[pid] = name
+            handle.made.owners[pid] = name
             if group == handle.made.cgroup != "/":
                 handle.made.neighbours.append(pid)
 
 
 def _keep_some(chosen: random.Random, handles: list[_Handle], away: socket.socket, maker: Maker) -> None:
-    """Close what the maker itself does not go on holding; some of that is nobody's, or somebody's out of sight."""
+    """Close some sockets of the maker; the remaining owner of some of them is invisible or missing."""
     with open("/proc/self/comm", encoding="ascii") as file:
         name = file.read().rstrip("\n")
     for handle in handles:
         fate = chosen.random()
         made = handle.made
-        if made is not None and fate < 0.4 and made.holders:
+        if made is not None and fate < 0.4 and made.owners:
             handle.socket.close()
         elif made is not None and fate < 0.45:
-            # On its way to somebody who does not take it (unix(7), SCM_RIGHTS).
+            # In transfer to a receiver that never reads it (unix(7), SCM_RIGHTS).
             pair = socket.socketpair()
             socket.send_fds(pair[0], [b"x"], [handle.socket.fileno()])
             handle.kept += pair
@@ -376,20 +375,20 @@ def _keep_some(chosen: random.Random, handles: list[_Handle], away: socket.socke
             if fate > 0.9:
                 os.dup(handle.socket.fileno())
             if made is not None:
-                made.holders[os.getpid()] = name
+                made.owners[os.getpid()] = name
                 if maker.cgroup == made.cgroup != "/":
                     made.neighbours.append(os.getpid())
     _kept.append(handles)
 
 
-#: Sockets close when nothing refers to them any more.
+#: References that keep the sockets open.
 _kept: list[list[_Handle]] = []
 
 
 def in_a_world(seed: int, groups: list[tuple[str, str]], then: Callable[[list[Made]], object]) -> None:
-    """Call `then` with the sockets of a fresh world, in its midst; when that returns, the world ends.
+    """Create a world, call `then` with its sockets inside it, and end the world.
 
-    Forks: the caller's own namespaces stay as they are. Raises `ChildProcessError` where the world failed.
+    Runs in a child process, so that the namespaces of the caller do not change. Raises `ChildProcessError` on failure.
     """
     pid = os.fork()
     if pid:
@@ -401,31 +400,31 @@ def in_a_world(seed: int, groups: list[tuple[str, str]], then: Callable[[list[Ma
         new_network()
         new_mounts()
         unshare(CLONE_NEWPID)
-        here, there = socket.socketpair()
+        outer, inner = socket.socketpair()
         first = os.fork()
         if first == 0:
-            here.close()
+            outer.close()
             mount_proc()
-            _as_first(seed, groups, there, then)
-        there.close()
-        held = []
+            _as_first(seed, groups, inner, then)
+        inner.close()
+        kept = []
         while True:
-            message, descriptors, _, _ = socket.recv_fds(here, 1, 1)
+            message, descriptors, _, _ = socket.recv_fds(outer, 1, 1)
             if not message:
                 break
-            held += descriptors
-            here.send(b"x")
+            kept += descriptors
+            outer.send(b"x")
         _, status = os.waitpid(first, 0)
         os._exit(1 if status else 0)
     except BaseException:  # noqa: BLE001 - a child must never go on with its parent's program
-        _say_why()
+        _print_traceback()
         os._exit(1)
 
 
 def _as_first(
     seed: int, groups: list[tuple[str, str]], away: socket.socket, then: Callable[[list[Made]], object]
 ) -> None:
-    """As process 1 of the world: make it, or let a child make it; every process of the world ends with process 1."""
+    """As process 1: create the world, or let a child create it; all of its processes end with process 1."""
     if seed % 2:
         maker = os.fork()
         if maker:
@@ -436,16 +435,16 @@ def _as_first(
         then(populate(seed, groups, away))
         os._exit(0)
     except BaseException:  # noqa: BLE001 - as above
-        _say_why()
+        _print_traceback()
         os._exit(1)
 
 
-def _say_why() -> None:
+def _print_traceback() -> None:
     import traceback
 
     traceback.print_exc()
 
 
 def as_plain(made: list[Made]) -> list[dict[str, Any]]:
-    """For JSON, whose keys are strings: `holders` as pairs."""
-    return [{**asdict(one), "holders": sorted(one.holders.items())} for one in made]
+    """Convert to JSON-compatible values, with `owners` as pairs because JSON keys are strings."""
+    return [{**asdict(entry), "owners": sorted(entry.owners.items())} for entry in made]

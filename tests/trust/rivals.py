@@ -1,7 +1,7 @@
-"""What other tools say of a listening socket instead of the truth, and why: each difference by a rule, or by none.
+"""Rules that explain how the output of other tools differs from the true listening sockets.
 
-A rule turns what is true into what its tool says. Some of the rules of a tool, one after the other, must give exactly
-what it said: neither a row more nor less. docs/trust.md explains them to users.
+A rule converts the true rows to the rows of its tool. A subset of the rules of a tool, applied in order, must give
+exactly the rows that the tool reported. docs/trust.md explains the rules to users.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Rows = list[Row]
 
 @dataclass(frozen=True)
 class Rule:
-    """A difference between a tool and the truth. `about` is the heading it has in docs/trust.md."""
+    """A difference between the output of a tool and the truth. `about` is its row title in docs/trust.md."""
 
     tool: str
     about: str
-    says: Callable[[Rows], Rows]
+    apply: Callable[[Rows], Rows]
 
 
 def _each(change: Callable[[Row], Row]) -> Callable[[Rows], Rows]:
@@ -30,12 +30,12 @@ def _each(change: Callable[[Row], Row]) -> Callable[[Rows], Rows]:
 
 
 def _name_cut(row: Row) -> Row:
-    """Both read the name up to the first closing parenthesis of /proc/PID/stat or its like."""
+    """The tool reads the name up to the first closing parenthesis of /proc/PID/stat or its equivalent."""
     return row._replace(names=tuple(name.partition(")")[0] for name in row.names or ()))
 
 
 def _unbalanced_skipped(rows: Rows) -> Rows:
-    """Where a name opens more parentheses than it closes, its process is not looked into (lsof-org/lsof#359)."""
+    """The tool skips processes whose name opens more parentheses than it closes (lsof-org/lsof#359)."""
     changed = []
     for row in rows:
         named = dict(zip(row.pids, row.names or (), strict=True))
@@ -44,23 +44,23 @@ def _unbalanced_skipped(rows: Rows) -> Rows:
     return changed
 
 
-def _held_only(rows: Rows) -> Rows:
-    """It lists the files of processes: what no visible process has is none of them."""
+def _owned_only(rows: Rows) -> Rows:
+    """The tool lists files of processes, so sockets without a visible process are missing."""
     return [row for row in rows if row.pids]
 
 
-def _last_holder(row: Row) -> Row:
-    """A dictionary from inodes to lists of holders is updated process by process: the last list stays."""
+def _last_owner(row: Row) -> Row:
+    """The tool updates a dictionary from inodes to owners process by process, so the last owner remains."""
     return row._replace(pids=row.pids[-1:])
 
 
 def _alike_merged(rows: Rows) -> Rows:
-    """Rows are put into a set; without a holder, two sockets of one address differ by nothing that it shows."""
+    """The tool collects rows in a set, where sockets without an owner are equal if their addresses are."""
     return [row for row in rows if row.pids] + sorted({row for row in rows if not row.pids})
 
 
 def _mapped_wildcard(row: Row) -> Row:
-    """``::ffff:0.0.0.0`` takes IPv4 alone, and is shown as the wildcard of IPv6."""
+    """``::ffff:0.0.0.0`` accepts IPv4 only, and the tool shows it as the IPv6 wildcard."""
     if row.family == "ipv4-mapped" and row.address == "0.0.0.0":
         return row._replace(family="ipv6", address="::")
     return row
@@ -70,13 +70,13 @@ RULES = (
     Rule("ss", "ss cuts a name at its first closing parenthesis", _each(_name_cut)),
     Rule("lsof", "lsof cuts a name at its first closing parenthesis", _each(_name_cut)),
     Rule("lsof", "lsof leaves out a process whose name opens a parenthesis", _unbalanced_skipped),
-    Rule("lsof", "lsof leaves out what no visible process holds", _held_only),
+    Rule("lsof", "lsof leaves out sockets without a visible owner", _owned_only),
     Rule("lsof", "lsof shows ::ffff:0.0.0.0 as the wildcard of IPv6", _each(_mapped_wildcard)),
-    Rule("psutil", "psutil names one holder of a shared socket", _each(_last_holder)),
-    Rule("psutil", "psutil merges sockets of one address that nobody visible holds", _alike_merged),
+    Rule("psutil", "psutil names one owner of a shared socket", _each(_last_owner)),
+    Rule("psutil", "psutil merges sockets of one address without a visible owner", _alike_merged),
 )
 
-#: What each tool does not tell at all, by the name of the column.
+#: Fields that a tool does not report.
 SILENT = {
     "ss": (),
     "lsof": ("dual_stack", "interface"),
@@ -84,10 +84,10 @@ SILENT = {
 }
 
 
-def judge(tool: str, truth: Rows, said: Rows) -> tuple[Counter[str], list[str]]:
-    """The fewest rules that explain what was said, by how many rows each changed; or else what none explains.
+def explain(tool: str, truth: Rows, reported: Rows) -> tuple[Counter[str], list[str]]:
+    """Return the smallest set of rules that explains *reported*, with the rows changed per rule, and other differences.
 
-    A later version of a tool may need fewer of them than today's.
+    A later version of a tool may need fewer rules.
     """
     nothing = dict.fromkeys(SILENT[tool])
     bare = [row._replace(**nothing) for row in truth]
@@ -96,7 +96,7 @@ def judge(tool: str, truth: Rows, said: Rows) -> tuple[Counter[str], list[str]]:
     unexplained: list[str] = []
     for chosen in fewest_first:
         needed, expected = _follow(chosen, bare)
-        unexplained = difference(tool, expected, said)
+        unexplained = difference(tool, expected, reported)
         if not unexplained:
             return needed, []
     return Counter(), unexplained
@@ -105,14 +105,14 @@ def judge(tool: str, truth: Rows, said: Rows) -> tuple[Counter[str], list[str]]:
 def _follow(rules: tuple[Rule, ...], rows: Rows) -> tuple[Counter[str], Rows]:
     changed: Counter[str] = Counter()
     for rule in rules:
-        before, rows = rows, rule.says(rows)
+        before, rows = rows, rule.apply(rows)
         changed[rule.about] = (Counter(before) - Counter(rows)).total()
     return +changed, [row._replace(family="ipv4") if row.family == "ipv4-mapped" else row for row in rows]
 
 
-def difference(who: str, truth: Rows, said: Rows) -> list[str]:
-    wanted, found = Counter(truth), Counter(said)
+def difference(tool: str, truth: Rows, reported: Rows) -> list[str]:
+    wanted, found = Counter(truth), Counter(reported)
     return [
-        *(f"{who} does not say: {row}" for row in (wanted - found).elements()),
-        *(f"{who} says: {row}" for row in (found - wanted).elements()),
+        *(f"{tool} omits: {row}" for row in (wanted - found).elements()),
+        *(f"{tool} reports: {row}" for row in (found - wanted).elements()),
     ]

@@ -1,4 +1,4 @@
-"""Asked from many places at once: each gets the answer that it would get alone, and nothing is shared but caches."""
+"""Concurrent queries: each returns the same result as a single query, and only caches are shared."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ import portrange
 from portrange import Host
 
 THREADS = 8
-QUESTIONS = 400
-#: Two listeners, one of them with several processes, and a client.
+QUERIES = 400
+#: Two listeners with two processes each, and a client.
 SERVE = """
     made = [tcp("0.0.0.0"), udp()]
     client = socket.create_connection(made[0].getsockname())
@@ -32,19 +32,19 @@ SERVE = """
 pytestmark = pytest.mark.usefixtures("sock_diag")
 
 
-def questions(world: World, host: Host) -> dict[str, Callable[[], Any]]:
-    """Everything that can be asked about sockets that stay as they are."""
+def all_queries(world: World, host: Host) -> dict[str, Callable[[], Any]]:
+    """Return all queries about sockets that do not change."""
     tcp, udp, client = world.start(SERVE).hear()
     free = world.ask("say(port(tcp()))")
     return {
         "classify": lambda: [portrange.classify(port, host=host) for port in (0, 80, 6010, 11434, 60860)],
-        "services": lambda: [portrange.services(name) for name in ("https", "X11", "nobody")],
-        "suggest": lambda: portrange.suggest_port("somebody", host=host),
+        "services": lambda: [portrange.services(name) for name in ("https", "X11", "no-such-name")],
+        "suggest": lambda: portrange.suggest_port("some name", host=host),
         "range": lambda: [portrange.ephemeral_range(protocol=name, host=host) for name in ("tcp", "udp")],
         "who": lambda: [portrange.who_listens(port, host=host) for port in (tcp, udp, client, free)],
         "exhaustive": lambda: portrange.who_listens(tcp, exhaustive=True, host=host),
         "listeners": lambda: [portrange.listeners(host=host).on(port) for port in (tcp, udp)],
-        # The worst obstacle: beside it may stand the port that another thread binds for a moment, asking the same.
+        # Only the worst obstacle: another thread may bind the port for the same query.
         "busy": lambda: [portrange.why_busy(port, host=host)[0] for port in (tcp, client)],
         "free": lambda: portrange.why_busy(free, host=host),
         "usage": lambda: portrange.ephemeral_usage(host=host).pool,
@@ -52,37 +52,37 @@ def questions(world: World, host: Host) -> dict[str, Callable[[], Any]]:
     }
 
 
-@pytest.mark.parametrize("frozen", [False, True])
-def test_threads_get_the_answers_of_one_that_is_alone(world: World, *, frozen: bool):
-    host = Host().snapshot() if frozen else Host()
-    asked = questions(world, host)
-    if frozen:
-        asked["namespaces"]()  # its picture is of before the others bind anything
-    alone = {name: ask() for name, ask in asked.items()}
-    names = list(islice(cycle(asked), QUESTIONS))
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_threads_get_the_results_of_a_single_thread(world: World, *, snapshot: bool):
+    host = Host().snapshot() if snapshot else Host()
+    queries = all_queries(world, host)
+    if snapshot:
+        queries["namespaces"]()  # read the sockets before other queries bind any
+    alone = {name: ask() for name, ask in queries.items()}
+    names = list(islice(cycle(queries), QUERIES))
     with ThreadPoolExecutor(THREADS) as pool:
-        answers = list(pool.map(lambda name: asked[name](), names))
+        answers = list(pool.map(lambda name: queries[name](), names))
     for name, answer in zip(names, answers, strict=True):
         assert answer == alone[name], name
 
 
-def test_coroutines_get_the_answers_of_one_that_is_alone(world: World):
-    asked = questions(world, Host())
-    alone = {name: ask() for name, ask in asked.items()}
-    names = list(islice(cycle(asked), QUESTIONS // 4))
+def test_coroutines_get_the_results_of_a_single_thread(world: World):
+    queries = all_queries(world, Host())
+    alone = {name: ask() for name, ask in queries.items()}
+    names = list(islice(cycle(queries), QUERIES // 4))
 
     async def ask_all() -> list[Any]:
-        return await asyncio.gather(*(asyncio.to_thread(asked[name]) for name in names))
+        return await asyncio.gather(*(asyncio.to_thread(queries[name]) for name in names))
 
     for name, answer in zip(names, asyncio.run(ask_all()), strict=True):
         assert answer == alone[name], name
 
 
-def test_asking_at_the_same_moment_makes_no_port_busy(world: World):
-    """Each question binds the port for a moment: none may take another one's socket for an obstacle."""
+def test_concurrent_why_busy_does_not_report_its_own_bind_probes(world: World):
+    """Each query binds the port briefly and must not report the probe socket of another query."""
     free = world.ask("say(port(tcp()))")
     with ThreadPoolExecutor(THREADS) as pool:
-        answers = list(pool.map(lambda _: portrange.why_busy(free), range(QUESTIONS)))
+        answers = list(pool.map(lambda _: portrange.why_busy(free), range(QUERIES)))
     assert set(answers) == {()}
 
 
@@ -92,13 +92,13 @@ FORK = """
     new_network()
     made = tcp()
     number = port(made)
-    host, frozen, stop = Host(), Host().snapshot(), []
+    host, snapshot, stop = Host(), Host().snapshot(), []
     def ask():
         return [
-            [[owner.pid for owner in one.owners] for one in portrange.who_listens(number, host=host)][0][0],
+            [[owner.pid for owner in listener.owners] for listener in portrange.who_listens(number, host=host)][0][0],
             portrange.classify(6010, host=host).name,
-            portrange.classify(80, host=frozen).name,
-            [one.kind for one in portrange.why_busy(number, host=host)],
+            portrange.classify(80, host=snapshot).name,
+            [obstacle.kind for obstacle in portrange.why_busy(number, host=host)],
             portrange.ephemeral_range(host=host).first,
         ]
     def keep_asking():
@@ -108,28 +108,28 @@ FORK = """
     threads = [threading.Thread(target=keep_asking) for _ in range(4)]
     for thread in threads:
         thread.start()
-    ready, tell = os.pipe()
+    ready, report = os.pipe()
     children = 25
     for _ in range(children):
-        pid = fork(lambda: os.write(tell, json.dumps(ask()).encode() + b"\\n"))
+        pid = fork(lambda: os.write(report, json.dumps(ask()).encode() + b"\\n"))
         os.waitpid(pid, 0)
     stop.append(True)
     for thread in threads:
         thread.join()
-    os.close(tell)
+    os.close(report)
     say([alone, children, answers_in(ready)])
 """
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_a_fork_in_the_midst_of_questions_can_ask(world: World):
-    """No lock and no half-made cache is inherited. A child that hangs is ended by the world, which fails here."""
+def test_process_forked_during_queries_can_query(world: World):
+    """The child inherits no held lock and no partial cache. The test fails if a child hangs."""
     alone, children, answers = world.ask(FORK)
     assert len(answers) == children
     assert [answer for answer in answers if answer != alone] == []
 
 
-#: Newest first: the public module, then what went before it.
+#: Newest first: the public module, then its private predecessors.
 INTERPRETERS = """
     import threading
     def new():
@@ -150,19 +150,19 @@ INTERPRETERS = """
         if failure is not None:
             raise RuntimeError(failure)
     made = tcp()
-    number, (ready, tell) = port(made), os.pipe()
+    number, (ready, report) = port(made), os.pipe()
     program = f'''if True:
         import sys
         sys.path[:] = {sys.path!r}
         import json, os, portrange
         answer = [
-            [owner.pid for one in portrange.who_listens({number}) for owner in one.owners],
+            [owner.pid for listener in portrange.who_listens({number}) for owner in listener.owners],
             portrange.classify(80).name,
             portrange.ephemeral_range().first,
-            [one.kind for one in portrange.why_busy({number}, address="127.0.0.1")],
+            [obstacle.kind for obstacle in portrange.why_busy({number}, address="127.0.0.1")],
             bool(portrange.ephemeral_usage().pool),
         ]
-        os.write({tell}, json.dumps(answer).encode() + bytes([10]))
+        os.write({report}, json.dumps(answer).encode() + bytes([10]))
     '''
     if new() is None:
         say(None)
@@ -177,31 +177,32 @@ INTERPRETERS = """
         thread.start()
     for thread in threads:
         thread.join()
-    os.close(tell)
+    os.close(report)
     say([os.getpid(), failures, answers_in(ready)])
 """
 
 
-def test_subinterpreters_get_the_same_answers(world: World):
-    told = world.ask(INTERPRETERS)
-    if told is None:
+def test_subinterpreters_get_the_same_results(world: World):
+    result = world.ask(INTERPRETERS)
+    if result is None:
         pytest.skip(f"Python {sys.version.split()[0]} has no module for subinterpreters")
-    pid, failures, answers = told
+    pid, failures, answers = result
     assert failures == []
     first = portrange.ephemeral_range().first
     assert answers == [[[pid], "http", first, ["listener"], True]] * 3
 
 
-# --- what is shared ---------------------------------------------------------------------------------------------------
+# --- shared state -----------------------------------------------------------------------------------------------------
 
-#: The caches of the package, and why several may use each at once.
+#: The shared state of the package, and why concurrent use of it is safe.
 SHARED = {
-    "_registry.lookup._loaded": "the registry, read once and never changed; two that ask first get equal ones",
-    "_registry.lookup.transports_of": "equal tuples for equal words",
-    "_questions.arguments.THIS_HOST": "keeps only what cannot change once it was seen (Host.proven)",
-    "_host.binding._turn": "a lock, which is there to be shared",
-    "_host.netns._threads": "a copy of Python's own module `_thread`; two that ask first get copies that do the same",
-    "_backends.linux.sockets._sequence": "numbers of questions; each is asked on a socket of its own",
+    "_registry.lookup._lowered_table": "the registry in lower case; concurrent first calls get equal text",
+    "_registry.lookup._protocols": "equal tuples for equal names",
+    "_registry.lookup._records": "equal records for equal ports",
+    "_host.host._THIS_HOST": "caches only facts that cannot change (System.constants)",
+    "_host.binding._probe_lock": "a lock",
+    "_host.netns._threads": "a copy of the module `_thread`; concurrent first calls get equivalent copies",
+    "_backends.linux.sockets._sequence": "sequence numbers of requests; each request uses its own socket",
 }
 
 
@@ -214,7 +215,7 @@ def modules() -> dict[str, ModuleType]:
 
 
 def state(value: object) -> object:
-    """Something that differs if the value was changed; None for what cannot be."""
+    """Return a value that changes with the state of *value*, or None if it is immutable."""
     if hasattr(value, "cache_info"):
         return str(value.cache_info())
     if isinstance(value, (dict, list, set, bytearray)):
@@ -226,32 +227,32 @@ def state(value: object) -> object:
     return repr(value) if type(value).__module__ == "itertools" else None
 
 
-def snapshot() -> dict[str, object]:
-    """Whatever can change, by the first module that has it: others import it from there."""
+def mutable_state() -> dict[str, object]:
+    """Return the mutable state of all modules, each by the first module that contains it."""
     found: dict[str, object] = {}
-    seen: set[int] = set()
+    visited: set[int] = set()
     for name, module in modules().items():
         for key, value in vars(module).items():
-            told = None if key.startswith("__") or id(value) in seen else state(value)
-            if told is not None:
-                seen.add(id(value))
-                found[f"{name}.{key}"] = told
+            current = None if key.startswith("__") or id(value) in visited else state(value)
+            if current is not None:
+                visited.add(id(value))
+                found[f"{name}.{key}"] = current
     return found
 
 
 def changes(world: World) -> list[str]:
-    """What of the package is not as it was before everything was asked."""
-    before = snapshot()
-    for ask in questions(world, Host()).values():
+    """Return the names of the package state that the queries changed."""
+    before = mutable_state()
+    for ask in all_queries(world, Host()).values():
         ask()
     portrange.listeners()
     portrange.listeners(host=Host(backend="portable"))
-    after = snapshot()
+    after = mutable_state()
     return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
 
 
-def test_questions_change_nothing_of_the_package_but_its_caches(world: World):
-    # In a process of its own, which nobody has asked anything yet.
+def test_queries_change_only_the_caches_of_the_package(world: World):
+    # In a new process, whose caches are empty.
     changed = world.ask("""
         from live.world import World
         from trust.test_concurrency import changes
@@ -262,9 +263,9 @@ def test_questions_change_nothing_of_the_package_but_its_caches(world: World):
             within.close()
     """)
     assert set(changed) <= SHARED.keys()
-    assert "_registry.lookup._loaded" in changed
+    assert "_registry.lookup._records" in changed
 
 
-def test_what_is_shared_is_there():
+def test_shared_names_exist():
     known = {f"{name}.{key}" for name, module in modules().items() for key in vars(module)}
     assert SHARED.keys() <= known

@@ -1,4 +1,4 @@
-"""A network namespace that ends while one looks is no gap in the answer, and one that goes on is not lost."""
+"""Network namespaces that end during a query leave the result complete; those that persist are not omitted."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from fakes import SystemHost
 from live.world import Child, World
 
 import portrange
-from portrange import Host
-from portrange._compat import Self
+from portrange._host.system import System
 
 pytestmark = pytest.mark.usefixtures("namespaces", "sock_diag")
 
 
-class Ending(Host):
-    """A machine on which a process ends as soon as its namespace is to be entered."""
+class Ending(SystemHost):
+    """A host on which a process ends as soon as its namespace is entered."""
 
     def __init__(self, pid: int, *, ends: bool = True) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Ending(Host):
         self.ends = ends
         self.entered: list[str] = []
 
-    def sock_diag(self, request: bytes) -> Iterator[bytes]:  # type: ignore[override]  # a generator all the same
+    def sock_diag(self, request: bytes) -> Iterator[bytes]:  # type: ignore[override]  # also a generator
         self._enter(self.network or "")
         yield from super().sock_diag(request)
 
@@ -34,10 +34,10 @@ class Ending(Host):
             self._enter(self.directory)
         return super().read(path)
 
-    def network_identity(self, process: str) -> int:
+    def identity_of(self, process: str) -> int:
         if process == self.directory and self.entered and self.ends:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), process)
-        return super().network_identity(process)
+        return super().identity_of(process)
 
     def _enter(self, process: str) -> None:
         if process == self.directory:
@@ -55,25 +55,25 @@ SERVE = """
 
 
 def ask(host: Ending, name: str, port: int) -> tuple[list[int], list[str]]:
-    """The ports told in a namespace, and the gaps that are about it."""
+    """Return the ports reported in a namespace and the reasons for incompleteness that name it."""
     found = portrange.listeners(namespaces="all", protocol="tcp", host=host)
     assert host.entered
-    there = [one.port for one in found.on(port) if one.namespace == name]
-    return there, [gap for gap in found.incomplete if name in gap]
+    ports = [listener.port for listener in found.on(port) if listener.namespace == name]
+    return ports, [reason for reason in found.incomplete if name in reason]
 
 
-def test_it_is_entered_by_way_of_another_process(world: World):
+def test_namespace_is_entered_through_another_process_when_the_first_ends(world: World):
     port, first, name = world.start(SERVE, 1).hear()
     assert ask(Ending(first), name, port) == ([port], [])
 
 
-def test_one_without_processes_is_gone(world: World):
+def test_namespace_without_processes_is_not_reported(world: World):
     port, only, name = world.start(SERVE, 0).hear()
     assert ask(Ending(only), name, port) == ([], [])
 
 
-class Leaving(Host):
-    """A machine on which a process goes into another namespace as soon as its own is to be looked at from."""
+class Leaving(SystemHost):
+    """A host on which a process moves to another namespace as soon as its own is queried."""
 
     def __init__(self, child: Child, *, tables: bool) -> None:
         super().__init__()
@@ -82,22 +82,22 @@ class Leaving(Host):
         self.moved: list[object] = []
         self.expected: int | None = None
 
-    def in_network(self, process: str, expected: int | None = None) -> Self:
+    def in_network(self, process: str, expected: int | None = None) -> SystemHost:
         if process == f"/proc/{self.child.pid}" and not self.moved:
-            self.child.tell("leave")
+            self.child.send("leave")
             self.moved.append(self.child.hear())
             self.expected = expected
         return super().in_network(process, expected)
 
-    def sock_diag(self, request: bytes) -> Iterator[bytes]:  # type: ignore[override]  # a generator all the same
+    def sock_diag(self, request: bytes) -> Iterator[bytes]:  # type: ignore[override]  # also a generator
         if self.tables:
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
         yield from super().sock_diag(request)
 
 
 @pytest.mark.parametrize("tables", [False, True], ids=["sock_diag", "tables"])
-def test_listeners_are_not_told_of_a_namespace_that_its_process_has_left(world: World, *, tables: bool):
-    """Nor of that of another process, which got the number of one that has ended: nothing else tells these apart."""
+def test_listeners_of_a_namespace_that_its_process_left_are_not_reported(world: World, *, tables: bool):
+    """The same check covers a reused PID: only the namespace identity distinguishes the processes."""
     child = world.start("""
         new_network()
         say(os.readlink("/proc/self/ns/net"))
@@ -108,17 +108,17 @@ def test_listeners_are_not_told_of_a_namespace_that_its_process_has_left(world: 
         wait()
     """)
     name = child.hear()
-    before = Host().network_identity(f"/proc/{child.pid}")
+    before = System().identity_of(f"/proc/{child.pid}")
     host = Leaving(child, tables=tables)
     found = portrange.listeners(namespaces="all", host=host)
     assert len(host.moved) == 1
-    assert host.expected == before, "nor are names of interfaces asked for later"
-    assert name not in {one.namespace for one in found}
+    assert host.expected == before, "later lookups of interface names check it as well"
+    assert name not in {listener.namespace for listener in found}
     assert found.incomplete == ()
 
 
-def test_one_that_goes_on_and_cannot_be_entered_is_a_gap(world: World):
+def test_existing_namespace_that_cannot_be_entered_is_reported_as_incomplete(world: World):
     port, only, name = world.start(SERVE, 0).hear()
-    there, gaps = ask(Ending(only, ends=False), name, port)
-    assert there == []
-    assert len(gaps) == 1
+    ports, incomplete = ask(Ending(only, ends=False), name, port)
+    assert ports == []
+    assert len(incomplete) == 1

@@ -1,4 +1,4 @@
-"""A socket that changes hands while its holders are looked for is not said to be nobody's."""
+"""A socket that is transferred between processes during the search is not reported without an owner."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import errno
 import os
 
 import pytest
+from fakes import SystemHost
 from live.world import World
 
-from portrange import Host, listeners, who_listens, why_busy
+from portrange import listeners, who_listens, why_busy
 
 pytestmark = pytest.mark.usefixtures("root", "sock_diag")
 
 
-class Slippery(Host):
-    """A holder that has just closed the socket each time it is looked at once more, so many times."""
+class Slippery(SystemHost):
+    """A host on which the owner has just closed the socket, for the first *times* reads of a descriptor."""
 
     def __init__(self, times: int) -> None:
         super().__init__()
@@ -32,8 +33,8 @@ class Slippery(Host):
         return super().list(path)
 
 
-class Latecomer(Host):
-    """A process that is started while the others are looked into: it is in the second list of all, not in the first."""
+class Latecomer(SystemHost):
+    """A host on which a process starts during the search: only later process lists contain it."""
 
     def __init__(self, pid: int) -> None:
         super().__init__()
@@ -55,31 +56,31 @@ def serve(world: World) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
-def test_it_is_looked_for_again(world: World, times: int):
+def test_owner_of_a_transferred_socket_is_searched_again(world: World, times: int):
     port, pid = serve(world)
-    [one] = who_listens(port, protocol="tcp", host=Slippery(times))
-    assert (one.pid, one.hidden) == (pid, False)
+    [listener] = who_listens(port, protocol="tcp", host=Slippery(times))
+    assert (listener.pid, listener.hidden) == (pid, False)
     [obstacle] = why_busy(port, address="127.0.0.1", host=Slippery(times))
     assert obstacle.socket is not None
     assert obstacle.socket.pid == pid
 
 
-def test_what_slips_away_again_and_again_is_hidden_and_not_nobodys(world: World):
+def test_owner_of_a_repeatedly_transferred_socket_is_hidden(world: World):
     port, _ = serve(world)
     host = Slippery(10**9)
-    [one] = who_listens(port, protocol="tcp", host=host)
-    assert (one.owners, one.hidden) == ((), True)
-    assert "hidden" in one.holder
-    assert host.searches < 20  # and not for ever
+    [listener] = who_listens(port, protocol="tcp", host=host)
+    assert (listener.owners, listener.hidden) == ((), True)
+    assert "hidden" in listener.holder
+    assert host.searches < 20  # the search ends
     [obstacle] = why_busy(port, address="127.0.0.1", host=host)
     assert obstacle.socket is not None
     assert obstacle.socket.hidden
 
 
-def test_a_process_that_is_started_meanwhile_is_looked_into(world: World):
+def test_process_started_during_the_search_is_searched(world: World):
     port, pid = serve(world)
     for ask in (lambda host: who_listens(port, host=host), lambda host: listeners(host=host).on(port)):
         host = Latecomer(pid)
-        [one] = ask(host)
-        assert (one.pid, one.hidden) == (pid, False)
+        [listener] = ask(host)
+        assert (listener.pid, listener.hidden) == (pid, False)
         assert host.lists > 1

@@ -1,6 +1,6 @@
-"""The traps that other tools fell into, in one test each; docs/trust.md lists them with who fell.
+"""One test for each mistake known from other tools; docs/trust.md lists the mistakes and the tools.
 
-Real sockets, processes and settings where this machine can have them, recorded machines elsewhere.
+The tests use real sockets, processes and settings where possible, and recorded machines otherwise.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import SystemHost
 from live.cgroups import Cgroups
 from live.world import World
 from process_rows import Rows, listening
@@ -22,11 +23,11 @@ from recorded import RecordedHost
 import portrange
 from portrange import Host, classify, ephemeral_range, listeners, who_listens, why_busy
 from portrange._backends.base import SocketQuery
-from portrange._backends.portable.backend import PortableBackend
+from portrange._backends.portable import PortableBackend
 from portrange._backends.select import backend_for
 from portrange._questions import obstacles
 
-#: What a listener of another user looks like to an ordinary one.
+#: Queries a listener of another user as an unprivileged user.
 AS_NOBODY = """
     import portrange
     portrange.listeners()
@@ -43,33 +44,33 @@ TIME_WAIT = """
 """
 
 
-def pids(one: portrange.Socket) -> list[int]:
-    return [owner.pid for owner in one.owners]
+def pids(listener: portrange.Socket) -> list[int]:
+    return [owner.pid for owner in listener.owners]
 
 
 def kinds(found: tuple[portrange.Obstacle, ...]) -> list[str]:
-    return [one.kind for one in found]
+    return [obstacle.kind for obstacle in found]
 
 
-class Refused(Host):
-    """A kernel that does not answer by netlink: the tables of procfs have to do."""
+class Refused(SystemHost):
+    """A host without NETLINK_SOCK_DIAG, which falls back to the procfs tables."""
 
     def sock_diag(self, request: bytes) -> Iterator[bytes]:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
 
-# --- the pool ---------------------------------------------------------------------------------------------------------
+# --- ephemeral range --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_trap_01_the_pool_is_the_one_of_this_kernel_and_not_that_of_iana(world: World):
+def test_trap_01_ephemeral_range_is_that_of_the_kernel_instead_of_iana(world: World):
     program = """
         import portrange
         new_network()
         with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as file:
             file.write("20000 20100")
-        pool = portrange.ephemeral_range()
-        say([pool.first, pool.last, *(portrange.classify(port).ephemeral for port in (20050, 32768, 60860))])
+        ephemeral = portrange.ephemeral_range()
+        say([ephemeral.first, ephemeral.last, *(portrange.classify(port).ephemeral for port in (20050, 32768, 60860))])
     """
     assert world.ask(program) == [20000, 20100, True, False, False]
     assert classify(33333, host=RecordedHost("linux-6.18")).ephemeral is True
@@ -77,7 +78,7 @@ def test_trap_01_the_pool_is_the_one_of_this_kernel_and_not_that_of_iana(world: 
 
 
 @pytest.mark.parametrize("name", ["linux-6.18-denied", "linux-5.10-android", "win32-10.0-wine"])
-def test_trap_02_a_pool_that_cannot_be_read_is_assumed_and_says_so(name: str):
+def test_trap_02_unreadable_ephemeral_range_is_marked_as_assumed(name: str):
     host = RecordedHost(name)
     assert (ephemeral_range(host=host).assumed, ephemeral_range(host=host).source) == (True, "documented default")
     info = classify(50000, host=host)
@@ -86,7 +87,7 @@ def test_trap_02_a_pool_that_cannot_be_read_is_assumed_and_says_so(name: str):
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_trap_03_a_pool_that_is_nearly_everything_is_an_answer_like_any_other(world: World):
+def test_trap_03_very_large_ephemeral_range_is_supported(world: World):
     program = """
         import portrange
         new_network()
@@ -96,20 +97,20 @@ def test_trap_03_a_pool_that_is_nearly_everything_is_an_answer_like_any_other(wo
             suggested = portrange.suggest_port("anything")
         except portrange.PortrangeError as error:
             suggested = str(error)
-        pool = portrange.ephemeral_range()
-        say([len(pool), portrange.classify(8080).ephemeral, portrange.classify(1023).ephemeral, suggested])
+        ephemeral = portrange.ephemeral_range()
+        say([len(ephemeral), portrange.classify(8080).ephemeral, portrange.classify(1023).ephemeral, suggested])
     """
     size, inside, outside, suggested = world.ask(program)
     assert (size, inside, outside) == (65535 - 1024 + 1, True, False)
-    # No candidate is left, which is an error that says so.
+    # No candidate is left, so suggest_port() raises.
     assert "no port is left" in suggested
 
 
-# --- which socket listens ---------------------------------------------------------------------------------------------
+# --- listeners --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("namespaces", "sock_diag")
-def test_trap_04_of_all_sockets_with_the_port_only_the_listener_is_one(world: World):
+def test_trap_04_other_sockets_on_the_port_are_not_listeners(world: World):
     program = (
         TIME_WAIT
         + """
@@ -126,7 +127,7 @@ def test_trap_04_of_all_sockets_with_the_port_only_the_listener_is_one(world: Wo
         wait()
     fork(connect)
     hold = other.accept()
-    say([portrange.who_listens(number).to_dicts(), [one.kind for one in portrange.why_busy(number)]])
+    say([portrange.who_listens(number).to_dicts(), [obstacle.kind for obstacle in portrange.why_busy(number)]])
     wait()
     """
     )
@@ -140,12 +141,13 @@ def test_trap_04_of_all_sockets_with_the_port_only_the_listener_is_one(world: Wo
 
 
 @pytest.mark.usefixtures("namespaces", "sock_diag")
-def test_trap_05_sockets_without_an_inode_are_not_one_socket(world: World):
+def test_trap_05_sockets_without_an_inode_are_distinct(world: World):
     program = (
         TIME_WAIT
         + """
     import portrange
-    from portrange._backends.linux import sockets
+    from portrange._backends.linux import sock_diag, sockets
+    from portrange._host.system import System
     new_network()
     servers = [tcp("127.0.0.1", number, reuse_address=True) for number in (5001, 5002)]
     for server in servers * 2:
@@ -153,8 +155,10 @@ def test_trap_05_sockets_without_an_inode_are_not_one_socket(world: World):
     for server in servers:
         server.close()
     found = [obstacle for number in (5001, 5002) for obstacle in portrange.why_busy(number, address="127.0.0.1")]
-    records = [record for number in (5001, 5002) for record in sockets.occupying(portrange.Host(), "tcp", number)]
-    say([[[one.kind, one.count, one.socket.owners, one.socket.port] for one in found], [one.inode for one in records]])
+    filters = [sock_diag.SocketFilter("tcp", sock_diag.ANY_STATE, number) for number in (5001, 5002)]
+    records = [record for wanted in filters for record in sockets.matching(System(), wanted)]
+    rows = [[busy.kind, busy.count, busy.socket.owners, busy.socket.port] for busy in found]
+    say([rows, [record.inode for record in records]])
     """
     )
     found, inodes = world.ask(program)
@@ -162,7 +166,7 @@ def test_trap_05_sockets_without_an_inode_are_not_one_socket(world: World):
     assert inodes == [0, 0, 0, 0]
 
 
-def test_trap_06_a_connected_udp_client_is_no_listener(world: World, sock_diag: None):
+def test_trap_06_connected_udp_client_is_not_a_listener(world: World, sock_diag: None):
     child = world.start("""
         server, client = udp(), udp()
         client.connect(server.getsockname())
@@ -171,7 +175,7 @@ def test_trap_06_a_connected_udp_client_is_no_listener(world: World, sock_diag: 
     """)
     server, client = child.hear()
     for host in (Host(), Refused(), Host(backend="portable")):
-        assert [pids(one) for one in who_listens(server, protocol="udp", host=host)] == [[child.pid]]
+        assert [pids(listener) for listener in who_listens(server, protocol="udp", host=host)] == [[child.pid]]
         assert list(who_listens(client, protocol="udp", host=host)) == []
     assert kinds(why_busy(client, protocol="udp")) == ["connection"]
 
@@ -180,16 +184,16 @@ def test_trap_07_every_process_of_a_prefork_server_is_an_owner(world: World):
     child = world.start("made = tcp(); say([port(made), os.getpid(), *(fork(wait) for _ in range(3))]); wait()")
     port, *family = child.hear()
     for host in (Host(), Refused(), Host(backend="portable")):
-        [one] = who_listens(port, host=host)
-        assert pids(one) == family
+        [listener] = who_listens(port, host=host)
+        assert pids(listener) == family
 
 
 @pytest.mark.usefixtures("root", "sock_diag")
-def test_trap_08_a_listener_without_a_visible_owner_is_still_one(world: World):
+def test_trap_08_listener_without_a_visible_owner_is_reported(world: World):
     child = world.start("""
         made = tcp()
         pair = socket.socketpair()
-        socket.send_fds(pair[0], [b"x"], [made.fileno()])  # on its way: no process has it
+        socket.send_fds(pair[0], [b"x"], [made.fileno()])  # in transfer: no process owns it
         number = port(made)
         made.close()
         say(number)
@@ -199,22 +203,22 @@ def test_trap_08_a_listener_without_a_visible_owner_is_still_one(world: World):
     for host in (Host(), Refused(), Host(backend="portable")):
         found = who_listens(port, host=host)
         assert found
-        assert [pids(one) for one in found] == [[]]
-    strangers = world.start("made = tcp(); say(port(made)); wait()").hear()
-    assert [row["port"] for row in world.ask(AS_NOBODY, strangers)] == [strangers]
+        assert [pids(listener) for listener in found] == [[]]
+    foreign = world.start("made = tcp(); say(port(made)); wait()").hear()
+    assert [row["port"] for row in world.ask(AS_NOBODY, foreign)] == [foreign]
 
 
 @pytest.mark.usefixtures("root", "sock_diag")
-def test_trap_09_what_an_ordinary_user_cannot_see_is_marked_without_any_exception(world: World):
+def test_trap_09_hidden_owner_is_marked_without_an_exception(world: World):
     port = world.start("made = tcp(); say(port(made)); wait()").hear()
     [row] = world.ask(AS_NOBODY, port)
     assert (row["owners"], row["hidden"], row["uid"]) == ([], True, 0)
-    # The same machine, asked by root, hides nothing.
-    assert [one.hidden for one in who_listens(port)] == [False]
+    # For root, nothing is hidden.
+    assert [listener.hidden for listener in who_listens(port)] == [False]
 
 
 @pytest.mark.usefixtures("namespaces", "sock_diag")
-def test_trap_10_no_owner_has_several_reasons_that_are_told_apart(world: World):
+def test_trap_10_reasons_for_a_missing_owner_are_distinguished(world: World):
     program = (
         TIME_WAIT
         + """
@@ -227,28 +231,28 @@ def test_trap_10_no_owner_has_several_reasons_that_are_told_apart(world: World):
     def within():
         new_processes()
         outside.close()
-        [waiting] = portrange.why_busy(6002, address="127.0.0.1")
+        [time_wait] = portrange.why_busy(6002, address="127.0.0.1")
         [listener] = portrange.who_listens(6001)
-        say([waiting.kind, waiting.socket.hidden, waiting.socket.owners, listener.hidden, listener.holder])
+        say([time_wait.kind, time_wait.socket.hidden, time_wait.socket.owners, listener.hidden, listener.holder])
         wait()
     fork(within)
     wait()
     """
     )
     child = world.start(program)
-    kind, hidden, owners, of_other_pids, words = child.hear()
+    kind, hidden, owners, of_other_pids, text = child.hear()
     assert (kind, hidden, owners) == ("time-wait", False, [])
     assert of_other_pids is False
-    assert "another PID namespace" in words
-    # And a third one: a lack of permission.
+    assert "another PID namespace" in text
+    # The third reason: a missing privilege.
     port = world.start("made = tcp(); say(port(made)); wait()").hear()
     [row] = world.ask(AS_NOBODY, port)
     assert row["hidden"] is True
 
 
-def test_trap_11_a_socket_without_a_port_breaks_nothing(world: World):
+def test_trap_11_socket_without_a_port_is_ignored(world: World):
     child = world.start("""
-        there = [socket.socket(family, kind) for family in (socket.AF_INET, socket.AF_INET6)
+        unbound = [socket.socket(family, kind) for family in (socket.AF_INET, socket.AF_INET6)
                  for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)]
         made = udp()
         say(port(made))
@@ -257,34 +261,34 @@ def test_trap_11_a_socket_without_a_port_breaks_nothing(world: World):
     port = child.hear()
     for host in (Host(), Refused(), Host(backend="portable")):
         found = listeners(host=host)
-        assert all(one.port for one in found)
-        assert [pids(one) for one in found.on(port)] == [[child.pid]]
+        assert all(listener.port for listener in found)
+        assert [pids(listener) for listener in found.on(port)] == [[child.pid]]
 
 
 @pytest.mark.usefixtures("sock_diag", "bound_inactive")
-def test_trap_12_a_socket_that_is_bound_and_does_not_listen_is_named_with_its_process(world: World):
+def test_trap_12_bound_socket_is_named_with_its_process(world: World):
     child = world.start("made = bound(); say(port(made)); wait()")
     port = child.hear()
     assert not who_listens(port)
-    [one] = why_busy(port, address="127.0.0.1")
-    assert one.kind == "bound"
-    assert one.socket is not None
-    assert pids(one.socket) == [child.pid]
+    [obstacle] = why_busy(port, address="127.0.0.1")
+    assert obstacle.kind == "bound"
+    assert obstacle.socket is not None
+    assert pids(obstacle.socket) == [child.pid]
 
 
 # --- addresses --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("sock_diag", "ipv6", "bound_inactive")
-def test_trap_13_wildcards_meet_every_address_and_ipv6_only_means_it(world: World):
+def test_trap_13_wildcards_conflict_with_every_address_unless_v6only(world: World):
     child = world.start("""
         made = [tcp("0.0.0.0"), tcp("127.0.0.1"), tcp("::", v6only=False), tcp("::", v6only=True), tcp("::1")]
-        say([port(one) for one in made])
+        say([port(listener) for listener in made])
         wait()
     """)
     any4, local4, both, only6, local6 = child.hear()
     for port in (any4, local4, both, only6, local6):
-        assert [pids(one) for one in who_listens(port)] == [[child.pid]]
+        assert [pids(listener) for listener in who_listens(port)] == [[child.pid]]
     meets = {
         port: [bool(why_busy(port, address=address)) for address in ("127.0.0.1", "0.0.0.0", "::1")]
         for port in (any4, local4, both, only6, local6)
@@ -300,16 +304,16 @@ def test_trap_13_wildcards_meet_every_address_and_ipv6_only_means_it(world: Worl
 
 
 @pytest.mark.usefixtures("sock_diag", "ipv6")
-def test_trap_14_an_ipv4_address_bound_through_ipv6_is_that_ipv4_address(world: World):
+def test_trap_14_ipv4_mapped_address_is_reported_as_ipv4(world: World):
     child = world.start("made = [tcp('::ffff:127.0.0.1'), udp('::ffff:127.0.0.2')]; say([*map(port, made)]); wait()")
     for port, address in zip(child.hear(), ("127.0.0.1", "127.0.0.2"), strict=True):
         for host in (Host(), Refused(), Host(backend="portable")):
-            [one] = who_listens(port, host=host)
-            assert (one.family, one.address, one.endpoint) == ("ipv4", address, f"{address}:{port}")
+            [listener] = who_listens(port, host=host)
+            assert (listener.family, listener.address, listener.endpoint) == ("ipv4", address, f"{address}:{port}")
 
 
 class WithoutIPv6(Refused):
-    """A kernel that was started with ipv6.disable=1: no tables, no sockets of that family."""
+    """A host booted with ipv6.disable=1: no IPv6 tables and no IPv6 sockets."""
 
     def read(self, path: str) -> bytes:
         if path.endswith(("/tcp6", "/udp6")):
@@ -322,30 +326,30 @@ class WithoutIPv6(Refused):
         super().bind(protocol, family, address, port)
 
 
-def test_trap_15_a_machine_without_ipv6_is_asked_about_ipv4(world: World):
+def test_trap_15_machine_without_ipv6_returns_ipv4(world: World):
     child = world.start("made = tcp(); say(port(made)); wait()")
     port = child.hear()
-    assert [pids(one) for one in who_listens(port, host=WithoutIPv6())] == [[child.pid]]
+    assert [pids(listener) for listener in who_listens(port, host=WithoutIPv6())] == [[child.pid]]
     assert kinds(why_busy(port, address="127.0.0.1", host=WithoutIPv6())) == ["listener"]
     free = world.ask("say(port(tcp()))")
     assert why_busy(free, host=WithoutIPv6()) == ()
 
 
-def test_trap_16_every_binding_of_a_port_is_a_listener_of_its_own(world: World, ipv6: None, sock_diag: None):
+def test_trap_16_every_binding_of_a_port_is_a_separate_listener(world: World, ipv6: None, sock_diag: None):
     child = world.start("""
         made = tcp("127.0.0.1")
-        there = [tcp("127.0.0.2", port(made)), tcp("::1", port(made)), udp("127.0.0.1", port(made))]
+        others = [tcp("127.0.0.2", port(made)), tcp("::1", port(made)), udp("127.0.0.1", port(made))]
         say(port(made))
         wait()
     """)
-    found = [(one.protocol, one.address) for one in who_listens(child.hear())]
+    found = [(listener.protocol, listener.address) for listener in who_listens(child.hear())]
     assert found == [("tcp", "127.0.0.1"), ("tcp", "127.0.0.2"), ("tcp", "::1"), ("udp", "127.0.0.1")]
 
 
 # --- the registry -----------------------------------------------------------------------------------------------------
 
 
-def test_trap_17_neither_primary_names_nor_ranges_nor_nameless_rows_are_lost():
+def test_trap_17_primary_names_ranges_and_unnamed_rows_are_kept():
     http = classify(80)
     assert http.name == "http"
     assert [service.name for service in http.services] == ["http", "www", "www-http"]
@@ -357,14 +361,14 @@ def test_trap_17_neither_primary_names_nor_ranges_nor_nameless_rows_are_lost():
     assert any("private mail" in entry.description for entry in private_mail.unnamed)
 
 
-def test_trap_18_the_registry_is_a_recent_one():
+def test_trap_18_registry_is_recent():
     assert portrange.REGISTRY_DATE >= "2026"
     # Assigned after 2017.
     for port in (4317, 4460, 5540, 10443, 11434):
         assert classify(port).services, port
 
 
-def test_trap_19_an_unknown_transport_is_never_taken_for_tcp():
+def test_trap_19_unknown_transport_is_rejected():
     http = {service.name: service.protocols for service in classify(80).services}
     assert "sctp" in http["http"]
     assert "sctp" not in http["www"]
@@ -385,7 +389,7 @@ def test_trap_20_names_do_not_come_from_etc_services(world: World):
             system = socket.getservbyport(443)
         except OSError:
             system = None
-        say([system, portrange.classify(443).name, [one.name for one in portrange.services("https")]])
+        say([system, portrange.classify(443).name, [service.name for service in portrange.services("https")]])
     """
     assert world.ask(program) == [None, "https", ["https"]]
 
@@ -394,7 +398,7 @@ def test_trap_20_names_do_not_come_from_etc_services(world: World):
 
 
 @pytest.mark.usefixtures("namespaces", "sock_diag")
-def test_trap_21_a_number_that_is_used_again_is_another_process(world: World):
+def test_trap_21_reused_pid_is_another_process(world: World):
     program = """
         import portrange, time
         new_network()
@@ -404,21 +408,21 @@ def test_trap_21_a_number_that_is_used_again_is_another_process(world: World):
             made = tcp("127.0.0.1", 7000, reuse_address=True)
             with open("/proc/self/comm", "w") as file:
                 file.write(name)
-            os.write(tell, b"x")
+            os.write(report, b"x")
             wait()
-        seen = []
+        owners_found = []
         for name in ("first", "second"):
-            ready, tell = os.pipe()
+            ready, report = os.pipe()
             with open("/proc/sys/kernel/ns_last_pid", "w") as file:
                 file.write("400")
             pid = fork(lambda: serve(name))
             os.read(ready, 1)
-            [one] = portrange.who_listens(7000, host=host)
-            seen.append([pid, *((owner.pid, owner.name, owner.started) for owner in one.owners)])
+            [listener] = portrange.who_listens(7000, host=host)
+            owners_found.append([pid, *((owner.pid, owner.name, owner.started) for owner in listener.owners)])
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-            time.sleep(0.05)  # several ticks of the clock that starts are counted in
-        say(seen)
+            time.sleep(0.05)  # several ticks of the clock that measures process starts
+        say(owners_found)
     """
     [first, old], [second, new] = world.ask(program)
     assert first == second == old[0] == new[0]
@@ -428,7 +432,7 @@ def test_trap_21_a_number_that_is_used_again_is_another_process(world: World):
 
 @pytest.mark.usefixtures("sock_diag")
 @pytest.mark.parametrize("name", ["a b", "a) R 1 (b", '"quoted"', "fifteen-letters", ")", "((", "tab\tand\nline"])
-def test_trap_22_a_process_name_may_be_anything(world: World, name: str):
+def test_trap_22_process_name_with_special_characters_is_reported(world: World, name: str):
     child = world.start(
         """
         made = tcp()
@@ -439,21 +443,21 @@ def test_trap_22_a_process_name_may_be_anything(world: World, name: str):
         """,
         name,
     )
-    [one] = who_listens(child.hear())
-    assert (one.process, pids(one)) == (name, [child.pid])
+    [listener] = who_listens(child.hear())
+    assert (listener.process, pids(listener)) == (name, [child.pid])
 
 
 @pytest.mark.parametrize("language", ["", "-de", "-es", "-fr", "-ja"])
-def test_trap_23_no_column_is_found_by_its_translated_name(language: str):
+def test_trap_23_translated_netsh_output_is_parsed(language: str):
     host, english = RecordedHost(f"win32-10.0{language}"), RecordedHost("win32-10.0")
-    pool = ephemeral_range(host=host)
-    assert (pool.first, pool.last, pool.assumed) == (49152, 65535, False)
-    told, expected = (classify(5357, host=one) for one in (host, english))
-    assert (told.excluded, told.ephemeral) == (expected.excluded, expected.ephemeral) == (True, False)
+    ephemeral = ephemeral_range(host=host)
+    assert (ephemeral.first, ephemeral.last, ephemeral.assumed) == (49152, 65535, False)
+    translated, expected = (classify(5357, host=queried_host) for queried_host in (host, english))
+    assert (translated.excluded, translated.ephemeral) == (expected.excluded, expected.ephemeral) == (True, False)
 
 
-class OfRelease(Host):
-    """This machine, with another version of the kernel."""
+class OfRelease(SystemHost):
+    """This machine with another kernel release."""
 
     release = ""
 
@@ -461,14 +465,14 @@ class OfRelease(Host):
         return self.release.encode() if path.endswith("/osrelease") else super().read(path)
 
 
-def test_trap_24_no_answer_depends_on_how_versions_compare_as_text(world: World):
+def test_trap_24_results_do_not_depend_on_kernel_versions_compared_as_text(world: World):
     child = world.start("made = tcp(); say(port(made)); wait()")
     port = child.hear()
     answers = set()
     for release in ("2.6.32", "3.6.0", "3.10.0-1160.el7", "4.19", "5.9", "5.10", "6.8", "6.18", "10.0.1"):
         host = OfRelease()
         host.release = release
-        assert [pids(one) for one in who_listens(port, host=host)] == [[child.pid]]
+        assert [pids(listener) for listener in who_listens(port, host=host)] == [[child.pid]]
         answers.add((str(ephemeral_range(host=host)), str(classify(50000, host=host)), str(why_busy(port, host=host))))
     assert len(answers) == 1
     package = Path(portrange.__file__).parent
@@ -483,16 +487,16 @@ def test_trap_24_no_answer_depends_on_how_versions_compare_as_text(world: World)
     assert found == []
 
 
-class Replay(Host):
-    """A kernel whose replies are changed on their way; `asked` counts the questions."""
+class Replay(SystemHost):
+    """A host that modifies the replies of the kernel; `requests` counts the requests."""
 
     def __init__(self, *changes: Any) -> None:
         super().__init__()
         self.changes = list(changes)
-        self.asked = 0
+        self.requests = 0
 
-    def sock_diag(self, request: bytes) -> Iterator[bytes]:  # type: ignore[override]  # a generator all the same
-        self.asked += 1
+    def sock_diag(self, request: bytes) -> Iterator[bytes]:  # type: ignore[override]  # also a generator
+        self.requests += 1
         reply = super().sock_diag(request)
         change = self.changes.pop(0) if self.changes else None
         (sequence,) = struct.unpack_from("=8xI", request)
@@ -518,28 +522,28 @@ def interrupt(reply: Iterator[bytes], _: int) -> Iterator[bytes]:
     yield from reply
 
 
-def test_trap_25_an_error_or_a_broken_reply_of_netlink_is_not_nobody(world: World, sock_diag: None):
-    child = world.start("there = [tcp() for _ in range(200)]; say(port(there[-1])); wait()")
+def test_trap_25_netlink_error_or_broken_reply_is_not_an_empty_result(world: World, sock_diag: None):
+    child = world.start("many = [tcp() for _ in range(200)]; say(port(many[-1])); wait()")
     port = child.hear()
-    # Many datagrams: the last socket is as good as the first.
-    assert [pids(one) for one in listeners(protocol="tcp").on(port)] == [[child.pid]]
-    # An error message: the tables are asked instead.
-    assert [pids(one) for one in who_listens(port, protocol="tcp", host=Replay(refuse))] == [[child.pid]]
-    # A reply that ends too early, or in the midst of a message.
+    # The reply spans many datagrams, and the last socket is found, too.
+    assert [pids(listener) for listener in listeners(protocol="tcp").on(port)] == [[child.pid]]
+    # An error message: fall back to the procfs tables.
+    assert [pids(listener) for listener in who_listens(port, protocol="tcp", host=Replay(refuse))] == [[child.pid]]
+    # A reply that is truncated after or within a message.
     for broken in (cut, nothing):
         with pytest.raises(portrange.ParseError, match="NETLINK_SOCK_DIAG"):
             who_listens(port, protocol="tcp", host=Replay(broken))
-    # A list that was disturbed: the question is asked again, and not for ever; then the tables have to do.
+    # An interrupted dump: retry a limited number of times, then fall back to the procfs tables.
     host = Replay(interrupt, interrupt)
-    assert [pids(one) for one in who_listens(port, protocol="tcp", host=host)] == [[child.pid]]
-    assert host.asked > 3
+    assert [pids(listener) for listener in who_listens(port, protocol="tcp", host=host)] == [[child.pid]]
+    assert host.requests > 3
     host = Replay(*[interrupt] * 50)
-    assert [pids(one) for one in who_listens(port, protocol="tcp", host=host)] == [[child.pid]]
-    assert 1 < host.asked < 50
+    assert [pids(listener) for listener in who_listens(port, protocol="tcp", host=host)] == [[child.pid]]
+    assert 1 < host.requests < 50
 
 
-class Unreadable(Host):
-    """Processes that refuse to be looked into, and one that ends at that moment."""
+class Unreadable(SystemHost):
+    """A host on which one process is unreadable and another one ends while it is read."""
 
     def __init__(self, refused: int, gone: int) -> None:
         super().__init__()
@@ -554,28 +558,28 @@ class Unreadable(Host):
 
 
 @pytest.mark.usefixtures("root", "sock_diag")
-def test_trap_26_a_process_that_cannot_be_looked_into_spoils_no_other_answer(world: World):
+def test_trap_26_unreadable_process_does_not_affect_other_results(world: World):
     children = [world.start("made = tcp(); say(port(made)); wait()") for _ in range(3)]
     ports = [child.hear() for child in children]
     host = Unreadable(children[0].pid, children[1].pid)
     found = [who_listens(port, host=host) for port in ports]
-    assert [pids(one) for answer in found for one in answer] == [[], [], [children[2].pid]]
-    assert [one.hidden for answer in found for one in answer] == [True, True, False]
+    assert [pids(listener) for answer in found for listener in answer] == [[], [], [children[2].pid]]
+    assert [listener.hidden for answer in found for listener in answer] == [True, True, False]
     assert {port for port in ports if listeners(host=host).on(port).listeners} == set(ports)
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
-def test_trap_27_the_ends_of_every_range_are_where_they_should_be():
+def test_trap_27_bounds_of_every_range_are_correct():
     linux = RecordedHost("linux-6.18")
     bands = [classify(port, host=linux).band.value for port in (0, 1023, 1024, 49151, 49152, 65535)]
     assert bands == ["system", "system", "user", "user", "dynamic", "dynamic"]
-    pool = ephemeral_range(host=linux)
-    assert [port in pool for port in (32767, 32768, 60999, 61000)] == [False, True, True, False]
+    ephemeral = ephemeral_range(host=linux)
+    assert [port in ephemeral for port in (32767, 32768, 60999, 61000)] == [False, True, True, False]
     assert [classify(port, host=linux).ephemeral for port in (32767, 32768, 60999, 61000)] == [False, True, True, False]
     assert [classify(port, host=linux).privileged for port in (0, 1, 1023, 1024)] == [False, True, True, False]
-    assert len(pool) == len(list(pool)) == 60999 - 32768 + 1
+    assert len(ephemeral) == len(list(ephemeral)) == 60999 - 32768 + 1
     assert list(who_listens(0)) == []
     for ask in (classify, who_listens, why_busy):
         for wrong in (-1, 65536, 10**6):
@@ -583,11 +587,11 @@ def test_trap_27_the_ends_of_every_range_are_where_they_should_be():
                 ask(wrong)
         for wrong in ("80", True, 80.0, None):
             with pytest.raises(TypeError):
-                ask(wrong)  # type: ignore[arg-type]  # which is the point
+                ask(wrong)  # type: ignore[arg-type]  # wrong types on purpose
 
 
 @pytest.mark.usefixtures("namespaces", "sock_diag")
-def test_trap_28_a_table_is_of_a_network_and_not_of_a_process(world: World):
+def test_trap_28_table_belongs_to_a_network_instead_of_a_process(world: World):
     serve = """
         if sys.argv[1] == "own":
             new_network()
@@ -598,23 +602,23 @@ def test_trap_28_a_table_is_of_a_network_and_not_of_a_process(world: World):
         say(0)
         wait()
     """
-    here = world.start(serve, "shared", 0)
-    port, name = here.hear()
-    there = world.start(serve, "own", port)
-    _, other = there.hear()
-    for child in (here, there):
+    own_child = world.start(serve, "shared", 0)
+    port, name = own_child.hear()
+    other_child = world.start(serve, "own", port)
+    _, other = other_child.hear()
+    for child in (own_child, other_child):
         child.hear()
     for host in (Host(), Refused()):
-        [one] = who_listens(port, protocol="tcp", host=host)
-        assert one.pid == here.pid  # and not once for each process of either network
+        [listener] = who_listens(port, protocol="tcp", host=host)
+        assert listener.pid == own_child.pid  # and not repeated for each process of either network
     found = listeners(namespaces="all", protocol="tcp").on(port)
-    assert sorted((one.namespace or "", one.pid or 0) for one in found) == sorted(
-        [(name, here.pid), (other, there.pid)]
+    assert sorted((listener.namespace or "", listener.pid or 0) for listener in found) == sorted(
+        [(name, own_child.pid), (other, other_child.pid)]
     )
 
 
 @pytest.mark.usefixtures("sock_diag")
-def test_trap_29_a_port_is_free_only_if_a_plain_bind_works(world: World):
+def test_trap_29_port_is_free_only_if_bind_succeeds(world: World):
     child = world.start(
         TIME_WAIT
         + """
@@ -630,20 +634,20 @@ def test_trap_29_a_port_is_free_only_if_a_plain_bind_works(world: World):
     shared, waiting = child.hear()
     for port, kind in ((shared, "listener"), (waiting, "time-wait")):
         assert kinds(why_busy(port, address="127.0.0.1")) == [kind]
-        child.tell(str(port))
+        child.send(str(port))
         assert child.hear() is False
     free = world.ask("say(port(tcp()))")
     assert why_busy(free, address="127.0.0.1") == ()
-    # Looking left no socket behind.
-    child.tell(str(free))
+    # The query left no socket open.
+    child.send(str(free))
     assert child.hear() is True
 
 
-# --- surroundings -----------------------------------------------------------------------------------------------------
+# --- environment ------------------------------------------------------------------------------------------------------
 
 
-class NoPrograms(Host):
-    """A machine on which no program can be run."""
+class NoPrograms(SystemHost):
+    """A host on which no program may be run."""
 
     def run(self, *command: str) -> bytes:
         raise AssertionError(f"ran {command}")
@@ -654,11 +658,11 @@ class WindowsWithoutPrograms(RecordedHost):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
 
 
-def test_trap_30_no_program_is_needed_here_and_a_missing_one_is_told_elsewhere(world: World):
+def test_trap_30_linux_needs_no_program_and_windows_reports_a_missing_one(world: World):
     child = world.start("made = tcp(); say(port(made)); wait()")
     port = child.hear()
     host = NoPrograms()
-    assert [pids(one) for one in who_listens(port, host=host)] == [[child.pid]]
+    assert [pids(listener) for listener in who_listens(port, host=host)] == [[child.pid]]
     assert kinds(why_busy(port, address="127.0.0.1", host=host)) == ["listener"]
     assert classify(port, host=host).settings.incomplete == ()
     assert not ephemeral_range(host=host).assumed
@@ -674,54 +678,57 @@ def test_trap_30_no_program_is_needed_here_and_a_missing_one_is_told_elsewhere(w
         (4, "System", "netsh http show servicestate"),
         (812, "docker-proxy", "docker ps"),
         (813, "com.docker.backend.exe", "docker ps"),
-        (814, "wslrelay.exe", "inside of WSL"),
+        (814, "wslrelay.exe", "inside WSL"),
         (815, "ControlCenter", "AirPlay"),
         (1, "systemd", "systemctl list-sockets"),
         (816, "nginx", "stop that program"),
         (817, "System", "stop that program"),
     ],
 )
-def test_trap_31_a_process_that_holds_a_port_for_others_is_named_with_what_to_do(pid: int, name: str, advice: str):
-    socket_there = portrange.BoundSocket(
+def test_trap_31_proxy_process_is_named_with_advice(pid: int, name: str, advice: str):
+    bound_socket = portrange.BoundSocket(
         "tcp", "ipv4", "0.0.0.0", 80, owners=(portrange.Process(pid, name),), state="listen"
     )
-    [one] = obstacles.of_sockets([socket_there], portrange.PortSettings("linux"))
-    assert f"{name} ({pid})" in one.detail
-    assert advice in one.detail
+    [obstacle] = obstacles.of_sockets([bound_socket], portrange.PortSettings("linux"))
+    assert f"{name} ({pid})" in obstacle.detail
+    assert advice in obstacle.detail
 
 
-def test_trap_31_process_0_of_windows_owns_nothing():
+def test_trap_31_process_0_of_windows_is_not_an_owner():
     backend = backend_for(RecordedHost("win32-10.0"))
     assert isinstance(backend, PortableBackend)
     rows = Rows({0: [listening("tcp", "0.0.0.0", 80)], 4: [listening("tcp", "::", 80)]})
     table = PortableBackend(backend.reader, backend.view, rows)
     found = table.listeners(RecordedHost("win32-10.0"), SocketQuery(80))
-    assert [(one.address, pids(one), one.hidden) for one in found] == [("0.0.0.0", [], True), ("::", [4], False)]
+    assert [(listener.address, pids(listener), listener.hidden) for listener in found] == [
+        ("0.0.0.0", [], True),
+        ("::", [4], False),
+    ]
 
 
 @pytest.mark.parametrize(
     "name",
     ["docker-compose.service", "mydocker.slice/docker-proxy.service", "docker/registry", "docker/" + "z" * 64, "lxc"],
 )
-def test_trap_32_a_path_that_speaks_of_docker_is_no_container(cgroups: Cgroups, world: World, name: str):
+def test_trap_32_cgroup_path_mentioning_docker_is_not_a_container(cgroups: Cgroups, world: World, name: str):
     child = world.start("join_cgroup(sys.argv[1]); made = tcp(); say(port(made)); wait()", cgroups.make(name))
-    [one] = who_listens(child.hear())
-    assert one.cgroup == cgroups.path(name)
-    assert one.container is None
+    [listener] = who_listens(child.hear())
+    assert listener.cgroup == cgroups.path(name)
+    assert listener.container is None
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_trap_33_the_reserved_ports_may_be_none_one_a_range_or_very_many(world: World):
+def test_trap_33_reserved_ports_can_be_none_one_a_range_or_many(world: World):
     program = """
         import portrange
         new_network()
-        def told(text):
+        def range_facts(text):
             with open("/proc/sys/net/ipv4/ip_local_reserved_ports", "w") as file:
                 file.write(text)
-            pool = portrange.ephemeral_range()
-            return [len(pool), sum(span.last - span.first + 1 for span in pool.reserved), pool.assumed]
+            ephemeral = portrange.ephemeral_range()
+            return [len(ephemeral), sum(span.last - span.first + 1 for span in ephemeral.reserved), ephemeral.assumed]
         many = ",".join(map(str, range(33001, 33600, 2)))
-        say([told(text) for text in ("", "1,2-4,10-10", "33000,40000-40009", many)])
+        say([range_facts(text) for text in ("", "1,2-4,10-10", "33000,40000-40009", many)])
     """
     everything = 60999 - 32768 + 1
     assert world.ask(program) == [
@@ -735,7 +742,7 @@ def test_trap_33_the_reserved_ports_may_be_none_one_a_range_or_very_many(world: 
     assert missing.settings.incomplete
 
 
-def test_every_trap_has_its_test_and_stands_in_the_docs():
+def test_every_trap_is_tested_and_documented():
     names = [name for name in globals() if name.startswith("test_trap_")]
     numbers = sorted({int(name.split("_")[2]) for name in names})
     assert numbers == list(range(1, 34))

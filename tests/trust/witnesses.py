@@ -1,4 +1,4 @@
-"""What `ss`, `lsof` and psutil say of the listening sockets, in one form."""
+"""Convert the listening sockets reported by `ss`, `lsof` and psutil to a common form."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import subprocess
 from typing import Any, NamedTuple
 
 SS = ("ss", "-H", "-tulnp")
-#: Fields of each file: access is left out; d is the inode of a socket, T its state, n its address (lsof(8), -F).
+#: Output fields per file: d is the inode of a socket, T its state, n its address (lsof(8), -F).
 LSOF = ("lsof", "-n", "-P", "-i", "-F", "pcftdPTn")
 
 
 class Row(NamedTuple):
-    """A listening socket as one witness tells of it; None where it does not tell."""
+    """A listening socket as reported by one tool; None for fields that the tool does not report."""
 
     protocol: str
     family: str | None
@@ -26,16 +26,16 @@ class Row(NamedTuple):
     def __str__(self) -> str:
         zone = f"%{self.interface}" if self.interface else ""
         both = " and IPv4" if self.dual_stack else ""
-        return f"{self.protocol} {self.address}{zone}:{self.port}{both} held by {self.pids} {self.names or ''}"
+        return f"{self.protocol} {self.address}{zone}:{self.port}{both} owned by {self.pids} {self.names or ''}"
 
 
 def run(command: tuple[str, ...]) -> str:
-    # lsof ends with status 1 where it found nothing.
+    # lsof exits with status 1 if it finds nothing.
     return subprocess.run(command, capture_output=True, check=False, errors="backslashreplace", timeout=60).stdout
 
 
-def told_address(text: str) -> tuple[str, str]:
-    """Family and address as traffic sees them: an IPv4 address within IPv6 is one of IPv4."""
+def split_family(text: str) -> tuple[str, str]:
+    """Return family and address; an IPv4-mapped address counts as IPv4."""
     plain = text.strip("[]")
     if plain.startswith("::ffff:"):
         plain = plain.removeprefix("::ffff:")
@@ -48,7 +48,7 @@ _USER = re.compile(r'\("([^"]*)",pid=(\d+),fd=\d+\)')
 
 
 def parse_ss(text: str) -> list[Row]:
-    """A wildcard for both families is ``*``, one for IPv6 alone ``[::]``."""
+    """Parse `ss` output; a dual-stack wildcard is ``*``, an IPv6-only one is ``[::]``."""
     rows = []
     for line in text.splitlines():
         protocol, _, _, _, local = line.split()[:5]
@@ -56,7 +56,7 @@ def parse_ss(text: str) -> list[Row]:
         place, _, zone = place.partition("%")
         if place.startswith("[") and not place.endswith("]"):
             zone, place = zone.rstrip("]"), f"{place}]"
-        family, address = ("ipv6", "::") if place == "*" else told_address(place)
+        family, address = ("ipv6", "::") if place == "*" else split_family(place)
         names = {int(pid): name for name, pid in _USER.findall(line)}
         rows.append(
             Row(
@@ -77,23 +77,25 @@ def parse_ss(text: str) -> list[Row]:
 
 
 def parse_lsof(text: str) -> list[Row]:
-    """TCP in state LISTEN, and UDP without a remote end. One socket is one inode, whoever has it."""
-    holders: dict[tuple[str, str, str, str], dict[int, str]] = {}
+    """Parse `lsof` output: TCP in state LISTEN and UDP without a peer; one socket per inode."""
+    owners: dict[tuple[str, str, str, str], dict[int, str]] = {}
     for pid, command, file in _lsof_files(text):
         listens = file.get("TST") == "LISTEN" if file["P"] == "TCP" else "->" not in file.get("n", "")
         if listens and file["t"] in ("IPv4", "IPv6") and file["P"] in ("TCP", "UDP"):
             key = (file["P"].lower(), file["t"].lower(), file.get("n", ""), file["d"])
-            holders.setdefault(key, {})[pid] = command
+            owners.setdefault(key, {})[pid] = command
     rows = []
-    for (protocol, family, name, _), names in holders.items():
+    for (protocol, family, name, _), names in owners.items():
         place, _, port = name.rpartition(":")
         if not port.isdigit():
             continue  # "*:*": a socket without a port
-        told, address = told_address(place)
+        visible_family, address = split_family(place)
         if place == "*":
-            told, address = family, "::" if family == "ipv6" else "0.0.0.0"
+            visible_family, address = family, "::" if family == "ipv6" else "0.0.0.0"
         pids = tuple(sorted(names))
-        rows.append(Row(protocol, told, address, int(port), None, None, pids, tuple(names[pid] for pid in pids)))
+        rows.append(
+            Row(protocol, visible_family, address, int(port), None, None, pids, tuple(names[pid] for pid in pids))
+        )
     return rows
 
 
@@ -120,25 +122,32 @@ def _lsof_files(text: str) -> list[tuple[int, str, dict[str, str]]]:
 
 
 def ask_psutil() -> list[list[Any]]:
-    """Its rows as plain values, for a pipe."""
+    """Return the psutil connections as JSON-compatible values."""
     import psutil
 
     return [
-        [one.family.name, one.type.name, list(one.laddr), list(one.raddr), one.status, one.pid]
-        for one in psutil.net_connections("inet")
+        [
+            connection.family.name,
+            connection.type.name,
+            list(connection.laddr),
+            list(connection.raddr),
+            connection.status,
+            connection.pid,
+        ]
+        for connection in psutil.net_connections("inet")
     ]
 
 
 def read_psutil(rows: list[list[Any]]) -> list[Row]:
-    """As its users tell listeners: status LISTEN, or UDP without a remote end."""
+    """Select listeners as psutil users do: status LISTEN, or UDP without a peer."""
     found = []
     for family, kind, local, remote, status, pid in rows:
         is_tcp = kind == "SOCK_STREAM"
         if not local or (status != "LISTEN" if is_tcp else remote):
             continue
-        told, address = told_address(local[0]) if family == "AF_INET6" else ("ipv4", local[0])
+        visible_family, address = split_family(local[0]) if family == "AF_INET6" else ("ipv4", local[0])
         pids = () if pid is None else (pid,)
-        found.append(Row("tcp" if is_tcp else "udp", told, address, local[1], None, None, pids))
+        found.append(Row("tcp" if is_tcp else "udp", visible_family, address, local[1], None, None, pids))
     return found
 
 

@@ -1,3 +1,3 @@
-"""`public.py` is for type checkers: running it, even to look for doctests, would be a mistake."""
+"""`public.py` is for type checkers only; pytest must not import it, not even to collect doctests."""
 
 collect_ignore = ["public.py"]

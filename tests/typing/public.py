@@ -1,7 +1,6 @@
-"""How the public names look to type checkers. Never run: mypy and pyright read it (see test_typing.py).
+"""Public names as type checkers see them. Never run: mypy and pyright check it (see test_typing.py).
 
-The second half is misuse that must be reported: each comment that lets it pass is itself an error where nothing is
-reported on its line, in both checkers.
+The second half is misuse that both checkers must report: an ignore comment is itself an error if its line has none.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing_extensions import assert_type
 
 import portrange
 
-# --- questions and their answers -----------------------------------------------------------------------------------
+# --- queries and results -------------------------------------------------------------------------------------------
 
 assert_type(portrange.classify(443), portrange.PortInfo)
 assert_type(portrange.classify(np.uint16(443)), portrange.PortInfo)
@@ -32,7 +31,7 @@ host = portrange.Host("/host/proc", backend="portable")
 assert_type(host.snapshot(), portrange.Host)
 assert_type([portrange.classify(port, host=host).safe for port in range(10)], list[bool])
 
-# --- what is in the answers ----------------------------------------------------------------------------------------
+# --- fields of the results -----------------------------------------------------------------------------------------
 
 info = portrange.classify(443)
 assert_type(info.band, portrange.Band)
@@ -48,10 +47,10 @@ assert_type(info.safe, bool)
 assert_type(info.explain(), str)
 assert_type(info.to_dict(), dict[str, Any])
 
-pool = portrange.ephemeral_range()
-assert_type(len(pool), int)
-assert_type(443 in pool, bool)
-assert_type(list(pool), list[int])
+ephemeral = portrange.ephemeral_range()
+assert_type(len(ephemeral), int)
+assert_type(443 in ephemeral, bool)
+assert_type(list(ephemeral), list[int])
 first, last = portrange.Span(1, 2)
 assert_type(first, int)
 
@@ -60,7 +59,7 @@ assert_type(found[0], portrange.Listener)
 assert_type(found[1:], tuple[portrange.Listener, ...])
 assert_type(found.on(443), portrange.Listeners)
 assert_type(found.to_dicts(), list[dict[str, Any]])
-assert_type([one.process for one in found], list[str | None])
+assert_type([listener.process for listener in found], list[str | None])
 for listener in found:
     assert_type(listener.owners, tuple[portrange.Process, ...])
     assert_type(listener.dual_stack, bool | None)

@@ -1,4 +1,4 @@
-"""Typing as users see it: both checkers understand the public names, and report what is wrong with a use of them."""
+"""Typing as users see it: mypy and pyright accept the public names and report their misuse."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = HERE.parents[1]
 
 
 def run(module: str, *arguments: str | Path, cwd: Path) -> str:
-    """What a checker prints, whatever it finds. It looks at this tree, not at an installed portrange."""
+    """Return the output of a type checker for this tree, not for an installed portrange."""
     if find_spec(module) is None:
         pytest.skip(f"{module} is not installed: pip install '.[lint]'")
     environment = dict(os.environ, PYTHONPATH=str(ROOT), MYPYPATH=str(ROOT))
@@ -31,16 +31,16 @@ def run(module: str, *arguments: str | Path, cwd: Path) -> str:
     return done.stdout + done.stderr
 
 
-def test_mypy_reports_the_misuse_and_nothing_else(tmp_path):
+def test_mypy_reports_only_the_misuse(tmp_path):
     output = run("mypy", "--strict", "--config-file=", f"--cache-dir={tmp_path}", HERE / "public.py", cwd=tmp_path)
     assert "Success: no issues found in 1 source file" in output, output
 
 
-def test_pyright_reports_the_misuse_and_nothing_else(tmp_path):
+def test_pyright_reports_only_the_misuse(tmp_path):
     output = run("pyright", f"--pythonpath={sys.executable}", "--project", HERE / "pyrightconfig.json", cwd=tmp_path)
     assert "0 errors, 0 warnings" in output, output
 
 
-def test_the_types_of_the_public_names_are_complete(tmp_path):
+def test_types_of_the_public_names_are_complete(tmp_path):
     output = run("pyright", f"--pythonpath={sys.executable}", "--verifytypes", "portrange", cwd=tmp_path)
     assert "Type completeness score: 100%" in output, output

@@ -1,4 +1,4 @@
-"""What the tests of vendored copies share: the package as it lies in another program, and bare interpreters."""
+"""Fixtures for vendored copies: a program that contains the package, and bare interpreters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 import portrange
 
 PACKAGE = Path(portrange.__file__).parent
-#: Loaded whenever a bare interpreter starts, so that whoever names the original is told, in child processes too.
+#: Loaded when a bare interpreter starts, so that importing the original package fails, also in child processes.
 _FORBID = """
 import sys
 
@@ -31,22 +31,22 @@ sys.meta_path.insert(0, Forbid)
 
 
 class BareInterpreter:
-    """A virtual environment with nothing in it but what a test puts there; the original package is forbidden."""
+    """A virtual environment that contains only what a test adds; importing the original package fails."""
 
     def __init__(self, directory: Path, python: str = sys.executable) -> None:
-        # No pip is needed inside, and without it this takes a tenth of a second.
+        # pip is not needed, and creation without it takes a tenth of a second.
         subprocess.run([python, "-m", "venv", "--without-pip", directory], check=True, timeout=60)
         self.python = directory / "bin" / "python"
         [self._packages] = directory.glob("lib/python3*/site-packages")
         (self._packages / "forbid_original.py").write_text(_FORBID)
 
-    def see(self, *places: Path) -> None:
-        """Put directories (or zip files) onto the module path."""
+    def add_to_path(self, *places: Path) -> None:
+        """Put directories or zip files on the module path."""
         lines = ["import forbid_original", *map(str, places)]
         (self._packages / "places.pth").write_text("\n".join(lines) + "\n")
 
-    def borrow(self, *unwanted: str) -> None:
-        """Every distribution of the running interpreter but the original, and but those that are not wanted."""
+    def link_packages(self, *unwanted: str) -> None:
+        """Link every distribution of the running interpreter except the original and *unwanted*."""
         for place in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
             for entry in os.scandir(place):
                 is_portrange = "portrange" in entry.name
@@ -67,8 +67,8 @@ class BareInterpreter:
             stdin=subprocess.DEVNULL,
         )
 
-    def answer(self, program: str, cwd: Path) -> str:
-        """What a program prints; it must end well."""
+    def output(self, program: str, cwd: Path) -> str:
+        """Run a program, which must exit with status 0, and return its output."""
         done = self.run("-c", textwrap.dedent(program), cwd=cwd)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -76,22 +76,22 @@ class BareInterpreter:
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Callable[..., BareInterpreter]:
-    """Makes bare interpreters below the directory of the test."""
+    """Return a function that creates bare interpreters below the directory of the test."""
     if os.name != "posix":
         pytest.skip(f"virtual environments are laid out differently on {os.name}")
-    made = 0
+    created = 0
 
     def make(python: str = sys.executable) -> BareInterpreter:
-        nonlocal made
-        made += 1
-        return BareInterpreter(tmp_path / f"interpreter-{made}", python)
+        nonlocal created
+        created += 1
+        return BareInterpreter(tmp_path / f"interpreter-{created}", python)
 
     return make
 
 
 @pytest.fixture
 def vendored(tmp_path: Path) -> Path:
-    """A program `acme` that carries a copy of the package; the directory to put onto the module path."""
+    """Create a program `acme` with a copy of the package; return the directory for the module path."""
     vendor = tmp_path / "acme" / "_vendor"
     vendor.mkdir(parents=True)
     (tmp_path / "acme" / "__init__.py").touch()

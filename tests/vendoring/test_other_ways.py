@@ -1,4 +1,4 @@
-"""Other ways to carry the package: the `vendoring` tool, a zip file, and a machine without its dependencies."""
+"""Other ways to ship the package: the `vendoring` tool, a zip file, and a machine without its dependencies."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ PACKAGE = Path(portrange.__file__).parent
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "howto" / "vendoring"
 
-#: Asks every question about a real listener, and says which modules are loaded that must not be.
-ASK_EVERYTHING = """
+#: Runs every query on a real listener, and prints the loaded modules that must not be loaded.
+RUN_ALL_QUERIES = """
 import os, pickle, socket, sys
 from acme._vendor import portrange
 
@@ -28,7 +28,7 @@ server = socket.create_server(("127.0.0.1", 0))
 port = server.getsockname()[1]
 [listener] = portrange.who_listens(port)
 assert listener.pid == os.getpid(), listener
-assert listener.port in [one.port for one in portrange.listeners()]
+assert listener.port in [row.port for row in portrange.listeners()]
 [obstacle] = portrange.why_busy(port, address="127.0.0.1")
 assert obstacle.kind == "listener"
 assert portrange.classify(443).name == "https"
@@ -44,7 +44,7 @@ print(type(listener).__module__, sorted({"portrange", "psutil", "typing_extensio
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a wheel that is built from this tree, without asking a package index."""
+    """Build a wheel from this tree without a package index and return its directory."""
     for needed in ("pip", "hatchling"):
         if find_spec(needed) is None:
             pytest.skip(f"{needed} is not installed: pip install '.[vendoring]'")
@@ -59,13 +59,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_the_vendoring_tool_makes_a_copy_that_works(wheel, bare, tmp_path):
+def test_vendoring_tool_makes_a_working_copy(wheel, bare, tmp_path):
     if find_spec("vendoring") is None:
         pytest.skip("vendoring is not installed: pip install '.[vendoring]'")
     project = tmp_path / "project"
     shutil.copytree(EXAMPLE, project)
     subprocess.run(["git", "init", "-q", project], check=True, timeout=20)
-    # The tool starts the `pip` of the PATH; it gets the wheel from here and asks no index.
+    # The tool runs `pip` from PATH; pip finds the wheel here and uses no index.
     scripts = Path(sys.executable).parent
     environment = dict(os.environ, PATH=f"{scripts}:{os.environ['PATH']}", PIP_NO_INDEX="1", PIP_FIND_LINKS=str(wheel))
     done = subprocess.run(
@@ -83,22 +83,22 @@ def test_the_vendoring_tool_makes_a_copy_that_works(wheel, bare, tmp_path):
     assert filecmp.cmpfiles(PACKAGE, copy, sources, shallow=False) == (sources, [], [])
     assert (copy / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
     interpreter = bare()
-    interpreter.see(project)
-    answer = interpreter.answer(ASK_EVERYTHING, cwd=tmp_path)
-    assert answer == "acme._vendor.portrange._answers.listener []"
+    interpreter.add_to_path(project)
+    output = interpreter.output(RUN_ALL_QUERIES, cwd=tmp_path)
+    assert output == "acme._vendor.portrange._answers.listener []"
 
 
-def test_it_works_from_a_zip_file(bare, vendored, tmp_path):
+def test_package_works_from_a_zip_file(bare, vendored, tmp_path):
     archive = tmp_path / "acme.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
         for path in sorted((vendored / "acme").rglob("*.py")):
             target.write(path, path.relative_to(vendored))
     shutil.rmtree(vendored / "acme")
     interpreter = bare()
-    interpreter.see(archive)
-    program = ASK_EVERYTHING + "print(portrange.__file__)"
-    answer = interpreter.answer(program, cwd=tmp_path)
-    assert answer.splitlines() == [
+    interpreter.add_to_path(archive)
+    program = RUN_ALL_QUERIES + "print(portrange.__file__)"
+    output = interpreter.output(program, cwd=tmp_path)
+    assert output.splitlines() == [
         "acme._vendor.portrange._answers.listener []",
         f"{archive}/acme/_vendor/portrange/__init__.py",
     ]
@@ -107,11 +107,11 @@ def test_it_works_from_a_zip_file(bare, vendored, tmp_path):
 
 
 def oldest_python() -> str | None:
-    """The oldest Python on this machine that the package supports, if it is older than the running one."""
+    """Return the oldest supported Python on this machine, if it is older than the running one."""
     versions = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
     for minor in range(10, sys.version_info.minor):
         name = f"python3.{minor}"
-        # A name on the PATH may be a stand-in that starts no interpreter: it is tried.
+        # A command on PATH can be a wrapper that starts no interpreter, so try it.
         for candidate in (*versions.glob(f"3.{minor}.*/bin/{name}"), shutil.which(name)):
             if candidate is not None and _starts(str(candidate), minor):
                 return str(candidate)
@@ -123,25 +123,25 @@ def _starts(python: str, minor: int) -> bool:
     return subprocess.run([python, "-c", program], check=False, capture_output=True, timeout=20).returncode == 0
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems are asked through psutil")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems need psutil")
 @pytest.mark.parametrize("which", ["running", "oldest"])
 def test_linux_needs_neither_psutil_nor_typing_extensions(which, bare, vendored):
     python = sys.executable if which == "running" else oldest_python()
     if python is None:
-        pytest.skip("no Python older than the running one is on this machine")
+        pytest.skip("no Python older than the running one on this machine")
     interpreter = bare(python)
-    interpreter.see(vendored)
+    interpreter.add_to_path(vendored)
     for missing in ("psutil", "typing_extensions"):
         program = f"import importlib.util as u; print(u.find_spec({missing!r}))"
-        assert interpreter.answer(program, cwd=vendored) == "None"
-    answer = interpreter.answer(ASK_EVERYTHING, cwd=vendored)
-    assert answer == "acme._vendor.portrange._answers.listener []"
+        assert interpreter.output(program, cwd=vendored) == "None"
+    output = interpreter.output(RUN_ALL_QUERIES, cwd=vendored)
+    assert output == "acme._vendor.portrange._answers.listener []"
 
 
-def test_without_psutil_the_portable_backend_says_what_is_missing(bare, vendored):
+def test_portable_backend_without_psutil_raises_source_error(bare, vendored):
     interpreter = bare()
-    interpreter.see(vendored)
-    answer = interpreter.answer(
+    interpreter.add_to_path(vendored)
+    output = interpreter.output(
         """
         from acme._vendor import portrange
         try:
@@ -151,4 +151,4 @@ def test_without_psutil_the_portable_backend_says_what_is_missing(bare, vendored
         """,
         cwd=vendored,
     )
-    assert answer.startswith("SourceError psutil:"), answer
+    assert output.startswith("SourceError psutil:"), output

@@ -1,4 +1,4 @@
-"""The test suite passes on a copy of the package inside another one, where the original cannot be had."""
+"""The test suite passes on a vendored copy of the package when the original cannot be imported."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ TESTS = Path(__file__).parent.parent
 ROOT = TESTS.parent
 HOME = "acme._vendor"
 
-#: Tests that are not about the package: about the repository around it, about other machines, about copies, or long
-#: searches for defects, which would find the same ones here.
+#: Tests that are not about the package: of the repository, of other machines and of copies, and long searches for
+#: defects, which would find the same defects here.
 NOT_ABOUT_THE_PACKAGE = (
     "benchmarks",
     "docs",
@@ -31,8 +31,8 @@ NOT_ABOUT_THE_PACKAGE = (
     "vendoring",
 )
 
-#: Asked for on the command line of pytest: what it finds in the copy's own sys.modules when all tests are over.
-LAST_LOOK = """
+#: A plugin that prints the portrange modules in sys.modules after the test run.
+PLUGIN = """
 import sys
 
 def pytest_unconfigure():
@@ -46,7 +46,7 @@ _FROM = re.compile(r"(?<![\w.])from portrange(?=[. ])")
 
 
 def moved(text: str) -> str:
-    """`text` with every import of portrange turned to the copy: in code, in doctests, in programs inside strings.
+    """Redirect every import of portrange in *text* to the copy: in code, in doctests and in embedded programs.
 
     >>> moved("import portrange")
     'from acme._vendor import portrange'
@@ -64,7 +64,7 @@ def _moved_import(match: re.Match[str]) -> str:
 
 
 def move(directory: Path) -> list[tuple[str, str]]:
-    """Turn the imports of every Python file; the lines that changed, before and after."""
+    """Redirect the imports of every Python file and return the changed lines, before and after."""
     changes: list[tuple[str, str]] = []
     for path in directory.rglob("*.py"):
         before = path.read_text(encoding="utf-8")
@@ -77,21 +77,21 @@ def move(directory: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.slow
-def test_the_suite_passes_and_nothing_is_named_portrange(vendored, bare):
+def test_suite_passes_without_the_original_package(vendored, bare):
     tests = vendored / "tests"
     ignored = shutil.ignore_patterns("__pycache__", *NOT_ABOUT_THE_PACKAGE)
     shutil.copytree(TESTS, tests, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", vendored)
     move(tests)
-    # The examples in docstrings show the installed name. Nothing but them changes in the copy.
+    # Examples in docstrings use the installed name; only they change in the copy.
     changes = move(vendored / "acme")
     assert changes
     assert all(old.strip().startswith(">>> ") for old, _ in changes)
-    (vendored / "last_look.py").write_text(LAST_LOOK)
+    (vendored / "last_look.py").write_text(PLUGIN)
 
     interpreter = bare()
-    interpreter.borrow()
-    interpreter.see(vendored)
+    interpreter.link_packages()
+    interpreter.add_to_path(vendored)
     done = interpreter.run(
         *("-m", "pytest", "-q", "-p", "last_look", "-p", "no:cacheprovider", "--color=no", "--junitxml=report.xml"),
         *("-o", "testpaths=tests acme"),

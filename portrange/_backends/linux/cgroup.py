@@ -1,144 +1,138 @@
-"""Control groups: from the id that the kernel keeps with a socket to the processes that may hold it.
+"""Control groups: from the ID that the kernel keeps with a socket to the processes that may own the socket.
 
-The id is the inode number of the group's directory in cgroup2 (cgroup_id(), kernel/cgroup/cgroup.c). A group is
-found by looking through the tree once. Ids are never used again: what was found holds as long as the directory
-has that number, and an id that is not in the whole tree will never be, as long as the mounts show the same of it.
+The ID is the inode number of the directory in cgroup2 (cgroup_id(), kernel/cgroup/cgroup.c). A group is found by
+one search of the tree. IDs are not reused: a result is valid while the directory has that inode number, and an ID that
+is not in the tree never will be, while the mounts show the same part of the tree.
 """
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, NamedTuple
-
+from ..._answers.span import parse_decimal
 from ..._errors import ParseError
-from ..._host.words import printable
-from .mounts import read_mounts
-from .number import unsigned
+from ..._frozen import Frozen
+from ..._lazy import import_lock
+from ..._render.sanitize import printable
+from .procfs import read_mounts
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..._host import Host
+    from ..._host.system import System
 
-#: Where cgroup2 is mounted on unified and on hybrid systems (systemd's file-hierarchy); others are looked up.
+#: The mounts of cgroup2 on unified and on hybrid systems (systemd's file-hierarchy); others are found in mountinfo.
 _USUAL_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
-_REMEMBERED = 4096
-
-#: Bytes that systemd escapes in names (systemd-escape(1)); several in a row may be one character.
-_ESCAPES = re.compile(r"(?:\\x[0-9a-fA-F]{2})+")
-#: The unit types that hold processes (systemd.unit(5)).
-_UNIT_SUFFIXES = (".service", ".scope", ".socket", ".mount", ".swap")
-_ID = "([0-9a-f]{64})"
-#: The last or last but one part of a container's path, by the engine that made it.
-_CONTAINER_SHAPES = tuple(
-    re.compile(shape)
-    for shape in (
-        rf"docker-{_ID}\.scope",  # docker with systemd
-        rf"libpod-{_ID}(?:\.scope)?",  # podman
-        rf"libpod-payload-{_ID}",  # podman in a group that systemd gave to it (--cgroups=split, quadlets)
-        rf"nerdctl-{_ID}\.scope",  # containerd by way of nerdctl
-        rf"cri-containerd-{_ID}\.scope",  # containerd under kubernetes
-        rf"[^:]+\.slice:(?:cri-containerd|crio|docker):{_ID}",  # a path meant for systemd, with the cgroupfs driver
-        rf"crio-{_ID}(?:\.scope)?",  # cri-o
-        r"lxc\.payload\.(.+)",  # lxc 4 and later
-    )
-)
-#: The path before a bare id, by the engine that made it with the cgroupfs driver: /docker/ID, /kubepods/…/podUID/ID,
-#: /ecs/TASK/ID and /ecs/CLUSTER/TASK/ID, where a task is 32 digits or a UUID.
-_BARE_PARENTS = re.compile(
-    r"(?:.*/)?(?:docker|libpod_parent|default|k8s\.io|moby|pod[0-9a-f-]{36}|kubepods[^/]*-pod[0-9a-f_]{36}\.slice"
-    r"|ecs/(?:[^/]+/)?(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))",
-    re.DOTALL,
-)
+_MOST_CACHED = 4096
 
 
-class Cgroup(NamedTuple):
-    """A control group: its directory, and its path as seen from the mount."""
+class Cgroup(Frozen):
+    """A control group."""
 
     directory: str
+    """Its directory."""
     path: str
+    """Its path as seen from the mount."""
 
 
-def find(host: Host, cgroup_id: int) -> Cgroup | None:
-    """The group with this id; None where it is gone, or lies outside of what the caller's mount shows."""
-    known: dict[int, Cgroup | None] = host.proven.setdefault("cgroups", {})
-    group = known.get(cgroup_id)
-    if group is not None and _inode(host, group.directory) == cgroup_id:
-        return group
-    missing = _missing(host)
+# --- groups of sockets -----------------------------------------------------------------------------------------------
+
+
+def find(system: System, cgroup_id: int) -> Cgroup | None:
+    """Return the group with this ID; None if it was removed, or if the caller's mounts do not show it."""
+    known = system.constants.cgroups
+    if cgroup_id in known:
+        group = Cgroup(*known[cgroup_id])
+        if _inode(system, group.directory) == cgroup_id:
+            return group
+    missing = _missing(system)
     if cgroup_id in missing:
         return None
     try:
-        group = _search(host, cgroup_id)
+        found = _search(system, cgroup_id)
     except OSError:
-        return None  # not all of it could be searched: this proves nothing
-    there = missing if group is None else known
-    if len(there) >= _REMEMBERED:
-        there.clear()
-    there[cgroup_id] = group
-    return group
+        return None  # a part of the tree could not be searched, so this is not certain
+    if found is None:
+        if len(missing) >= _MOST_CACHED:
+            missing.clear()
+        missing.add(cgroup_id)
+        return None
+    if len(known) >= _MOST_CACHED:
+        known.clear()
+    known[cgroup_id] = (found.directory, found.path)
+    return found
 
 
-def _missing(host: Host) -> dict[int, Cgroup | None]:
-    """The ids that are not in the tree: for as long as the same file systems are mounted, which show it or hide it."""
+def _missing(system: System) -> set[int]:
+    """Return the IDs that are not in the tree; valid while the mounts are the same, which show it or hide it."""
     try:
-        mounted = host.read(f"{host.procfs}/self/mountinfo")
+        mountinfo = system.read(f"{system.procfs}/self/mountinfo")
     except OSError:
-        return {}
-    before: tuple[bytes, dict[int, Cgroup | None]] | None = host.proven.get("missing cgroups")
-    if before is not None and before[0] == mounted:
-        return before[1]
-    missing: dict[int, Cgroup | None] = {}
-    host.proven["missing cgroups"] = (mounted, missing)
+        return set()
+    cached, missing = system.constants.missing_cgroups
+    if cached != mountinfo:
+        missing = set[int]()
+        system.constants.missing_cgroups = (mountinfo, missing)
     return missing
 
 
-def _search(host: Host, cgroup_id: int) -> Cgroup | None:
-    there = mounts(host)
-    if not there:
+def _search(system: System, cgroup_id: int) -> Cgroup | None:
+    tops = mounts(system)
+    if not tops:
         raise FileNotFoundError("cgroup2 is not mounted")
-    for mount in there:
-        directory = mount if _inode(host, mount) == cgroup_id else host.find_directory(mount, cgroup_id)
+    for top in tops:
+        directory = top if _inode(system, top) == cgroup_id else system.find_directory(top, cgroup_id)
         if directory is not None:
-            return Cgroup(directory, printable(directory.removeprefix(mount)) or "/")
+            return Cgroup(directory, printable(directory.removeprefix(top)) or "/")
     return None
 
 
-def _inode(host: Host, path: str) -> int | None:
+def _inode(system: System, path: str) -> int | None:
     try:
-        return host.inode(path)
+        return system.inode(path)
     except OSError:
         return None
 
 
-def mounts(host: Host) -> list[str]:
-    """Where cgroup2 is mounted."""
-    usual = [mount for mount in _USUAL_MOUNTS if _is_cgroup2(host, mount)]
-    if usual:
-        return usual
-    return [mount.point for mount in read_mounts(host) if mount.kind == "cgroup2"]
+def mounts(system: System) -> list[str]:
+    """Return where cgroup2 is mounted."""
+    usual = [mount for mount in _USUAL_MOUNTS if _is_cgroup2(system, mount)]
+    return usual or [mount.point for mount in read_mounts(system) if mount.kind == "cgroup2"]
 
 
-def processes(host: Host, group: Cgroup) -> list[int]:
-    """The pids in a group; none where it is gone or may not be read. Processes outside the PID namespace are 0."""
+def _is_cgroup2(system: System, mount: str) -> bool:
     try:
-        listed = host.read(f"{group.directory}/cgroup.procs")
+        return "cgroup.controllers" in system.list(mount)
+    except OSError:
+        return False
+
+
+# --- groups of processes ---------------------------------------------------------------------------------------------
+
+
+def processes(system: System, group: Cgroup) -> list[int]:
+    """Return the pids in a group; an empty list if it was removed or cannot be read.
+
+    Processes outside the caller's PID namespace, which the kernel shows as 0, are left out.
+    """
+    try:
+        content = system.read(f"{group.directory}/cgroup.procs")
     except OSError:
         return []
-    numbers = (unsigned(line.decode("ascii", "replace"), 32) for line in listed.split())
+    numbers = (parse_decimal(line.decode("ascii", "replace"), (1 << 32) - 1) for line in content.split())
     return [pid for pid in numbers if pid]
 
 
-def says_nothing(group: Cgroup) -> bool:
-    """Whether a process of this group may be in others: in the root of cgroup2, beside hierarchies of version 1.
+def is_ambiguous(group: Cgroup) -> bool:
+    """Return whether the processes of a group may be in other groups: in the root of cgroup2, beside cgroup v1.
 
-    A hybrid machine (systemd's file-hierarchy) may leave all there and keep services and containers apart elsewhere.
+    A hybrid system (systemd's file-hierarchy) may leave all processes in that root and use v1 hierarchies for services
+    and containers.
     """
     return group.path == "/" and group.directory != _USUAL_MOUNTS[0]
 
 
 def parse_memberships(text: str, source: str) -> str | None:
-    r"""The group of a process by its /proc/PID/cgroup (cgroups(7)): that in systemd's hierarchy, if there are several.
+    r"""Return the group of a process from /proc/PID/cgroup (cgroups(7)): of several, the one in systemd's hierarchy.
 
-    None where there are several, and none of them is systemd's: what the others are for is anybody's own affair.
+    None if there are several hierarchies and none of them is systemd's: the purpose of the others is unknown.
 
     >>> parse_memberships("4:cpu:/\n1:name=systemd:/system.slice/nginx.service\n0::/\n", "an example")
     '/system.slice/nginx.service'
@@ -153,8 +147,14 @@ def parse_memberships(text: str, source: str) -> str | None:
     return paths.get("name=systemd", paths.get("") if len(paths) == 1 else None)
 
 
+# --- units and containers --------------------------------------------------------------------------------------------
+
+#: The unit types that contain processes (systemd.unit(5)).
+_UNIT_SUFFIXES = (".service", ".scope", ".socket", ".mount", ".swap")
+
+
 def unit(path: str) -> str | None:
-    r"""The systemd unit that a path belongs to: its last part that names one, with the escapes of the name undone.
+    r"""Return the systemd unit of a path: its last part that is the name of a unit, unescaped (systemd-escape(1)).
 
     >>> unit("/system.slice/nginx.service"), unit("/user.slice/user-7.slice/session-3.scope"), unit("/")
     ('nginx.service', 'session-3.scope', None)
@@ -162,7 +162,7 @@ def unit(path: str) -> str | None:
     'my-app.service'
     """
     for part in reversed(path.split("/")):
-        # A leading underscore keeps a name apart from the kernel's own files (cg_escape, systemd).
+        # A leading underscore distinguishes a name from the kernel's own files (cg_escape, systemd).
         name = part.removeprefix("_")
         if name.endswith(_UNIT_SUFFIXES):
             return _unescape(name)
@@ -170,28 +170,94 @@ def unit(path: str) -> str | None:
 
 
 def _unescape(name: str) -> str:
-    return _ESCAPES.sub(
-        lambda match: bytes.fromhex(match[0].replace(r"\x", "")).decode("utf-8", "backslashreplace"), name
+    r"""Replace escaped bytes such as ``\x2d``; several in a row may be one character."""
+    if "\\x" not in name:
+        return name
+    with import_lock:
+        import re
+
+    return re.sub(
+        r"(?:\\x[0-9a-fA-F]{2})+",
+        lambda match: bytes.fromhex(match[0].replace("\\x", "")).decode("utf-8", "backslashreplace"),
+        name,
     )
 
 
+_HEX_DIGITS = frozenset("0123456789abcdef")
+#: The beginning and end of the last or last but one part of a container's path, by the engine that made it.
+_CONTAINER_SHAPES = (
+    ("docker-", ".scope"),  # docker with systemd
+    ("libpod-", ".scope"),  # podman
+    ("libpod-", ""),
+    ("libpod-payload-", ""),  # podman in a group of systemd (--cgroups=split, quadlets)
+    ("nerdctl-", ".scope"),  # containerd, started by nerdctl
+    ("cri-containerd-", ".scope"),  # containerd under kubernetes
+    ("crio-", ".scope"),  # cri-o
+    ("crio-", ""),
+)
+#: The same for a path that was meant for systemd, with the cgroupfs driver: ``kubepods.slice:crio:ID``.
+_COLON_ENGINES = (":cri-containerd:", ":crio:", ":docker:")
+_LXC_PREFIX = "lxc.payload."  # lxc 4 and later
+#: The directory of containers named by their ID, by the engine that made it with the cgroupfs driver.
+_BARE_PARENTS = frozenset({"docker", "libpod_parent", "default", "k8s.io", "moby"})
+_ID_DIGITS = 64
+#: The lengths of the parts of the name of a task: digits only, or a UUID.
+_TASKS = ([32], [8, 4, 4, 4, 12])
+
+
 def container(path: str) -> str | None:
-    """The id of the container that a path belongs to, by the exact shapes that container engines give it."""
+    """Return the ID of the container of a path, by the exact shapes that container engines give to paths.
+
+    >>> container("/docker/" + "a1" * 32) == "a1" * 32, container("/lxc/web"), container("/docker/registry")
+    (True, 'web', None)
+    """
     parts = path.strip("/").split("/")
-    for place in reversed(range(len(parts))):
-        for shape in _CONTAINER_SHAPES:
-            match = shape.fullmatch(parts[place])
-            if match:
-                return match[1]
-        if re.fullmatch(_ID, parts[place]) and _BARE_PARENTS.fullmatch("/".join(parts[:place])):
-            return parts[place]
-        if place and parts[place - 1] == "lxc":
-            return parts[place]  # lxc before version 4
+    for index in reversed(range(len(parts))):
+        part = parts[index]
+        found = _container_in(part)
+        if found is not None:
+            return found
+        if _is_hex(part, _ID_DIGITS) and _has_bare_ids(parts[:index]):
+            return part
+        if index and parts[index - 1] == "lxc":
+            return part  # lxc before version 4
     return None
 
 
-def _is_cgroup2(host: Host, mount: str) -> bool:
-    try:
-        return "cgroup.controllers" in host.list(mount)
-    except OSError:
+def _container_in(part: str) -> str | None:
+    """Return the ID in a part of a path that also contains the name of an engine."""
+    for prefix, suffix in _CONTAINER_SHAPES:
+        if part.startswith(prefix) and part.endswith(suffix):
+            number = part[len(prefix) : len(part) - len(suffix)]
+            if _is_hex(number, _ID_DIGITS):
+                return number
+    head, number = part[:-_ID_DIGITS], part[-_ID_DIGITS:]
+    if head.endswith(_COLON_ENGINES) and _is_hex(number, _ID_DIGITS):
+        parent, *others = head.split(":")[:-2]
+        if not others and parent.endswith(".slice") and parent != ".slice":
+            return number
+    return part.removeprefix(_LXC_PREFIX) or None if part.startswith(_LXC_PREFIX) else None
+
+
+def _has_bare_ids(parents: list[str]) -> bool:
+    """Return whether a directory contains containers named by their ID.
+
+    Such paths are /docker/ID, /kubepods/…/podUID/ID, /ecs/TASK/ID and /ecs/CLUSTER/TASK/ID; a task is 32 digits or a
+    UUID.
+    """
+    if not parents:
         return False
+    last = parents[-1]
+    if last in _BARE_PARENTS:
+        return True
+    if last.startswith("pod"):
+        return len(last) == 39 and _HEX_DIGITS.issuperset(last[3:].replace("-", ""))
+    if last.startswith("kubepods") and last.endswith(".slice"):
+        before, _, pod = last.removesuffix(".slice").rpartition("-pod")
+        return bool(before) and len(pod) == 36 and _HEX_DIGITS.issuperset(pod.replace("_", ""))
+    is_task = _is_hex(last.replace("-", ""), 32) and [*map(len, last.split("-"))] in _TASKS
+    return is_task and (parents[-2:-1] == ["ecs"] or (parents[-3:-2] == ["ecs"] and parents[-2] != ""))
+
+
+def _is_hex(text: str, digits: int) -> bool:
+    return len(text) == digits and _HEX_DIGITS.issuperset(text)

@@ -1,147 +1,169 @@
-"""From the kernel's sockets and their holders to answers."""
+"""Listening and bound sockets of Linux, with their owners."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
-
+from ..._answers.address import PROTOCOLS
 from ..._answers.listener import BoundSocket, Listener, Listeners
-from ..._errors import ParseError, SourceError
-from ..base import PROTOCOLS, SocketQuery
-from . import cgroup, namespaces, owners, sockets
-from .owners import Holding
-from .processes import ProcessReader
-from .socket_record import CLOSE, TIME_WAIT, SocketRecord
+from ..._frozen import Frozen
+from ..._lazy import import_lock
+from . import sockets
+from .sock_diag import ANY_STATE, CLOSE, TIME_WAIT, SocketFilter, SocketRecord
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
-    from ..._answers.listener import Socket
-    from ..._host import Host
+    from ..._answers.address import ProtocolName
+    from ..._answers.listener import Socket, SocketState
+    from ..._host.system import System
+    from ..base import SocketQuery
+    from .owners import Ownership
+    from .procfs import ProcessReader
 
-#: How often a socket is looked for again that was passed on while its holders were looked for.
+#: How often the owners of a socket are searched for that moved to another process during the search.
 _SEARCHES = 3
-_FURTHER_HOLDERS = "processes that may not be looked into: any of them may hold these sockets too; ask as the superuser"
-#: How many namespaces that cannot be read, or told, are named one by one.
-_NAMED = 5
+#: How many network namespaces that could not be queried are listed.
+_MOST_LISTED = 5
+_FURTHER_OWNERS = "owners: some processes could not be inspected and may own these sockets too; run as root"
 
 
-class _Found(NamedTuple):
-    """A socket, the host as seen from its network namespace, and that namespace's name where several were asked."""
+class _FoundSocket(Frozen):
+    """A socket and where it was found."""
 
     record: SocketRecord
-    host: Host
+    """The socket."""
+    system: System
+    """The system as seen from the socket's network namespace."""
     namespace: str | None = None
+    """The name of that namespace, if several were queried."""
 
 
-def listeners(host: Host, query: SocketQuery) -> Listeners:
-    """The listening sockets that were asked for."""
-    found, gaps = _find(host, query)
-    reader = ProcessReader(host)
-    found, holdings = _hold(reader, found, lambda: _find(host, query)[0], exhaustive=query.exhaustive)
-    answers = (Listener(**_facts(one, reader, holdings)) for one in found)
-    if query.exhaustive and any(one.owners and one.partial for one in holdings.values()):
-        gaps.append(_FURTHER_HOLDERS)
-    return Listeners(tuple(sorted(answers, key=_order)), tuple(gaps))
+def listeners(system: System, query: SocketQuery) -> Listeners:
+    """Return the listening sockets that match *query*, with their owners."""
+    found, incomplete = _find(system, query)
+    if not found:
+        return Listeners((), tuple(incomplete))
+    reader = _process_reader(system)
+    found, ownerships = _with_owners(reader, found, lambda: _find(system, query)[0], exhaustive=query.exhaustive)
+    results = [Listener(**_fields(socket, reader, ownerships)) for socket in found]
+    if query.exhaustive and any(owned.owners and owned.incomplete for owned in ownerships.values()):
+        incomplete.append(_FURTHER_OWNERS)
+    return Listeners(tuple(sorted(results, key=_order)), tuple(incomplete))
 
 
-def bound(host: Host, protocol: str, port: int) -> tuple[BoundSocket, ...]:
-    """Every socket of one transport that occupies a port, whatever its state; listeners first."""
+def bound_sockets(system: System, protocol: ProtocolName, port: int) -> tuple[BoundSocket, ...]:
+    """Return every socket of one protocol that occupies *port*, in any state; listeners first."""
 
-    def found() -> list[_Found]:
-        return [_Found(record, host) for record in sockets.occupying(host, protocol, port)]
+    def find() -> list[_FoundSocket]:
+        records = sockets.matching(system, SocketFilter(protocol, ANY_STATE, port))
+        return [_FoundSocket(record, system) for record in records]
 
-    reader = ProcessReader(host)
-    there, holdings = _hold(reader, found(), found, exhaustive=False)
-    answers = (
+    found = find()
+    if not found:
+        return ()
+    reader = _process_reader(system)
+    found, ownerships = _with_owners(reader, found, find, exhaustive=False)
+    results = [
         BoundSocket(
-            **_facts(one, reader, holdings),
-            state=_state(one.record),
-            remote_address=str(one.record.remote) if one.record.remote.port else "",
-            remote_port=one.record.remote.port,
+            **_fields(socket, reader, ownerships),
+            state=_state(socket.record),
+            remote_address=str(socket.record.remote) if socket.record.remote.port else "",
+            remote_port=socket.record.remote.port,
         )
-        for one in there
-    )
-    return tuple(sorted(answers, key=lambda one: (one.state != "listen", *_order(one))))
+        for socket in found
+    ]
+    return tuple(sorted(results, key=lambda socket: (socket.state != "listen", *_order(socket))))
 
 
-def _hold(
-    reader: ProcessReader, found: list[_Found], find_again: Callable[[], list[_Found]], *, exhaustive: bool
-) -> tuple[list[_Found], dict[int, Holding]]:
-    """The sockets that are still there, and the holders of each.
-
-    What nobody holds, although nothing was hidden, may have been closed meanwhile: it is looked for again. What
-    somebody held who has it no more may have been passed on behind the back of the search: so are its holders.
-    """
-    holdings = owners.find(reader, (one.record for one in found), exhaustive=exhaustive)
-    for _ in range(_SEARCHES):
-        if all(one.owners or (one.hidden and not one.slipped) for one in holdings.values()):
-            break
-        still = {one.record.inode for one in find_again()}
-        found = [one for one in found if one.record.inode in still]
-        slipped = [one.record for one in found if one.record.inode and holdings[one.record.inode].slipped]
-        if not slipped:
-            break
-        later = owners.find(reader, slipped, exhaustive=exhaustive)
-        # Once seen with somebody, it is not said to be nobody's.
-        holdings |= {inode: one if one.owners else one._replace(slipped=True) for inode, one in later.items()}
-    return found, holdings
+def _find(system: System, query: SocketQuery) -> tuple[list[_FoundSocket], list[str]]:
+    """Return the listening sockets that match *query*, and what could not be queried."""
+    if query.all_namespaces:
+        return _find_in_all_namespaces(system, query)
+    records, incomplete = sockets.listening(system, query.protocols, query.port or 0)
+    return [_FoundSocket(record, system) for record in records], incomplete
 
 
-def _find(host: Host, query: SocketQuery) -> tuple[list[_Found], list[str]]:
-    if not query.all_namespaces:
-        records, gaps = _records(host, query)
-        return [_Found(record, host) for record in records], gaps
-    found: list[_Found] = []
-    spaces, unread = namespaces.find_all(host)
-    gaps = unread[:_NAMED]
-    if len(unread) > _NAMED:
-        gaps.append(f"{len(unread) - _NAMED} more network namespaces, or processes that did not tell theirs")
+def _find_in_all_namespaces(system: System, query: SocketQuery) -> tuple[list[_FoundSocket], list[str]]:
+    with import_lock:
+        from ..._errors import ParseError, SourceError
+        from . import namespaces
+
+    found: list[_FoundSocket] = []
+    spaces, unknown = namespaces.find_all(system)
+    incomplete = unknown[:_MOST_LISTED]
+    if len(unknown) > _MOST_LISTED:
+        incomplete.append(f"{len(unknown) - _MOST_LISTED} more network namespaces, or processes of unknown namespace")
     for space in spaces:
         try:
-            seen = namespaces.look_from(host, space, lambda there: _records(there, query))
+            seen = namespaces.call_in(system, space, sockets.listening, query.protocols, query.port or 0)
         except (ParseError, SourceError) as error:
-            gaps.append(f"network namespace {space.name} ({error})")
+            incomplete.append(f"network namespace {space.name} ({error})")
             continue
         if seen is None:
-            continue  # it has ended
-        there, (records, unlisted) = seen
-        found += [_Found(record, there, space.name) for record in records]
-        gaps += [f"network namespace {space.name}: {gap}" for gap in unlisted]
-    return found, gaps
+            continue  # the namespace has ended
+        inside, (records, unlisted) = seen
+        found += [_FoundSocket(record, inside, space.name) for record in records]
+        incomplete += [f"network namespace {space.name}: {reason}" for reason in unlisted]
+    return found, incomplete
 
 
-def _records(host: Host, query: SocketQuery) -> tuple[list[SocketRecord], list[str]]:
-    """The sockets, and a sentence for each rare transport that nobody asked for by name and that is not listed."""
-    records: list[SocketRecord] = []
-    gaps: list[str] = []
-    for protocol in query.protocols or sockets.present(host):
-        try:
-            records += sockets.listening(host, protocol, query.port or 0)
-        except SourceError as error:
-            if query.protocols or protocol not in sockets.OPTIONAL:
-                raise
-            gaps.append(f"{protocol} sockets ({error})")
-    return records, gaps
+def _process_reader(system: System) -> ProcessReader:
+    with import_lock:
+        from .procfs import ProcessReader
+
+    return ProcessReader(system)
 
 
-def _facts(found: _Found, reader: ProcessReader, holdings: dict[int, Holding]) -> dict[str, Any]:
-    """The fields that all sockets share."""
-    record, host = found.record, found.host
-    holding = holdings.get(record.inode, Holding())
-    path = holding.cgroup
-    # What has no inode is nobody's any more, or nobody's yet: the kernel writes 0 there, and does not mean root.
-    uid = reader.known(record.uid) if record.inode else None
+def _with_owners(
+    reader: ProcessReader, found: list[_FoundSocket], find_again: Callable[[], list[_FoundSocket]], *, exhaustive: bool
+) -> tuple[list[_FoundSocket], dict[int, Ownership]]:
+    """Return the sockets that still exist, and the owners of each by inode.
+
+    A socket without owners, although all processes were inspected, may have been closed: list the sockets again. A
+    socket whose owner has closed it may have moved to a process already inspected: search for its owners again.
+    """
+    with import_lock:
+        from ..._frozen import replace
+        from . import owners
+
+    ownerships = owners.find(reader, [socket.record for socket in found], exhaustive=exhaustive)
+    for _ in range(_SEARCHES):
+        if all(owned.owners or (owned.hidden and not owned.moved) for owned in ownerships.values()):
+            break
+        existing = {socket.record.inode for socket in find_again()}
+        found = [socket for socket in found if socket.record.inode in existing]
+        moved = [socket.record for socket in found if socket.record.inode and ownerships[socket.record.inode].moved]
+        if not moved:
+            break
+        for inode, owned in owners.find(reader, moved, exhaustive=exhaustive).items():
+            # A socket that had an owner is never reported as one without.
+            ownerships[inode] = owned if owned.owners else replace(owned, moved=True)
+    return found, ownerships
+
+
+def _fields(found: _FoundSocket, reader: ProcessReader, ownerships: dict[int, Ownership]) -> dict[str, Any]:
+    """Return the fields of `Socket`."""
+    with import_lock:
+        from . import cgroup
+        from .owners import Ownership
+
+    record, system = found.record, found.system
+    owned = ownerships.get(record.inode) or Ownership()
+    path = owned.cgroup
+    # A socket without an inode belongs to no user: the kernel writes 0 there, which does not mean root.
+    uid = reader.known_uid(record.uid) if record.inode else None
     return {
         "protocol": record.protocol,
         "family": record.local.family,
         "address": str(record.local),
         "port": record.local.port,
         "dual_stack": record.dual_stack,
-        "interface": host.interface_name(record.interface) if record.interface else None,
-        "owners": holding.owners,
-        "possible_owners": holding.possible_owners,
-        "hidden": holding.hidden or holding.slipped,
-        "scope": holding.scope,
+        "interface": system.interface_name(record.interface) if record.interface else None,
+        "owners": owned.owners,
+        "possible_owners": owned.possible_owners,
+        "hidden": owned.hidden or owned.moved,
+        "scope": owned.scope,
         "uid": uid,
         "user": None if uid is None else reader.user(uid),
         "cgroup": path,
@@ -151,15 +173,16 @@ def _facts(found: _Found, reader: ProcessReader, holdings: dict[int, Holding]) -
     }
 
 
-def _state(record: SocketRecord) -> str:
-    """The state in words: what matters is why the port is taken."""
+def _state(record: SocketRecord) -> SocketState:
+    """Return the state of a `BoundSocket`."""
     if record.state == sockets.LISTENING[record.protocol] and not record.remote.port:
         return "listen"
-    # The kernel shows the state of a socket that is bound and does not listen as CLOSE.
-    return {CLOSE: "bound", TIME_WAIT: "time-wait"}.get(record.state, "connection")
+    if record.state == CLOSE:
+        return "bound"  # the kernel returns a socket that is bound but does not listen as CLOSE
+    return "time-wait" if record.state == TIME_WAIT else "connection"
 
 
 def _order(socket: Socket) -> tuple[int, int, str, str, float]:
-    """By port, then protocol and address; sockets that share all three, the oldest holder first."""
+    """Return a sort key: port, protocol and address; sockets that share all three, the oldest owner first."""
     started = socket.owners[0].started if socket.owners else None
     return (socket.port, PROTOCOLS.index(socket.protocol), socket.family, socket.address, started or 0.0)

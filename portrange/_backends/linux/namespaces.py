@@ -1,113 +1,149 @@
-"""Which network namespaces there are (namespaces(7)): each that a visible thread is in, or that a mount keeps.
+"""The network namespaces of this machine (namespaces(7)): those of visible threads, and those that are mounted.
 
-A mount keeps a namespace that nobody is in, as ``ip netns add`` makes one. Those that the caller's mounts show are
-found. Not found are those that only a descriptor keeps, or a mount that only other mount namespaces have.
+A mount keeps a namespace without threads, as ``ip netns add`` creates it. Namespaces that only a descriptor keeps, or a
+mount in another mount namespace, are not found.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import threading
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
-
 from ..._errors import ParseError, SourceError
-from . import processes
-from .mounts import mounts_of
+from ..._frozen import Frozen, replace
+from . import procfs
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..._host import Host
+    from collections.abc import Callable, Iterator
+    from typing import Any, TypeVar
 
-T = TypeVar("T")
+    from ..._host.system import System
 
-#: What is mounted where a mount keeps a network namespace (ns_get_name, fs/nsfs.c).
-_NETWORK = re.compile(r"net:\[\d+\]")
+    T = TypeVar("T")
 
 
-class Namespace(NamedTuple):
-    """A network namespace: its name, such as ``net:[4026531840]``, and the directories of its members.
-
-    What may be inspected, and so entered, is the first of them. A member is a process, or a thread that is in another
-    namespace than the first one of its program. `identity` tells namespaces apart (`Host.network_identity`). `mount` is
-    where it is mounted, if it is: the way in where there are no members, or none any more.
-    """
+class Namespace(Frozen):
+    """A network namespace."""
 
     name: str
+    """Its name, such as ``net:[4026531840]``; "of process PID" if no process in it can be inspected."""
     identity: int
+    """Its `System.identity_of`."""
     members: list[str]
+    """The directories of processes in it, or of threads that left the namespace of their process.
+
+    The first is one that can be inspected, and so entered, if there is one.
+    """
     mount: str | None = None
+    """Where it is mounted, if it is: the way to enter it if it has no members any more."""
 
 
-def find_all(host: Host) -> tuple[list[Namespace], list[str]]:
-    """Every namespace once, and a sentence for each process whose own could not be told, and each that no way leads to.
+def find_all(system: System) -> tuple[list[Namespace], list[str]]:
+    """Return each namespace once, and a message for each process or namespace that could not be read.
 
-    The kernel tells anybody which threads share one (see `Host.network_identity`); its name needs the rights to
-    inspect a process of it, and is "of process PID" without them.
+    Every user can read which threads share a namespace (see `System.identity_of`); its name requires permission to
+    inspect a process in it. Raises `SourceError` if procfs lists no processes.
     """
     members: dict[int, list[str]] = {}
-    gaps: list[str] = []
-    shown = processes.pids(host)
+    incomplete: list[str] = []
+    shown = procfs.pids(system)
     if shown is None:
-        raise SourceError(host.procfs, "shows no processes, by which network namespaces are found; mount procfs there")
-    if processes.hides_others(host, shown):
-        gaps.append("the network namespaces of processes that procfs keeps out of sight (hidepid)")
+        raise SourceError(system.procfs, "no processes found, so network namespaces are unknown; mount procfs there")
+    if procfs.hides_others(system, shown):
+        incomplete.append("network namespaces of processes that procfs hides (hidepid)")
     for pid in shown:
         try:
-            for identity, directory in _members(host, pid):
+            for identity, directory in _namespaces_of(system, pid):
                 members.setdefault(identity, []).append(directory)
         except OSError as error:
-            gaps.append(f"the network namespace of process {pid} ({error.strerror or error})")
-    spaces = {identity: _namespace(host, identity, there) for identity, there in members.items()}
-    _add_mounted(host, spaces, gaps)
-    return list(spaces.values()), gaps
+            incomplete.append(f"network namespace of process {pid} ({error.strerror or error})")
+    found = {identity: _namespace(system, identity, directories) for identity, directories in members.items()}
+    _add_mounted(system, found, incomplete)
+    return list(found.values()), incomplete
 
 
-def _add_mounted(host: Host, spaces: dict[int, Namespace], gaps: list[str]) -> None:
-    """Add the namespaces that mounts keep to those of processes, by identity; and the mounts of those that are both."""
+def _namespaces_of(system: System, pid: int) -> Iterator[tuple[int, str]]:
+    """Yield the identity of each namespace that a thread of a process is in, and a directory to enter it."""
+    directory = f"{system.procfs}/{pid}"
+    identity = _identity(system, directory)
+    known = {identity}
+    if identity is not None:
+        yield identity, directory
+    for thread in procfs.further_threads(system, pid):
+        task = f"{directory}/task/{thread}"
+        identity = _identity(system, task)
+        if identity is not None and identity not in known:
+            known.add(identity)
+            yield identity, task
+
+
+def _identity(system: System, directory: str) -> int | None:
+    """Return the identity of the namespace of a thread; None if the thread has ended or is a zombie."""
     try:
-        mounted = _mounted(host)
-    except OSError as error:
-        gaps.append(f"the network namespaces that mounts keep ({error.strerror or error})")
-        return
-    identities = {space.name: space.identity for space in spaces.values()}
-    for name, points in mounted.items():
-        way = (points[0], identities[name]) if name in identities else None
-        refusals: list[str] = []
-        for point in points if way is None else ():
-            try:
-                inside = _look_inside(host, point)
-            except SourceError as error:
-                refusals.append(str(error))
-                continue
-            if inside[0] == name:
-                way = (point, inside[1])
-                break
-            refusals.append(f"{point}: something else is mounted over it")
-        if way is None:
-            gaps.append(f"network namespace {name}, which no process is known to be in ({'; '.join(refusals)})")
+        return system.identity_of(directory)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def _namespace(system: System, identity: int, members: list[str]) -> Namespace:
+    """Return a namespace with the name that the first member that can be inspected shows."""
+    for index, directory in enumerate(members):
+        try:
+            name = system.read_link(f"{directory}/ns/net")
+        except OSError:
             continue
-        # One of processes that may not be inspected gets its name by this.
-        space = spaces.get(way[1], Namespace(name, way[1], []))
-        spaces[way[1]] = space._replace(name=name, mount=way[0])
+        return Namespace(name, identity, [directory, *members[:index], *members[index + 1 :]])
+    *_, kind, number = members[0].split("/")
+    return Namespace(f"of {'thread' if kind == 'task' else 'process'} {number}", identity, members)
 
 
-def _mounted(host: Host) -> dict[str, list[str]]:
-    """The namespaces that are mounted, by name, and where: as the caller sees it, or process 1 of another procfs."""
-    root = "" if host.procfs == "/proc" else f"{host.procfs}/1/root"
+# --- mounted namespaces ----------------------------------------------------------------------------------------------
+
+
+def _add_mounted(system: System, found: dict[int, Namespace], incomplete: list[str]) -> None:
+    """Add mounted namespaces to those of processes, by identity, and the mounts to namespaces that have both."""
+    try:
+        mounted = _mounted(system)
+    except OSError as error:
+        incomplete.append(f"mounted network namespaces ({error.strerror or error})")
+        return
+    identities = {namespace.name: namespace.identity for namespace in found.values()}
+    for name, points in mounted.items():
+        mount = (points[0], identities[name]) if name in identities else None
+        failures: list[str] = []
+        for point in points if mount is None else ():
+            try:
+                actual, identity = _name_and_identity(system, point)
+            except SourceError as error:
+                failures.append(str(error))
+                continue
+            if actual == name:
+                mount = (point, identity)
+                break
+            failures.append(f"{point}: another file system is mounted over it")
+        if mount is None:
+            incomplete.append(f"network namespace {name} without a visible process ({'; '.join(failures)})")
+            continue
+        # A namespace whose processes cannot be inspected gets its name here.
+        namespace = found.get(mount[1], Namespace(name, mount[1], []))
+        found[mount[1]] = replace(namespace, name=name, mount=mount[0])
+
+
+def _mounted(system: System) -> dict[str, list[str]]:
+    """Return the mount points of namespaces, by name, as the caller sees them, or process 1 of another procfs."""
+    root = "" if system.procfs == "/proc" else f"{system.procfs}/1/root"
     found: dict[str, list[str]] = {}
-    for mount in mounts_of(host, f"{host.procfs}/{1 if root else 'self'}"):
-        if _NETWORK.fullmatch(mount.root):
+    for mount in procfs.mounts_of(system, f"{system.procfs}/{1 if root else 'self'}"):
+        # The root of such a mount is "net:[4026531840]" (ns_get_name, fs/nsfs.c).
+        if mount.root.startswith("net:[") and mount.root.endswith("]") and mount.root[5:-1].isdecimal():
             found.setdefault(mount.root, []).append(root + mount.point)
     return found
 
 
-def _look_inside(host: Host, point: str) -> tuple[str, int]:
-    """The name and the identity of the namespace that is mounted somewhere, both as seen from inside."""
-    thread = f"{host.procfs}/thread-self"
+def _name_and_identity(system: System, point: str) -> tuple[str, int]:
+    """Return the name and the identity of the namespace that is mounted at *point*, as a thread in it reads them."""
+    thread = f"{system.procfs}/thread-self"
     try:
-        return host.in_network(point).within_network(
-            lambda: (host.read_link(f"{thread}/ns/net"), host.network_identity(thread))
+        return system.in_network(point).within_network(
+            lambda: (system.read_link(f"{thread}/ns/net"), system.identity_of(thread))
         )
     except SourceError:
         raise
@@ -115,99 +151,50 @@ def _look_inside(host: Host, point: str) -> tuple[str, int]:
         raise SourceError.from_os_error(point, error) from error
 
 
-def _members(host: Host, pid: int) -> Iterator[tuple[int, str]]:
-    """Each namespace that a thread of a process is in, as a number, and a directory to enter it by."""
-    directory = f"{host.procfs}/{pid}"
-    first = _identity(host, directory)
-    known = {first}
-    if first is not None:
-        yield first, directory
-    for thread in processes.further_threads(host, pid):
-        place = f"{directory}/task/{thread}"
-        identity = _identity(host, place)
-        if identity is not None and identity not in known:
-            known.add(identity)
-            yield identity, place
+# --- queries in a namespace ------------------------------------------------------------------------------------------
 
 
-def _identity(host: Host, directory: str) -> int | None:
-    """The number of the namespace there; None where who was in it is gone, or a zombie, which has left it."""
-    try:
-        return host.network_identity(directory)
-    except (FileNotFoundError, ProcessLookupError):
-        return None
+def call_in(system: System, namespace: Namespace, function: Callable[..., T], *args: Any) -> tuple[System, T] | None:
+    """Return the system as seen from a namespace, and ``function(system, *args)``; None if the namespace has ended.
 
-
-def look_from(host: Host, space: Namespace, look: Callable[[Host], T]) -> tuple[Host, T] | None:
-    """`look` at the host as seen from a namespace, and that view of it; None where its last process has ended.
-
-    A namespace is entered by way of one of its processes, which may end at any time, and whose number may then come
-    to mean a process in another namespace. What was seen counts if it is still there after. Then the mount is left:
-    whoever is inside by way of that stays there.
+    A namespace is entered through one of its processes, which may end at any time, and whose pid may then be reused in
+    another namespace. The result is valid if the process is still in the namespace afterwards. If all have ended, the
+    namespace is entered through its mount, which keeps a thread there.
     """
-    for member in space.members:
-        there = host.in_network(member, space.identity)
+    for member in namespace.members:
+        inside = system.in_network(member, namespace.identity)
         try:
-            seen = look(there)
+            result = function(inside, *args)
         except (ParseError, SourceError):
-            if _is_there(host, member, space):
+            if _is_member(system, member, namespace):
                 raise
         else:
-            if _is_there(host, member, space):
-                return there, seen
-    if space.mount is None:
+            if _is_member(system, member, namespace):
+                return inside, result
+    if namespace.mount is None:
         return None
-    there = host.in_network(space.mount, space.identity)
-    # Procfs shows the tables of a namespace without processes only to who is inside.
-    inside = host.in_network(f"{host.procfs}/thread-self", space.identity)
+    entered = system.in_network(namespace.mount, namespace.identity)
+    # Procfs shows the tables of a namespace without processes only to threads in it.
+    own = system.in_network(f"{system.procfs}/thread-self", namespace.identity)
     try:
-        return there, there.within_network(lambda: look(inside))
+        return entered, entered.within_network(function, own, *args)
     except (ParseError, SourceError):
-        if _is_mounted(host, space):
+        if _is_mounted(system, namespace):
             raise
     return None
 
 
-def _is_mounted(host: Host, space: Namespace) -> bool:
-    """Whether the mount of a namespace is still there, as far as that can be told."""
+def _is_member(system: System, directory: str, namespace: Namespace) -> bool:
+    """Return whether a process or thread is still in the namespace."""
     try:
-        return space.mount in _mounted(host).get(space.name, ())
+        return _identity(system, directory) == namespace.identity
+    except OSError as error:
+        raise SourceError.from_os_error(directory, error) from error
+
+
+def _is_mounted(system: System, namespace: Namespace) -> bool:
+    """Return whether the mount of a namespace still exists; True if that cannot be read."""
+    try:
+        return namespace.mount in _mounted(system).get(namespace.name, ())
     except OSError:
         return True
-
-
-def _is_there(host: Host, member: str, space: Namespace) -> bool:
-    """Whether a member is still in the namespace."""
-    try:
-        return _identity(host, member) == space.identity
-    except OSError as error:
-        raise SourceError.from_os_error(member, error) from error
-
-
-def own(host: Host) -> str:
-    """The directory in which ``net`` is the network of the calling thread: that of procfs itself, if it is.
-
-    ``/proc/net`` is that of the program's first thread, whose number is that of the program; another one may have
-    entered another network. Kernels before 3.17 have no link to the calling thread.
-    """
-    native: Callable[[], int] | None = getattr(threading, "get_native_id", None)
-    if native is not None and native() == os.getpid():
-        return host.procfs
-    thread = f"{host.procfs}/thread-self"
-    try:
-        network, shown = _identity(host, thread), _identity(host, f"{host.procfs}/self")
-    except OSError:
-        return thread
-    return host.procfs if network in (None, shown) else thread
-
-
-def _namespace(host: Host, identity: int, members: list[str]) -> Namespace:
-    """A namespace, named by the first of its members that may be inspected."""
-    for place, directory in enumerate(members):
-        try:
-            name = host.read_link(f"{directory}/ns/net")
-        except OSError:
-            continue
-        return Namespace(name, identity, [directory, *members[:place], *members[place + 1 :]])
-    *_, kind, number = members[0].split("/")
-    return Namespace(f"of {'thread' if kind == 'task' else 'process'} {number}", identity, members)

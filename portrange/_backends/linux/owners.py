@@ -1,124 +1,125 @@
-"""Who holds a socket: first the processes of the socket's own cgroup, then, where that does not settle it, all.
+"""The owners of sockets: first among the processes of the socket's cgroup, then, if that is not enough, among all.
 
-A process is found by its open descriptors: /proc/PID/fd/N is a link to ``socket:[INODE]`` (proc(5)).
+A process owns a socket if one of its descriptors is open on it: /proc/PID/fd/N links to ``socket:[INODE]`` (proc(5)).
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
 
 from ..._answers.listener import Process
 from ..._errors import SourceError
-from . import cgroup, processes
+from ..._frozen import Frozen
+from ..._render.sanitize import decode
+from . import cgroup, procfs
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .cgroup import Cgroup
-    from .processes import ProcessReader
-    from .socket_record import SocketRecord
+    from .procfs import ProcessReader
+    from .sock_diag import SocketRecord
 
-#: Process 1 holds the sockets of services that were not yet started (systemd.socket(5)), and goes on holding them.
+#: Process 1 creates the sockets of services that are started on demand (systemd.socket(5)), and keeps them.
 _INIT = 1
-
-
-#: How often processes are listed again for those that were started while the others were looked into.
+#: How often processes are listed, to inspect those that were started during the search.
 _PASSES = 3
 
 
-class Holding(NamedTuple):
-    """What a search found out about one socket; see `Socket` for the meaning of each.
-
-    `cgroup`: the path of its group, None where it cannot be told.
-    `partial`: some processes could not be looked into, so `owners` may not be all.
-    `slipped`: somebody was seen holding it who had closed it, or ended, before that could be confirmed. Whoever it was
-    passed on to may have been looked into before that.
-    """
+class Ownership(Frozen):
+    """The owners of one socket; see `Socket` for the fields that are not described here."""
 
     owners: tuple[Process, ...] = ()
     possible_owners: tuple[Process, ...] = ()
     hidden: bool = False
     scope: str = "host"
     cgroup: str | None = None
-    partial: bool = False
-    slipped: bool = False
+    """The path of its cgroup, None if it is unknown."""
+    incomplete: bool = False
+    """True if some processes could not be inspected, so there may be more owners."""
+    moved: bool = False
+    """True if every owner that was found has closed the socket, or has ended, before it was confirmed.
+
+    The socket may have moved to a process that had been inspected before.
+    """
 
 
 class _Search:
-    """The processes looked into so far, and what they hold: each is looked into once."""
+    """The processes inspected so far and the sockets they own; each process is inspected once."""
 
     def __init__(self, reader: ProcessReader, targets: frozenset[str]) -> None:
-        self.host = reader.host
+        self.system = reader.system
         self.targets = targets
-        #: For each socket (by its link target) the pids seen holding it, with one of the links, as in ``7/fd/3``.
-        self.holders: dict[str, dict[int, str]] = {}
-        self.seen: set[int] = set()
+        #: The owners of each socket (by link target), by pid, with one of their links, such as ``7/fd/3``.
+        self.found: dict[str, dict[int, str]] = {}
+        self.inspected: set[int] = set()
         self.refused: set[int] = set()
-        #: Processes that procfs does not show: they have ended, or are kept out of sight.
+        #: Processes that procfs does not show: they have ended or are hidden.
         self.missing: set[int] = set()
-        #: Whether there are, or may be, processes that procfs does not show at all.
-        self.blind = False
-        #: A process as it was when it was first asked for, and its start; None where it was gone.
+        #: True if procfs hides processes, or may hide them.
+        self.hides_processes = False
+        #: A process at its first description, and its start; None if it did not exist.
         self.described = cache(reader.describe)
 
-    def look_into(self, pids: Iterable[int]) -> None:
-        """Look into the descriptors of processes that were not looked into yet."""
+    def inspect(self, pids: Iterable[int]) -> None:
+        """Read the descriptors of the processes that were not inspected yet."""
         for pid in pids:
-            if pid not in self.seen:
-                self.seen.add(pid)
-                self._look(pid, f"{pid}/fd")
+            if pid not in self.inspected:
+                self.inspected.add(pid)
+                self._read_descriptors(pid, f"{pid}/fd")
 
-    def look_into_all(self) -> None:
-        """Look into every process that procfs shows, also into those that are started meanwhile.
+    def inspect_all(self) -> None:
+        """Inspect every process in procfs, including those that are started during the search.
 
-        A process that is forked has the sockets of its parent, which may close its own and have been looked into.
+        A new process inherits the sockets of its parent, which may close them and may have been inspected before.
         """
-        for repeated in range(_PASSES):
-            everybody = processes.pids(self.host)
-            if everybody is None:
-                self.blind = True
+        for attempt in range(_PASSES):
+            shown = procfs.pids(self.system)
+            if shown is None:
+                self.hides_processes = True
                 return
-            if not repeated:
-                self.blind = processes.hides_others(self.host, everybody)
-            elif self.seen.issuperset(everybody):
+            if attempt == 0:
+                self.hides_processes = procfs.hides_others(self.system, shown)
+            elif self.inspected.issuperset(shown):
                 return
-            self.look_into(everybody)
+            self.inspect(shown)
 
-    def look_into_threads(self) -> None:
-        """Look into the threads of programs whose first thread has ended: its own descriptors are gone."""
-        for pid in sorted(self.seen):
-            for thread in processes.surviving_threads(self.host, pid):
-                self._look(pid, f"{pid}/task/{thread}/fd")
+    def inspect_threads(self) -> None:
+        """Inspect the threads of processes whose main thread has ended, which closed its own descriptors."""
+        for pid in sorted(self.inspected):
+            for thread in procfs.surviving_threads(self.system, pid):
+                self._read_descriptors(pid, f"{pid}/task/{thread}/fd")
 
-    def is_settled(self, target: str, members: Iterable[int]) -> bool:
-        """Whether one of `members` other than process 1, which holds sockets for others, was seen holding it."""
-        holders = self.holders.get(target, {})
-        return any(pid in holders for pid in members if pid != _INIT)
+    def is_owned_by(self, target: str, pids: Iterable[int]) -> bool:
+        """Return whether one of *pids* owns a socket, not counting process 1, which keeps sockets for services."""
+        found = self.found.get(target, {})
+        return any(pid in found for pid in pids if pid != _INIT)
 
     def confirmed(self, target: str) -> tuple[Process, ...]:
-        """The holders of a socket, oldest first, each seen holding it while it was the process that is described.
+        """Return the owners of a socket, oldest first, each of which owned it while it was the described process.
 
-        A pid may be used again between looking at descriptors and reading a name. So the descriptor is looked at
-        once more after the name, and then the start time: if both still fit, it was one process all along.
+        A pid may be reused between reading descriptors and reading the name. So the descriptor and then the start time
+        are read again: if both are the same, it was one process all the time.
         """
         owners: list[tuple[int, int, Process]] = []
-        for pid, link in self.holders.get(target, {}).items():
+        for pid, link in self.found.get(target, {}).items():
             entry = self.described(pid)
             if entry is None:
                 continue
+            process, started = entry
             try:
-                held = processes.ask(self.host.read_link, f"{self.host.procfs}/{link}") == target
+                is_open = procfs.accessed(self.system.read_link, f"{self.system.procfs}/{link}") == target
             except (FileNotFoundError, ProcessLookupError, PermissionError):
-                continue  # closed, or gone, or another process by now
-            if held and processes.start_ticks(self.host, pid) == entry[1]:
-                owners.append((entry[1], pid, entry[0]))
+                continue  # closed, ended, or another process
+            if is_open and procfs.start_ticks(self.system, pid) == started:
+                owners.append((started, pid, process))
         return tuple(process for _, _, process in sorted(owners, key=lambda owner: owner[:2]))
 
-    def _look(self, pid: int, directory: str) -> None:
-        path = f"{self.host.procfs}/{directory}"
+    def _read_descriptors(self, pid: int, directory: str) -> None:
+        path = f"{self.system.procfs}/{directory}"
         try:
-            links = self.host.find_links(path, self.targets)
+            links = self.system.find_links(path, self.targets)
         except PermissionError:
             self.refused.add(pid)
         except (FileNotFoundError, ProcessLookupError):
@@ -127,82 +128,81 @@ class _Search:
             raise SourceError.from_os_error(path, error) from error
         else:
             for name, target in links.items():
-                self.holders.setdefault(target, {})[pid] = f"{directory}/{name}"
+                self.found.setdefault(target, {})[pid] = f"{directory}/{name}"
 
 
-def find(reader: ProcessReader, records: Iterable[SocketRecord], *, exhaustive: bool) -> dict[int, Holding]:
-    """The holders of each socket, by inode; sockets that no process can hold (TIME_WAIT) are left out."""
+def find(reader: ProcessReader, records: Iterable[SocketRecord], *, exhaustive: bool) -> dict[int, Ownership]:
+    """Return the owners of each socket, by inode, without sockets that no process can own (TIME_WAIT)."""
     by_inode = {record.inode: record for record in records if record.inode}
     targets = {inode: f"socket:[{inode}]" for inode in by_inode}
-    host = reader.host
+    system = reader.system
     search = _Search(reader, frozenset(targets.values()))
 
-    groups = {number: None if number is None else cgroup.find(host, number) for number in _group_ids(by_inode)}
+    groups: dict[int | None, Cgroup | None] = {
+        number: None if number is None else cgroup.find(system, number)
+        for number in {record.cgroup_id for record in by_inode.values()}
+    }
     members: dict[int | None, list[int]] = {}
     for number, group in groups.items():
-        # The root group has no processes of its own on a managed system, and all of them elsewhere.
+        # The root group contains no processes on a system with systemd, and all of them elsewhere.
         if group is not None and group.path != "/":
-            members[number] = cgroup.processes(host, group)
-            search.look_into(members[number])
+            members[number] = cgroup.processes(system, group)
+            search.inspect(members[number])
 
-    # A holder in another socket's service, met on the way, does not settle it: there may be more of them anywhere.
-    wide = {
+    # An owner that was found in the cgroup of another socket does not end the search: others may be anywhere.
+    unsettled = {
         targets[inode]
         for inode, record in by_inode.items()
-        if exhaustive or not search.is_settled(targets[inode], members.get(record.cgroup_id, ()))
+        if exhaustive or not search.is_owned_by(targets[inode], members.get(record.cgroup_id, ()))
     }
-    if wide:
-        search.look_into_all()
-    if any(target not in search.holders for target in wide):
-        search.look_into_threads()
+    if unsettled:
+        search.inspect_all()
+    if any(target not in search.found for target in unsettled):
+        search.inspect_threads()
 
-    partial = search.blind or bool(search.refused)
-    holdings: dict[int, Holding] = {}
+    incomplete = search.hides_processes or bool(search.refused)
+    ownerships: dict[int, Ownership] = {}
     for inode, record in by_inode.items():
         target = targets[inode]
         owners = search.confirmed(target)
         group = groups[record.cgroup_id]
-        holdings[inode] = Holding(
+        ownerships[inode] = Ownership(
             owners=owners,
-            possible_owners=_candidates(search, group, members.get(record.cgroup_id, [])),
-            hidden=not owners and partial,
-            scope="host" if target in wide else "service",
+            possible_owners=_possible_owners(search, group, members.get(record.cgroup_id, [])),
+            hidden=not owners and incomplete,
+            scope="host" if target in unsettled else "service",
             cgroup=_path(search, group, owners),
-            partial=partial,
-            slipped=not owners and target in search.holders,
+            incomplete=incomplete,
+            moved=not owners and target in search.found,
         )
-    return holdings
+    return ownerships
 
 
-def _candidates(search: _Search, group: Cgroup | None, members: list[int]) -> tuple[Process, ...]:
-    """The processes of a group that could not be looked into; only their numbers where procfs does not show them."""
+def _possible_owners(search: _Search, group: Cgroup | None, members: list[int]) -> tuple[Process, ...]:
+    """Return the processes of a cgroup that could not be inspected; only their pids if procfs hides them."""
     refused = [pid for pid in members if pid in search.refused]
-    missing = [pid for pid in members if pid in search.missing] if search.blind else []
-    if group is None or not (refused or missing) or not processes.counts_as_caller(search.host):
+    hidden = [pid for pid in members if pid in search.missing] if search.hides_processes else []
+    if group is None or not (refused or hidden) or not procfs.shares_pid_namespace(search.system):
         return ()
-    there = set(cgroup.processes(search.host, group)) if missing else set[int]()
-    unseen = [Process(pid) for pid in missing if pid in there]
+    current = cgroup.processes(search.system, group) if hidden else []
     described = [entry[0] for entry in map(search.described, refused) if entry is not None]
-    return tuple(sorted((*described, *unseen), key=lambda process: process.pid))
+    unnamed = [Process(pid) for pid in hidden if pid in current]
+    return tuple(sorted((*described, *unnamed), key=lambda process: process.pid))
 
 
 def _path(search: _Search, group: Cgroup | None, owners: tuple[Process, ...]) -> str | None:
-    """The path of a socket's group; where that says nothing, of its oldest holder's: as near as one can get."""
-    if group is None or not cgroup.says_nothing(group):
+    """Return the path of a socket's cgroup; if that is ambiguous, the path of its oldest owner's."""
+    if group is None or not cgroup.is_ambiguous(group):
         return group.path if group else None
     described = search.described(owners[0].pid) if owners else None
     if described is None:
         return None
-    pid = described[0].pid
-    source = f"{search.host.procfs}/{pid}/cgroup"
+    process, started = described
+    source = f"{search.system.procfs}/{process.pid}/cgroup"
     try:
-        content = processes.ask(search.host.read, source)
+        content = procfs.accessed(search.system.read, source)
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
-    if processes.start_ticks(search.host, pid) != described[1]:
-        return None  # another process by now
-    return cgroup.parse_memberships(processes.decode(content), source)
-
-
-def _group_ids(by_inode: dict[int, SocketRecord]) -> set[int | None]:
-    return {record.cgroup_id for record in by_inode.values()}
+    if procfs.start_ticks(search.system, process.pid) != started:
+        return None  # another process with the same pid
+    return cgroup.parse_memberships(decode(content), source)

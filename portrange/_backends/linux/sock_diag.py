@@ -1,25 +1,116 @@
-"""The language of NETLINK_SOCK_DIAG: a request in bytes, a reply's datagrams to socket records. Pure.
+"""Encode NETLINK_SOCK_DIAG requests and decode replies. No I/O.
 
-Layouts from the kernel's uapi headers linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h. Everything is in
-the machine's byte order but addresses and ports, which are in network order. `order` is the first character of a
-struct format; only tests pass another than the machine's own.
+Layouts are those of the kernel's uapi headers linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h: everything is
+in native byte order, except addresses and ports, which are in network order.
 """
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Iterable, Iterator
 
-from ..._answers.span import Span
+from ..._answers.address import MAPPED_PREFIX
 from ..._errors import ParseError
-from .socket_record import Address, SocketFilter, SocketRecord
+from ..._frozen import Frozen
+from ..._lazy import import_lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ..._answers.address import FamilyName, ProtocolName
+    from ..._answers.span import Span
 
 SOURCE = "NETLINK_SOCK_DIAG"
-NATIVE = "="
+
+# --- sockets ---------------------------------------------------------------------------------------------------------
+
+#: Socket states, shared by all protocols (include/net/tcp_states.h).
+ESTABLISHED = 1
+TIME_WAIT = 6
+CLOSE = 7
+LISTEN = 10
+#: Occurs in requests only, since Linux 6.8: a socket that is bound but does not listen is returned as CLOSE.
+BOUND_INACTIVE = 13
+ANY_STATE = frozenset(range(ESTABLISHED, BOUND_INACTIVE + 1))
+
+AF_INET, AF_INET6 = 2, 10
+#: Bytes of an address.
+_ADDRESS_SIZES = {AF_INET: 4, AF_INET6: 16}
+_ANY_IPV6 = bytes(16)
+
+
+class Address(Frozen):
+    """One end of a socket."""
+
+    packed: bytes
+    """The address in network order: 4 bytes for IPv4, 16 for IPv6."""
+    port: int
+    """The port, 0 if there is none."""
+
+    @property
+    def family(self) -> FamilyName:
+        """The family of its traffic: "ipv4" for an IPv4-mapped IPv6 address as well."""
+        return "ipv4" if len(self.packed) == 4 or self.packed.startswith(MAPPED_PREFIX) else "ipv6"
+
+    def __str__(self) -> str:
+        if self.family == "ipv4":
+            return ".".join(map(str, self.packed[-4:]))
+        with import_lock:
+            import socket
+
+        return socket.inet_ntop(socket.AF_INET6, self.packed)
+
+
+class SocketRecord(Frozen):
+    """A socket, as sock_diag or a table in procfs describes it."""
+
+    protocol: ProtocolName
+    """One of `PROTOCOLS`."""
+    state: int
+    """One of the states above."""
+    local: Address
+    """The local address and port."""
+    remote: Address
+    """The remote address and port, both zero if the socket is not connected."""
+    inode: int
+    """The inode number, 0 if no process can own the socket (TIME_WAIT)."""
+    uid: int
+    """The user who created it; 0 as well if `inode` is 0."""
+    v6only: bool | None = None
+    """IPV6_V6ONLY; None if the source does not contain it."""
+    cgroup_id: int | None = None
+    """The ID of its cgroup; None if the source does not contain it."""
+    interface: int | None = None
+    """The index of the interface it is bound to, 0 for none; None if the source does not contain it."""
+
+    @property
+    def dual_stack(self) -> bool | None:
+        """True if it accepts IPv4 and IPv6; None if the source does not contain that."""
+        if self.local.packed != _ANY_IPV6:
+            return False
+        return None if self.v6only is None else not self.v6only
+
+
+class SocketFilter(Frozen):
+    """The sockets that a request is for."""
+
+    protocol: ProtocolName
+    """One of `PROTOCOLS`."""
+    states: frozenset[int]
+    """Their states."""
+    port: int = 0
+    """Their local port, 0 for any."""
+
+
+# --- layouts ---------------------------------------------------------------------------------------------------------
 
 # linux/netlink.h: struct nlmsghdr { u32 len; u16 type; u16 flags; u32 seq; u32 pid; }
-_HEADER = "IHHII"
+_HEADER = struct.Struct("=IHHII")
 _HEADER_SIZE = 16
+#: The same header as its length, type with flags and sequence number, and pid.
+_LENGTH_AND_KIND = struct.Struct("=I8s4x")
+_KIND = struct.Struct("=HHI")
 _NLMSG_ERROR = 2
 _NLMSG_DONE = 3
 _NLM_F_REQUEST = 0x001
@@ -32,20 +123,20 @@ _MAX_ERRNO = 4095
 # linux/sock_diag.h, linux/inet_diag.h
 _SOCK_DIAG_BY_FAMILY = 20
 _TCPDIAG_GETSOCK = 18
-#: A reply's messages are of the kind of its request.
+#: The messages of a reply have the type of its request.
 _SOCKET_MESSAGES = (_SOCK_DIAG_BY_FAMILY, _TCPDIAG_GETSOCK)
 
 # linux/inet_diag.h: struct inet_diag_sockid { be16 sport, dport; be32 src[4], dst[4]; u32 if; u32 cookie[2]; }
 _SOCKID = "2s2s16s16sI8s"
 # struct inet_diag_req_v2 { u8 family, protocol, ext, pad; u32 states; struct inet_diag_sockid id; }
-_REQUEST = "BBBxI" + _SOCKID
+_REQUEST = struct.Struct("=BBBxI" + _SOCKID)
 # struct inet_diag_req { u8 family, src_len, dst_len, ext; sockid id; u32 states, dbs; }
-_OLD_REQUEST = "BBBB" + _SOCKID + "II"
+_OLD_REQUEST = struct.Struct("=BBBB" + _SOCKID + "II")
 # struct inet_diag_msg { u8 family, state, timer, retrans; sockid id; u32 expires, rqueue, wqueue, uid, inode; }
-_REPLY = "BBBB" + _SOCKID + "IIIII"
+_REPLY = struct.Struct("=BB2x" + _SOCKID + "12xII")
 _REPLY_SIZE = 72
 # struct rtattr { u16 len; u16 type; }
-_ATTRIBUTE = "HH"
+_ATTRIBUTE = struct.Struct("=HH")
 _ATTRIBUTE_SIZE = 4
 _INET_DIAG_REQ_BYTECODE = 1
 # struct inet_diag_bc_op { u8 code; u8 yes; u16 no; }
@@ -58,160 +149,166 @@ _INET_DIAG_CGROUP_ID = 21
 #: INET_DIAG_NOCOOKIE in both halves: any socket.
 _NO_COOKIE = b"\xff" * 8
 
-_FAMILY_NUMBERS = {"ipv4": 2, "ipv6": 10}
-#: Bytes of an address by AF_INET, AF_INET6.
-_ADDRESS_SIZES = {2: 4, 10: 16}
+_FAMILY_NUMBERS = {"ipv4": AF_INET, "ipv6": AF_INET6}
 _PROTOCOL_NUMBERS = {"tcp": 6, "udp": 17, "sctp": 132, "dccp": 33}
 
-
-class DumpInterruptedError(Exception):
-    """The sockets changed while the kernel listed them (NLM_F_DUMP_INTR): the list may miss some. Ask again."""
+# --- requests --------------------------------------------------------------------------------------------------------
 
 
-def request(
-    wanted: SocketFilter, family: str, sequence: int, order: str = NATIVE, *, span: Span | None = None
-) -> bytes:
-    """The message that asks for all sockets of one family that match `wanted`, with a local port of `span`.
+def request(wanted: SocketFilter, family: FamilyName, sequence: int, *, span: Span | None = None) -> bytes:
+    """Return a request for the sockets of one family that match *wanted*, with a local port in *span* if it is given.
 
-    The kernel itself compares the local port of a dump with the request's (inet_diag_dump_icsk, udp_dump), so a
-    question about one port costs what its answer costs. For a span it runs a small program on each socket.
+    The kernel compares the local port of each socket with the request's (inet_diag_dump_icsk, udp_dump), so a request
+    for one port costs as much as its result. For a span it runs a small program on each socket.
     """
-    body = struct.pack(
-        order + _REQUEST,
-        _FAMILY_NUMBERS[family],
-        _PROTOCOL_NUMBERS[wanted.protocol],
-        0,
-        _mask(wanted),
-        *_any_peer(wanted.port),
+    body = _REQUEST.pack(
+        _FAMILY_NUMBERS[family], _PROTOCOL_NUMBERS[wanted.protocol], 0, _mask(wanted), *_any_remote(wanted.port)
     )
-    return _message(_SOCK_DIAG_BY_FAMILY, body, sequence, order, span)
+    return _message(_SOCK_DIAG_BY_FAMILY, body, sequence, span)
 
 
-def request_tcp(wanted: SocketFilter, sequence: int, order: str = NATIVE, *, span: Span | None = None) -> bytes:
-    """The same for the TCP sockets of both families at once, in the words of Linux 2.6.
+def request_tcp(wanted: SocketFilter, sequence: int, *, span: Span | None = None) -> bytes:
+    """Return a request for the TCP sockets of both families at once, in the format of Linux 2.6.
 
-    The kernel goes through all connections for each dump, whatever their family: this halves what it does. It does not
-    know the newer form of such a request, and an emulation of Linux may know only the newer one.
+    The kernel visits all connections for each dump, whatever their family, so this halves its work. Requests in the
+    newer format have one family, and emulations of Linux may implement the newer format only.
     """
-    body = struct.pack(order + _OLD_REQUEST, 0, 0, 0, 0, *_any_peer(wanted.port), _mask(wanted), 0)
-    return _message(_TCPDIAG_GETSOCK, body, sequence, order, span)
+    body = _OLD_REQUEST.pack(0, 0, 0, 0, *_any_remote(wanted.port), _mask(wanted), 0)
+    return _message(_TCPDIAG_GETSOCK, body, sequence, span)
 
 
 def _mask(wanted: SocketFilter) -> int:
     return sum(1 << state for state in wanted.states)
 
 
-def _any_peer(port: int) -> tuple[bytes | int, ...]:
-    """An inet_diag_sockid that matches sockets with a local port (0: any), whatever their other end."""
+def _any_remote(port: int) -> tuple[bytes | int, ...]:
+    """Return an inet_diag_sockid that matches sockets with a local port (0: any) and any remote address."""
     return port.to_bytes(2, "big"), b"", b"", b"", 0, _NO_COOKIE
 
 
-def _message(kind: int, body: bytes, sequence: int, order: str, span: Span | None) -> bytes:
+def _message(kind: int, body: bytes, sequence: int, span: Span | None) -> bytes:
     if span is not None:
-        program = _within(span, order)
-        body += struct.pack(order + _ATTRIBUTE, _ATTRIBUTE_SIZE + len(program), _INET_DIAG_REQ_BYTECODE) + program
-    flags = _NLM_F_REQUEST | _NLM_F_DUMP
-    return struct.pack(order + _HEADER, _HEADER_SIZE + len(body), kind, flags, sequence, 0) + body
+        program = _port_in(span)
+        body += _ATTRIBUTE.pack(_ATTRIBUTE_SIZE + len(program), _INET_DIAG_REQ_BYTECODE) + program
+    return _HEADER.pack(_HEADER_SIZE + len(body), kind, _NLM_F_REQUEST | _NLM_F_DUMP, sequence, 0) + body
 
 
-def _within(span: Span, order: str) -> bytes:
-    """The program that lets sockets with a local port of `span` pass (inet_diag_bc_run, net/ipv4/inet_diag.c).
+def _port_in(span: Span) -> bytes:
+    """Return a program that accepts sockets with a local port in *span* (inet_diag_bc_run, net/ipv4/inet_diag.c).
 
-    A comparison is two operations: itself, and the port to compare with. `yes` and `no` say how many bytes to go on
-    by; the end of the program means that the socket passes, and 4 bytes beyond it that it does not.
+    A comparison is two operations: itself, and the port to compare with. `yes` and `no` are the bytes to the next
+    operation; the end of the program accepts the socket, 4 bytes beyond the end reject it.
     """
     size = 2 * _OPERATION_SIZE
     return struct.pack(
-        order + 2 * (_OPERATION + _OPERATION),
+        "=" + 4 * _OPERATION,
         *(_INET_DIAG_BC_S_GE, size, 2 * size + _OPERATION_SIZE, 0, 0, span.first),
         *(_INET_DIAG_BC_S_LE, size, size + _OPERATION_SIZE, 0, 0, span.last),
     )
 
 
-def records(datagrams: Iterable[bytes], protocol: str, sequence: int, order: str = NATIVE) -> Iterator[SocketRecord]:
-    """The sockets in a reply.
+# --- replies ---------------------------------------------------------------------------------------------------------
 
-    Stops at the message that ends it. Raises `OSError` with the kernel's error number where it refuses (ENOENT:
-    the transport, or its diag module, is not there), `DumpInterruptedError`, and `ParseError` for anything that
-    is not laid out as documented, a reply that ends too early included.
+
+class DumpInterruptedError(Exception):
+    """The sockets changed during the dump (NLM_F_DUMP_INTR), so it may miss some; repeat the request."""
+
+
+def records(datagrams: Iterable[bytes], sequence: int, protocol: ProtocolName) -> tuple[list[SocketRecord], int]:
+    """Return the sockets of a reply, and the number of datagrams that contain them.
+
+    Stops at the message that ends the reply. Raises `OSError` with the kernel's error number if the kernel refuses
+    (ENOENT: the protocol or its diag module does not exist), `DumpInterruptedError`, and `ParseError` for anything
+    that does not have the documented layout, including a reply without an end.
     """
-    for body in messages(datagrams, sequence, order):
-        yield _record(body, protocol, order)
-
-
-def has_sockets(datagram: bytes, order: str = NATIVE) -> bool:
-    """Whether a datagram begins with a message about a socket; the one that ends the reply mostly comes by itself."""
-    return len(datagram) >= _HEADER_SIZE and struct.unpack_from(order + _HEADER, datagram)[1] in _SOCKET_MESSAGES
-
-
-def messages(datagrams: Iterable[bytes], sequence: int, order: str = NATIVE) -> Iterator[bytes]:
-    """The bodies of a reply's socket messages, each at least as long as an inet_diag_msg."""
-    header = struct.Struct(order + "I8s").unpack_from
-    # What the header of nearly every message says after its length: compared at once, it need not be taken apart.
-    usual = {struct.pack(order + "HHI", kind, _NLM_F_MULTI, sequence) for kind in _SOCKET_MESSAGES}
+    found: list[SocketRecord] = []
+    parts = 0
     for datagram in datagrams:
-        position, size = 0, len(datagram)
-        while position < size:
-            if size - position < _HEADER_SIZE:
-                raise _unexpected("a message header of 16 bytes", datagram[position:])
-            length, marks = header(datagram, position)
-            end = position + length
-            if length < _HEADER_SIZE or end > size:
-                raise _unexpected(f"a message of {length} bytes", datagram[position:])
-            body = datagram[position + _HEADER_SIZE : end]
-            position = end + (-length & 3)
-            if marks not in usual and _is_end(marks, body, sequence, order):
-                return
-            if length < _HEADER_SIZE + _REPLY_SIZE:
-                raise _unexpected("an inet_diag_msg of at least 72 bytes", body)
-            yield body
+        bodies, is_last = _split(datagram, sequence)
+        found += [_record(body, protocol) for body in bodies]
+        parts += bool(bodies)
+        if is_last:
+            return found, parts
     raise _unexpected("a message that ends the reply", b"")
 
 
-def _is_end(marks: bytes, body: bytes, sequence: int, order: str) -> bool:
-    """Whether a message ends the reply, or else is about a socket. Raises what a message of another kind says."""
-    kind, flags, number = struct.unpack(order + "HHI", marks)
+def messages(datagrams: Iterable[bytes], sequence: int) -> Iterator[bytes]:
+    """Yield the inet_diag_msg of each socket of a reply, with its attributes. Raises the errors of `records`."""
+    for datagram in datagrams:
+        bodies, is_last = _split(datagram, sequence)
+        yield from bodies
+        if is_last:
+            return
+    raise _unexpected("a message that ends the reply", b"")
+
+
+def _split(datagram: bytes, sequence: int) -> tuple[list[bytes], bool]:
+    """Return the inet_diag_msg of each socket of a datagram, and whether the message that ends the reply follows."""
+    bodies: list[bytes] = []
+    header = _LENGTH_AND_KIND.unpack_from
+    # Nearly every header has these bytes after its length; comparing them at once is faster than unpacking them.
+    usual = {_KIND.pack(kind, _NLM_F_MULTI, sequence) for kind in _SOCKET_MESSAGES}
+    position, size = 0, len(datagram)
+    while position < size:
+        if size - position < _HEADER_SIZE:
+            raise _unexpected("a message header of 16 bytes", datagram[position:])
+        length, kind = header(datagram, position)
+        end = position + length
+        if length < _HEADER_SIZE or end > size:
+            raise _unexpected(f"a message of {length} bytes", datagram[position:])
+        body = datagram[position + _HEADER_SIZE : end]
+        position = end + (-length & 3)
+        if kind not in usual and _is_end(kind, body, sequence):
+            return bodies, True
+        if length < _HEADER_SIZE + _REPLY_SIZE:
+            raise _unexpected("an inet_diag_msg of at least 72 bytes", body)
+        bodies.append(body)
+    return bodies, False
+
+
+def _is_end(header: bytes, body: bytes, sequence: int) -> bool:
+    """Return whether a message ends the reply; False for a socket. Raises the error that the message contains."""
+    kind, flags, number = _KIND.unpack(header)
     if number != sequence:
-        raise _unexpected(f"a message with sequence number {sequence}", marks + body)
+        raise _unexpected(f"a message with sequence number {sequence}", header + body)
     if flags & _NLM_F_DUMP_INTR:
         raise DumpInterruptedError
     if kind in (_NLMSG_ERROR, _NLMSG_DONE):
-        _raise_error(kind, body, order)
+        _raise_error(kind, body)
         return True
     if kind not in _SOCKET_MESSAGES:
         raise _unexpected("an inet_diag_msg of at least 72 bytes", body)
     return False
 
 
-def _raise_error(kind: int, body: bytes, order: str) -> None:
-    """Both closing messages may carry an error: netlink_dump() puts it into NLMSG_DONE (net/netlink/af_netlink.c)."""
+def _raise_error(kind: int, body: bytes) -> None:
+    """Raise the error of a message that ends a reply.
+
+    NLMSG_DONE may contain an error as well as NLMSG_ERROR: netlink_dump() puts it there (net/netlink/af_netlink.c).
+    """
     if len(body) < 4:
         if kind == _NLMSG_DONE and not body:
             return
         raise _unexpected("an error number of 4 bytes", body)
-    (number,) = struct.unpack_from(order + "i", body)
+    (number,) = struct.unpack_from("=i", body)
     if number < -_MAX_ERRNO:
         raise _unexpected(f"an error number of at most {_MAX_ERRNO}", body)
     if number < 0:
-        import os
-
         raise OSError(-number, os.strerror(-number))
 
 
-def _record(body: bytes, protocol: str, order: str) -> SocketRecord:
-    family, state, _, _, sport, dport, source, destination, interface, _, _, _, _, uid, inode = struct.unpack_from(
-        order + _REPLY, body
-    )
-    if family not in _ADDRESS_SIZES:
+def _record(body: bytes, protocol: ProtocolName) -> SocketRecord:
+    family, state, sport, dport, source, destination, interface, _, uid, inode = _REPLY.unpack_from(body)
+    size = _ADDRESS_SIZES.get(family)
+    if size is None:
         raise _unexpected("a socket of AF_INET or AF_INET6", body)
-    size = _ADDRESS_SIZES[family]
     v6only: bool | None = None
     cgroup_id: int | None = None
-    for number, value in _attributes(body, order):
+    for number, value in _attributes(body):
         if number == _INET_DIAG_SKV6ONLY and len(value) >= 1:
             v6only = value[0] != 0
         elif number == _INET_DIAG_CGROUP_ID and len(value) >= 8:
-            (cgroup_id,) = struct.unpack_from(order + "Q", value)
+            (cgroup_id,) = struct.unpack_from("=Q", value)
     return SocketRecord(
         protocol,
         state,
@@ -225,15 +322,15 @@ def _record(body: bytes, protocol: str, order: str) -> SocketRecord:
     )
 
 
-def is_v6only(body: bytes, order: str = NATIVE) -> bool:
-    """Whether an IPv6 socket without a peer takes IPv6 alone; the kernel tells of no others."""
-    return any(number == _INET_DIAG_SKV6ONLY and value[:1] == b"\1" for number, value in _attributes(body, order))
+def is_v6only(body: bytes) -> bool:
+    """Return whether an unconnected IPv6 socket accepts IPv6 only; connected ones do not have this attribute."""
+    return any(number == _INET_DIAG_SKV6ONLY and value[:1] == b"\1" for number, value in _attributes(body))
 
 
-def _attributes(body: bytes, order: str) -> Iterator[tuple[int, bytes]]:
+def _attributes(body: bytes) -> Iterator[tuple[int, bytes]]:
     position = _REPLY_SIZE
     while position + _ATTRIBUTE_SIZE <= len(body):
-        length, number = struct.unpack_from(order + _ATTRIBUTE, body, position)
+        length, number = _ATTRIBUTE.unpack_from(body, position)
         if length < _ATTRIBUTE_SIZE or position + length > len(body):
             raise _unexpected(f"an attribute of {length} bytes", body[position:])
         yield number, body[position + _ATTRIBUTE_SIZE : position + length]

@@ -1,182 +1,291 @@
-"""Which sockets there are: from sock_diag, or from the tables in procfs where sock_diag is refused."""
+"""The sockets of this machine: from sock_diag, or from the tables of procfs where sock_diag is not available.
+
+The tables /proc/net/{tcp,udp}{,6} and /proc/net/sctp/eps are slower and contain neither cgroups nor IPV6_V6ONLY, nor
+sockets that are bound but do not listen (BOUND_INACTIVE).
+"""
 
 from __future__ import annotations
 
+import _thread
 import errno
-from contextlib import closing
+import os
+import sys
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, TypeVar
 
-from ..._errors import SourceError
-from ..base import PROTOCOLS
-from . import namespaces, proc_net, sock_diag
-from .settings import is_wsl1
-from .socket_record import ANY_STATE, CLOSE, LISTEN, SocketFilter, SocketRecord
+from ..._answers.address import FAMILIES, PROTOCOLS
+from ..._answers.span import parse_decimal
+from ..._errors import ParseError, SourceError
+from ..._lazy import import_lock
+from . import sock_diag
+from .sock_diag import CLOSE, LISTEN, Address, SocketFilter, SocketRecord
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any, TypeVar
 
-    from ..._host import Host
+    from ..._answers.address import ProtocolName
+    from ..._host.system import System
 
-T = TypeVar("T")
+    T = TypeVar("T")
 
-FAMILIES = ("ipv4", "ipv6")
-#: The state in which a socket of each transport waits for anybody. A UDP socket that is connected is ESTABLISHED.
+#: The state of the sockets that accept traffic from any address. A connected UDP socket is ESTABLISHED.
 LISTENING = {"tcp": LISTEN, "udp": CLOSE, "sctp": LISTEN, "dccp": LISTEN}
-_ATTEMPTS = 5
-#: What to do where the machine itself is short of something.
-_REMEDIES = {
-    errno.EMFILE: "close what this program does not need, or raise its limit (RLIMIT_NOFILE, ulimit -n)",
-    errno.ENFILE: "the whole system has no descriptor left (fs.file-max); close something",
-    errno.ENOMEM: "the kernel has no memory for it; ask again",
-}
-_sequence = count(1)
-
-#: How often a list that came in several parts is asked for; and how long a part of a table in procfs may be.
-_LISTS = 6
-_PART = 4096
-#: The states of sockets that wait: those at one port lie in one bucket of the kernel's hash tables.
-_WAITING = (LISTEN, CLOSE)
-
-#: Files of each transport below /proc/net; an IPv6 table is missing where IPv6 is switched off.
-_TABLES = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6"), "sctp": ("sctp/eps",), "dccp": ()}
-#: Transports that a kernel may lack altogether; each registers itself in /proc/net/protocols.
+#: Protocols that a kernel may lack; each registers itself in /proc/net/protocols.
 OPTIONAL = {"sctp": b"SCTP", "dccp": b"DCCP"}
 
+_ATTEMPTS = 5
+_sequence = count(1)
+#: How often a list that came in several parts is read, and the bytes of a part of a table in procfs.
+_LISTS = 6
+_PART = 4096
+#: The states of unconnected sockets: those of one port are in one bucket of the kernel's hash tables.
+_UNCONNECTED = (LISTEN, CLOSE)
+#: Files of each protocol below /proc/net; IPv6 tables do not exist where IPv6 is disabled.
+_TABLES = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6"), "sctp": ("sctp/eps",), "dccp": ()}
+_REMEDIES = {
+    errno.EMFILE: "close files, or raise the limit of open files (RLIMIT_NOFILE, ulimit -n)",
+    errno.ENFILE: "close files, or raise the system's limit of open files (fs.file-max)",
+    errno.ENOMEM: "the kernel is out of memory; try again",
+}
 
-def present(host: Host) -> tuple[str, ...]:
-    """The transports that the kernel has; all of them where it does not tell, and then asking shows it."""
+
+def available(system: System) -> tuple[ProtocolName, ...]:
+    """Return the protocols that the kernel has; all of them if that cannot be read, because queries show it as well."""
     try:
-        lines = host.read(f"{_net(host)}/protocols").splitlines()
+        lines = system.read(f"{_net(system)}/protocols").splitlines()
     except OSError:
         return PROTOCOLS
     registered = {line.partition(b" ")[0] for line in lines}
-    return tuple(name for name in PROTOCOLS if OPTIONAL.get(name) is None or OPTIONAL[name] in registered)
+    return tuple(name for name in PROTOCOLS if name not in OPTIONAL or OPTIONAL[name] in registered)
 
 
-def listening(host: Host, protocol: str, port: int = 0) -> list[SocketRecord]:
-    """The sockets of one transport that wait for anybody, at one local port or (0) at all of them."""
-    state = LISTENING[protocol]
-    found = sockets(host, SocketFilter(protocol, frozenset({state}), port))
-    # UDP sockets without a port, or connected before they were closed again, wait for nothing.
-    return [record for record in found if record.local.port and not record.remote.port]
+def listening(
+    system: System, protocols: tuple[ProtocolName, ...] | None = None, port: int = 0
+) -> tuple[list[SocketRecord], list[str]]:
+    """Return the sockets that accept traffic from any address, on one local port or (0) on all.
 
-
-def occupying(host: Host, protocol: str, port: int) -> list[SocketRecord]:
-    """Every socket of one transport at a local port, whatever its state."""
-    return sockets(host, SocketFilter(protocol, ANY_STATE, port))
-
-
-def sockets(host: Host, wanted: SocketFilter) -> list[SocketRecord]:
-    """The sockets that match, in the kernel's order.
-
-    Raises `SourceError` where neither source answers. A transport that the kernel does not have has no sockets.
+    *protocols* None means all; the second list then names the optional protocols that could not be queried. Raises the
+    errors of `matching`.
     """
+    found: list[SocketRecord] = []
+    incomplete: list[str] = []
+    for protocol in protocols or available(system):
+        try:
+            records = matching(system, SocketFilter(protocol, frozenset((LISTENING[protocol],)), port))
+        except SourceError as error:
+            if protocols or protocol not in OPTIONAL:
+                raise
+            incomplete.append(f"{protocol} sockets ({error})")
+        else:
+            # Leaves out UDP sockets without a port, and those that were connected before they were shut down.
+            found += [record for record in records if record.local.port and not record.remote.port]
+    return found, incomplete
+
+
+def matching(system: System, wanted: SocketFilter) -> list[SocketRecord]:
+    """Return the sockets that match, in the kernel's order.
+
+    A protocol that the kernel does not have has no sockets. Raises `SourceError` if both sources fail.
+    """
+    found: list[SocketRecord] = []
     try:
-        found = [record for family in FAMILIES for record in _ask(host, wanted, family)]
-        # The kernel does not compare the port of sockets that are bound and do not listen.
-        return [record for record in found if wanted.port in (0, record.local.port)]
+        for family in FAMILIES:
+            union: dict[object, SocketRecord] = {}
+            for _ in range(_LISTS):
+                request = partial(sock_diag.request, wanted, family)
+                records, parts = dump(system, request, sock_diag.records, wanted.protocol)
+                if _is_complete(union, records, in_parts=parts > 1):
+                    break
+            found += union.values()
     except OSError as error:
-        refusal = error
-    if wanted.protocol in OPTIONAL and wanted.protocol not in present(host):
+        return _without_sock_diag(system, wanted, error)
+    # The kernel does not compare the port of sockets that are bound but do not listen.
+    return [record for record in found if wanted.port in (0, record.local.port)]
+
+
+def _is_complete(union: dict[object, SocketRecord], records: list[SocketRecord], *, in_parts: bool) -> bool:
+    """Add a list to the *union* of the lists so far; return whether that is complete.
+
+    The kernel resumes a list of several parts by the position in a bucket. If a socket of that bucket was closed in
+    between, another socket is skipped or repeated without notice (inet_diag_dump_icsk, udp_dump, the tables of procfs).
+    So such a list is read again until it contains nothing new.
+    """
+    known = len(union)
+    for record in records:
+        # A socket without an inode is a connection, which both ends identify.
+        union[record.inode or (record.local, record.remote, record.interface)] = record
+    if not in_parts or 0 < known == len(union):
+        return True
+    return sum(record.state in _UNCONNECTED for record in records) < 2
+
+
+def _without_sock_diag(system: System, wanted: SocketFilter, refusal: OSError) -> list[SocketRecord]:
+    """Return the sockets that match from the tables of procfs, after sock_diag failed with *refusal*."""
+    if wanted.protocol in OPTIONAL and wanted.protocol not in available(system):
         return []
-    if is_wsl1(host):
-        raise SourceError(
-            f"{sock_diag.SOURCE} and {_net(host)}",
-            "show no sockets on WSL 1, where they are those of Windows: ask there, with a Python for Windows",
-        ) from refusal
+    sources = f"{sock_diag.SOURCE} and {_net(system)}"
+    if _is_wsl1(system):
+        reason = "cannot list sockets on WSL 1, where Windows owns them; use Python for Windows"
+        raise SourceError(sources, reason) from refusal
     try:
-        return list(_from_tables(host, wanted))
+        return list(_from_tables(system, wanted))
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, "allow AF_NETLINK sockets or mount procfs")
         raise SourceError(
-            f"{sock_diag.SOURCE} and {_net(host)}",
-            f"neither lists {wanted.protocol} sockets ({refusal.strerror or refusal}; {error.strerror or error}); "
-            f"{remedy}",
+            sources,
+            f"cannot list {wanted.protocol} sockets "
+            f"({refusal.strerror or refusal}; {error.strerror or error}); {remedy}",
             error.errno,
         ) from refusal
 
 
-def _ask(host: Host, wanted: SocketFilter, family: str) -> list[SocketRecord]:
-    def read(reply: Iterator[bytes], number: int) -> tuple[list[SocketRecord], bool]:
-        parts = 0
-
-        def counted() -> Iterator[bytes]:
-            nonlocal parts
-            for datagram in reply:
-                parts += sock_diag.has_sockets(datagram)
-                yield datagram
-
-        return list(sock_diag.records(counted(), wanted.protocol, number)), parts > 1
-
-    return _united(lambda: dump(host, lambda number: sock_diag.request(wanted, family, number), read))
+def _is_wsl1(system: System) -> bool | None:
+    try:
+        with import_lock:
+            from .settings import is_wsl1
+    except (ImportError, OSError):
+        return None  # nothing can be imported without descriptors, or in a sandbox without the package's files
+    return is_wsl1(system)
 
 
-def _united(ask: Callable[[], tuple[list[SocketRecord], bool]]) -> list[SocketRecord]:
-    """What `ask` lists; where that came in several parts, all that it lists when it is asked again and again.
-
-    The kernel goes on with the next part by the place in a bucket. If a socket of that bucket was closed meanwhile,
-    another one is left out, or named twice, without a sign (inet_diag_dump_icsk, udp_dump, the tables of procfs).
-    """
-    found: dict[object, SocketRecord] = {}
-    for repeated in range(_LISTS):
-        records, in_parts = ask()
-        known = len(found)
-        found |= {_identity(record): record for record in records}
-        is_settled = repeated > 0 and len(found) == known
-        if is_settled or not in_parts or sum(record.state in _WAITING for record in records) < 2:
-            break
-    return list(found.values())
+# --- sock_diag -------------------------------------------------------------------------------------------------------
 
 
-def _identity(record: SocketRecord) -> object:
-    """What stays the same of a socket; without an inode it is a connection, which its two ends tell from others."""
-    return record.inode or (record.local, record.remote, record.interface)
+def dump(system: System, request: Callable[[int], bytes], read: Callable[..., T], *args: Any) -> T:
+    """Return ``read(datagrams, sequence, *args)`` for the reply to ``request(sequence)``.
 
-
-def dump(host: Host, request: Callable[[int], bytes], read: Callable[[Iterator[bytes], int], T]) -> T:
-    """What `read` makes of the datagrams of a reply; both are told the sequence number.
-
-    The kernel is asked again while it says that the dump was disturbed or that it lost a part of it.
+    The request is repeated if the kernel reports that the dump was interrupted or that a part of it was lost.
     """
     for _ in range(_ATTEMPTS):
         sequence = next(_sequence) & 0xFFFFFFFF
         try:
-            with closing(host.sock_diag(request(sequence))) as reply:
-                return read(reply, sequence)
+            datagrams = system.sock_diag(request(sequence))
+            try:
+                return read(datagrams, sequence, *args)
+            finally:
+                datagrams.close()
         except sock_diag.DumpInterruptedError:
             continue
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
     raise SourceError(
-        sock_diag.SOURCE, f"the sockets changed during each of {_ATTEMPTS} dumps; ask again", errno.EAGAIN
+        sock_diag.SOURCE, f"the sockets changed during each of {_ATTEMPTS} dumps; try again", errno.EAGAIN
     )
 
 
-def _from_tables(host: Host, wanted: SocketFilter) -> Iterator[SocketRecord]:
+# --- procfs ----------------------------------------------------------------------------------------------------------
+
+
+def _from_tables(system: System, wanted: SocketFilter) -> Iterator[SocketRecord]:
     if not _TABLES[wanted.protocol]:
         raise FileNotFoundError(errno.ENOENT, f"procfs has no table of {wanted.protocol} sockets")
     for index, table in enumerate(_TABLES[wanted.protocol]):
-        source = f"{_net(host)}/{table}"
+        source = f"{_net(system)}/{table}"
+        union: dict[object, SocketRecord] = {}
         try:
-            yield from _united(partial(_read_table, host, source, wanted))
+            for _ in range(_LISTS):
+                text = system.read(source).decode("ascii", "backslashreplace")
+                if _is_complete(union, _matching_rows(text, source, wanted), in_parts=len(text) > _PART):
+                    break
         except FileNotFoundError:
             if index == 0:
-                raise  # the second one is that of IPv6, which may be switched off
+                raise  # the second table is that of IPv6, which may be disabled
+        else:
+            yield from union.values()
 
 
-def _read_table(host: Host, source: str, wanted: SocketFilter) -> tuple[list[SocketRecord], bool]:
-    text = host.read(source).decode("ascii", "backslashreplace")
-    found = [
-        record
-        for record in proc_net.PARSERS[wanted.protocol](text, source)
-        if record.state in wanted.states and wanted.port in (0, record.local.port)
-    ]
-    return found, len(text) > _PART
+def _matching_rows(text: str, source: str, wanted: SocketFilter) -> list[SocketRecord]:
+    is_sctp = wanted.protocol == "sctp"
+    rows = parse_sctp_endpoints(text, source) if is_sctp else parse_table(text, source, wanted.protocol)
+    return [row for row in rows if row.state in wanted.states and wanted.port in (0, row.local.port)]
 
 
-def _net(host: Host) -> str:
-    """The network tables of the namespace that the host is about."""
-    return f"{host.network or namespaces.own(host)}/net"
+def parse_table(text: str, source: str, protocol: ProtocolName) -> Iterator[SocketRecord]:
+    """Yield the sockets of /proc/net/{tcp,udp}{,6}. An empty text is an error: each table has a header line.
+
+    An address is printed as 32-bit numbers in native byte order, a port as one number, all in hexadecimal
+    (tcp4_seq_show in net/ipv4/tcp_ipv4.c, udp4_seq_show, tcp6_seq_show, udp6_seq_show).
+    """
+    lines = text.splitlines()
+    if not lines or "local_address" not in lines[0]:
+        raise ParseError(source, "a line of headers with local_address", lines[0] if lines else "")
+    for line in lines[1:]:
+        fields = line.split()
+        try:
+            local, remote = _address(fields[1]), _address(fields[2])
+            state, uid, inode = int(fields[3], 16), _number(fields[7], 32), _number(fields[9], 64)
+        except (ValueError, IndexError):
+            raise ParseError(source, "a socket with at least 10 fields", line) from None
+        if not 0 < state < 32:
+            raise ParseError(source, "a socket with at least 10 fields", line)
+        yield SocketRecord(protocol, state, local, remote, inode, uid)
+
+
+def parse_sctp_endpoints(text: str, source: str) -> Iterator[SocketRecord]:
+    """Yield the sockets of /proc/net/sctp/eps, one for each local address (sctp_eps_seq_show, net/sctp/proc.c).
+
+    Their states are the common ones: SCTP_SS_LISTENING is LISTEN (include/net/sctp/constants.h).
+    """
+    with import_lock:
+        import ipaddress
+
+    lines = text.splitlines()
+    if not lines or "LPORT" not in lines[0]:
+        raise ParseError(source, "a line of headers with LPORT", lines[0] if lines else "")
+    for line in lines[1:]:
+        fields = line.split()
+        try:
+            state, port = _number(fields[3], 8), _number(fields[5], 16)
+            uid, inode = _number(fields[6], 32), _number(fields[7], 64)
+            addresses = [ipaddress.ip_address(field.lstrip("*")).packed for field in fields[8:]]
+        except (ValueError, IndexError):
+            raise ParseError(source, "an endpoint with at least 8 fields", line) from None
+        for packed in addresses:
+            yield SocketRecord("sctp", state, Address(packed, port), Address(bytes(len(packed)), 0), inode, uid)
+
+
+def _address(field: str) -> Address:
+    digits, _, port = field.partition(":")
+    packed, number = bytes.fromhex(digits), bytes.fromhex(port)
+    if len(packed) not in (4, 16) or len(number) != 2:
+        raise ValueError(field)
+    if sys.byteorder == "little":
+        packed = b"".join(packed[start : start + 4][::-1] for start in range(0, len(packed), 4))
+    return Address(packed, int.from_bytes(number, "big"))
+
+
+def _number(field: str, bits: int) -> int:
+    number = parse_decimal(field, (1 << bits) - 1)
+    if number is None:
+        raise ValueError(field)
+    return number
+
+
+def _net(system: System) -> str:
+    """Return the directory of the network tables of this system's network namespace."""
+    return f"{system.network or _own_directory(system)}/net"
+
+
+def _own_directory(system: System) -> str:
+    """Return the directory whose ``net`` is the network of the calling thread: that of procfs itself, if possible.
+
+    ``/proc/net`` belongs to the main thread, whose thread ID is the pid; another thread may have entered another
+    network. Kernels before 3.17 have no link to the calling thread.
+    """
+    native_id: Callable[[], int] | None = getattr(_thread, "get_native_id", None)
+    if native_id is not None and native_id() == os.getpid():
+        return system.procfs
+    thread = f"{system.procfs}/thread-self"
+    try:
+        own = system.identity_of(thread)
+    except (FileNotFoundError, ProcessLookupError):
+        return system.procfs
+    except OSError:
+        return thread
+    try:
+        return system.procfs if own == system.identity_of(f"{system.procfs}/self") else thread
+    except OSError:
+        return thread

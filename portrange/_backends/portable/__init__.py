@@ -1,1 +1,98 @@
-"""Sockets and processes through psutil, for the systems that have no backend of their own."""
+"""The backend of every system but Linux: that system's own settings, and sockets through psutil."""
+
+from __future__ import annotations
+
+from ..._answers.address import FAMILIES
+from ..._errors import SourceError
+from ..._frozen import Frozen
+from ..._lazy import import_lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..._answers.address import FamilyName, ProtocolName
+    from ..._answers.ephemeral import EphemeralRange, PortSettings
+    from ..._answers.listener import BoundSocket, Listeners
+    from ..._answers.usage import EphemeralUsage
+    from ..._host.system import System
+    from ..base import SocketQuery
+    from ..settings import SettingsReader
+    from .psutil_table import ProcessTable
+
+
+class View(Frozen):
+    """What psutil can see on a system."""
+
+    every_socket: bool
+    """True if the table of the whole system has every socket, also those with an unknown owner.
+
+    Elsewhere a socket is visible only through a process that owns it.
+    """
+    every_owner: bool
+    """True if a query for one process reads that process's descriptors.
+
+    Then all owners of a shared socket are found, and a process that cannot be inspected is noticed. Elsewhere the
+    table of the whole system has at most one process per socket.
+    """
+
+
+#: Linux: the table in procfs, and the descriptors of each process.
+EVERYTHING = View(every_socket=True, every_owner=True)
+#: Windows, Solaris, AIX: one table with one process per socket (AIX: with every owner, but for root only).
+WHOLE_TABLE = View(every_socket=True, every_owner=False)
+#: macOS, the BSDs: only the processes that the caller may inspect.
+ONE_BY_ONE = View(every_socket=False, every_owner=True)
+
+
+class PortableBackend(Frozen):
+    """A backend that lists sockets through psutil.
+
+    psutil does not identify sockets: those with the same protocol, address and port are one listener with several
+    owners, whether they share a socket (fork) or are a group (SO_REUSEPORT).
+    """
+
+    reader: SettingsReader
+    """Reads the port settings of the system."""
+    view: View
+    """What psutil can see on the system."""
+    table: ProcessTable | None = None
+    """The table to use in place of psutil's, for tests."""
+
+    def ephemeral_range(self, system: System, protocol: ProtocolName, family: FamilyName) -> EphemeralRange:
+        """Return the ephemeral range of a protocol and an address family."""
+        return self.reader.ephemeral_range(system, protocol, family)
+
+    def port_settings(self, system: System) -> PortSettings:
+        """Return all port settings."""
+        return self.reader.port_settings(system)
+
+    def listeners(self, system: System, query: SocketQuery) -> Listeners:
+        """Return the listeners that match *query*, with their owners."""
+        with import_lock:
+            from . import listing
+        return listing.listeners(system, query, self._table(system), self.view, self.reader)
+
+    def bound_sockets(self, system: System, protocol: ProtocolName, port: int) -> tuple[BoundSocket, ...]:
+        """Return the sockets on a port that psutil shows, whatever their state."""
+        with import_lock:
+            from . import listing
+        return listing.bound_sockets(system, protocol, port, self._table(system), self.view)
+
+    def ephemeral_usage(self, system: System, protocol: ProtocolName) -> EphemeralUsage:
+        """Return the usage of the ephemeral ranges of "tcp" or "udp", over both address families."""
+        with import_lock:
+            from . import listing
+        ranges: dict[FamilyName, EphemeralRange] = {
+            family: self.reader.ephemeral_range(system, protocol, family) for family in FAMILIES
+        }
+        return listing.ephemeral_usage(system, protocol, self._table(system), self.view, ranges)
+
+    def _table(self, system: System) -> ProcessTable:
+        if self.table is not None:
+            return self.table
+        if system.network is not None:
+            raise SourceError(
+                "psutil", f"lists sockets of this machine only, not of {system.network}; omit backend='portable'"
+            )
+        with import_lock:
+            from .psutil_table import open_table
+        return open_table()

@@ -1,108 +1,335 @@
-"""From what was found to the answers: listeners, and sockets in any state on one port."""
+"""Sockets, their owners and the usage of the ephemeral range, from psutil and bind probes.
+
+Where a system hides the sockets of other users, a bind probe shows whether a port is in use. A bind to the wildcard
+address without SO_REUSEADDR fails with EADDRINUSE if any address of the family is in use on that port (in_pcbbind() of
+XNU and the BSDs). If it succeeds, nothing listens. If it fails, the port is in use by a listener, by a socket that does
+not listen, or by the remains of a closed connection.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from ..._answers.address import FAMILIES, WILDCARDS
+from ..._answers.listener import BoundSocket, Listener, Listeners
+from ..._answers.span import contains
+from ..._errors import ParseError, SourceError, UnsupportedPlatformError
+from ..._frozen import Frozen
+from ..._lazy import import_lock
 
-from ..._answers.listener import BoundSocket, Listener, Listeners, Socket
-from ..._errors import SourceError, UnsupportedPlatformError
-from . import search
-from .settling import Settler
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any
 
-    from ..._answers.pool import PortSettings
-    from ..._host import Host
+    from ..._answers.address import FamilyName, ProtocolName
+    from ..._answers.ephemeral import EphemeralRange
+    from ..._answers.listener import Process, Socket
+    from ..._answers.usage import EphemeralUsage
+    from ..._host.system import System
     from ..base import SocketQuery
-    from .search import Holding
-    from .view import ProcessTable, SocketRow, View
+    from ..settings import SettingsReader
+    from . import View
+    from .psutil_table import ProcessTable, SocketRow
 
-#: What psutil lists.
-PROTOCOLS = ("tcp", "udp")
-SOURCE = "psutil"
+#: The protocols that psutil lists.
+LISTED_PROTOCOLS: tuple[ProtocolName, ...] = ("tcp", "udp")
+_SOURCE = "psutil"
 
-_PARTIAL = "listeners of processes that may not be looked into; ask as the superuser to see all"
-_OTHER_NAMESPACES = "other network namespaces, jails or compartments: psutil asks only in the caller's own"
+_PROCESSES_HIDDEN = "some processes cannot be inspected (permission denied): run as root to see their sockets"
+_OTHER_NAMESPACES = "sockets in other network namespaces, jails and compartments: psutil lists only the caller's own"
+_MORE_LISTENERS = "other processes may listen on {protocol} port {port} as well: some cannot be inspected; run as root"
+_WITHOUT_PROCESS = "sockets without a process (TIME-WAIT): psutil does not list them on this system"
 
 
-def listeners(
-    host: Host, query: SocketQuery, table: ProcessTable, view: View, settings: Callable[[], PortSettings]
-) -> Listeners:
-    """The listeners asked for. Where psutil's view is partial, `incomplete` says so or binding settles it.
+# --- listeners and bound sockets -------------------------------------------------------------------------------------
 
-    Raises `SourceError` where it can neither be seen nor settled whether anybody listens on the port.
+
+def listeners(system: System, query: SocketQuery, table: ProcessTable, view: View, reader: SettingsReader) -> Listeners:
+    """Return the listeners that match *query*. Where psutil's view is partial, a bind probe or `incomplete` shows it.
+
+    Raises `SourceError` if neither psutil nor a bind probe can determine whether anything listens on the port.
     """
     protocols = _listed(query.protocols)
 
-    def wanted(row: SocketRow) -> bool:
-        # Where not every socket is shown, those that do not listen tell why binding a port fails.
+    def is_wanted(row: SocketRow) -> bool:
+        # Where sockets are hidden, those that do not listen explain why a bind probe fails.
         return query.port in (None, row.port) and (
             row.state == "listen" or (query.port is not None and not view.every_socket)
         )
 
-    found = search.find(table, view, protocols, wanted, superuser=host.uid == 0)
-    answer = [
-        Listener(**_facts(host, row, holding)) for row, holding in found.holdings.items() if row.state == "listen"
+    found = _find(table, view, protocols, is_wanted, superuser=system.uid == 0)
+    listening = [
+        Listener(**_fields(system, row, ownership)) for row, ownership in found.sockets.items() if row.state == "listen"
     ]
-    gaps: list[str] = []
+    incomplete: list[str] = []
     if query.port is None:
-        gaps += [] if found.complete else [_PARTIAL]
+        incomplete += [] if found.complete else [_PROCESSES_HIDDEN]
     elif not view.every_socket or not found.complete:
-        seen = {row.protocol for row in found.holdings}
-        settler = Settler(host, query.port, found.complete, settings)
+        visible = {row.protocol for row in found.sockets}
         for protocol in protocols:
-            verdict = settler.settle(protocol, seen=protocol in seen)
-            answer += verdict.listeners
-            gaps += verdict.doubts
-        if gaps and not answer and not found.complete:
-            raise SourceError(SOURCE, "; ".join(gaps))
+            if protocol not in visible:
+                hidden, problems = _check_hidden(system, reader, protocol, query.port, complete=found.complete)
+                listening += hidden
+                incomplete += problems
+            elif not found.complete:  # a probe would fail because of the visible socket
+                incomplete.append(_MORE_LISTENERS.format(protocol=protocol, port=query.port))
+        if incomplete and not listening and not found.complete:
+            raise SourceError(_SOURCE, "; ".join(incomplete))
     if query.all_namespaces:
-        gaps.append(_OTHER_NAMESPACES)
-    return Listeners(tuple(sorted(answer, key=_order)), tuple(gaps))
+        incomplete.append(_OTHER_NAMESPACES)
+    return Listeners(tuple(sorted(listening, key=_order)), tuple(incomplete))
 
 
-def bound(host: Host, table: ProcessTable, view: View, protocol: str, port: int) -> tuple[BoundSocket, ...]:
-    """The sockets on one port that psutil shows, whatever their state; those that listen first."""
-    protocols = _listed((protocol,))
-    found = search.find(table, view, protocols, lambda row: row.port == port, superuser=host.uid == 0)
-    answer = [
+def bound_sockets(
+    system: System, protocol: ProtocolName, port: int, table: ProcessTable, view: View
+) -> tuple[BoundSocket, ...]:
+    """Return the sockets on a port that psutil shows, whatever their state; listeners first."""
+    found = _find(table, view, _listed((protocol,)), lambda row: row.port == port, superuser=system.uid == 0)
+    sockets = [
         BoundSocket(
-            **_facts(host, row, holding),
+            **_fields(system, row, ownership),
             state=row.state,
             remote_address=row.remote_address,
             remote_port=row.remote_port,
         )
-        for row, holding in found.holdings.items()
+        for row, ownership in found.sockets.items()
     ]
-    return tuple(sorted(answer, key=lambda one: (one.state != "listen", *_order(one))))
+    return tuple(sorted(sockets, key=lambda socket: (socket.state != "listen", *_order(socket))))
 
 
-def _listed(protocols: tuple[str, ...] | None) -> tuple[str, ...]:
-    unlisted = [protocol for protocol in protocols or () if protocol not in PROTOCOLS]
+def _listed(protocols: tuple[ProtocolName, ...] | None) -> tuple[ProtocolName, ...]:
+    """Return the protocols to list; raises `UnsupportedPlatformError` if psutil does not list one of them."""
+    unlisted = [protocol for protocol in protocols or () if protocol not in LISTED_PROTOCOLS]
     if unlisted:
+        with import_lock:
+            from ..._render.text import joined
         raise UnsupportedPlatformError(
-            f"{', '.join(unlisted)} sockets cannot be listed here: psutil knows only {' and '.join(PROTOCOLS)}"
+            f"cannot list {joined(unlisted)} sockets: psutil lists only {joined(LISTED_PROTOCOLS)}"
         )
-    return protocols or PROTOCOLS
+    return protocols or LISTED_PROTOCOLS
 
 
-def _facts(host: Host, row: SocketRow, holding: Holding) -> dict[str, Any]:
-    """The fields that all sockets share."""
+def _fields(system: System, row: SocketRow, ownership: _Ownership) -> dict[str, Any]:
+    """Return the fields of `Socket`."""
     return {
         "protocol": row.protocol,
         "family": row.family,
         "address": row.address,
         "port": row.port,
-        # psutil does not tell whether an IPv6 wildcard takes IPv4 too.
-        "dual_stack": None if row.address == "::" else False,
-        "interface": host.interface_name(row.scope) if row.scope else None,
-        "owners": holding.owners,
-        # What the kernel keeps after a connection has no holder that could be hidden.
-        "hidden": holding.hidden and row.state != "time-wait",
-        "user": holding.owners[0].user if holding.owners else None,
+        # psutil does not report whether an IPv6 wildcard accepts IPv4 as well.
+        "dual_stack": None if row.address == WILDCARDS["ipv6"] else False,
+        "interface": system.interface_name(row.scope) if row.scope else None,
+        "owners": ownership.owners,
+        # No process owns what the kernel keeps of a closed connection.
+        "hidden": ownership.hidden and row.state != "time-wait",
+        "user": ownership.owners[0].user if ownership.owners else None,
     }
 
 
 def _order(socket: Socket) -> tuple[int, int, str, str]:
-    return (socket.port, PROTOCOLS.index(socket.protocol), socket.family, socket.address)
+    return (socket.port, LISTED_PROTOCOLS.index(socket.protocol), socket.family, socket.address)
+
+
+# --- the search for sockets and owners -------------------------------------------------------------------------------
+
+
+class _Ownership(Frozen):
+    """The owners of a socket."""
+
+    owners: tuple[Process, ...]
+    """The owners, oldest first."""
+    hidden: bool
+    """True if no owner was found and a process that may own the socket cannot be inspected."""
+
+
+class _Search(Frozen):
+    """The result of a search for sockets."""
+
+    sockets: dict[SocketRow, _Ownership]
+    """The sockets found, without pid, and their owners."""
+    complete: bool
+    """True if these are all sockets of the system."""
+
+
+def _find(
+    table: ProcessTable,
+    view: View,
+    protocols: tuple[ProtocolName, ...],
+    is_wanted: Callable[[SocketRow], bool],
+    *,
+    superuser: bool,
+) -> _Search:
+    """Return the sockets that are wanted.
+
+    If the table of the whole system may not be read, the result is not complete. Other errors of it are raised.
+    """
+
+    def in_table() -> list[SocketRow]:
+        return [row for row in table.sockets(protocols) if is_wanted(row)]
+
+    complete = view.every_socket
+    rows: list[SocketRow] = []
+    if view.every_socket:
+        try:
+            rows = in_table()
+        except PermissionError:
+            complete = False
+        if complete and not rows:
+            return _Search({}, complete=True)
+    if not view.every_owner:
+        return _Search(_owners_in_table(table, rows, in_table), complete)
+    owned, denied = _owners_in_processes(table, protocols, is_wanted)
+    if not view.every_socket or not complete:
+        complete = superuser and not denied
+    unowned = {row.socket for row in rows} - set(owned)
+    if unowned and not denied:
+        unowned &= {row.socket for row in in_table()}  # all processes were inspected: some sockets have been closed
+    sockets = {socket: _Ownership(_oldest_first(owners), hidden=False) for socket, owners in owned.items()}
+    # A caller without root permissions may not even see the process.
+    sockets |= {socket: _Ownership((), hidden=denied or not superuser) for socket in unowned}
+    return _Search(sockets, complete)
+
+
+def _owners_in_table(
+    table: ProcessTable, rows: list[SocketRow], in_table: Callable[[], list[SocketRow]]
+) -> dict[SocketRow, _Ownership]:
+    """Return the sockets with the owners in the system's own table.
+
+    The table is read again after the processes were described: a process that is still the same and still in the table
+    was the owner all the time.
+    """
+    processes = {pid: table.describe(pid) for pid in {row.pid for row in rows} if pid}
+    remaining = set(in_table() if rows else rows)
+    owned: dict[SocketRow, list[Process]] = {}
+    for row in remaining.intersection(rows):
+        owners = owned.setdefault(row.socket, [])
+        process = processes.get(row.pid) if row.pid else None
+        if process is not None and table.is_same(process.pid):
+            owners.append(process)
+    # Such a table has one process per socket, which may have ended and left the socket to a child.
+    return {socket: _Ownership(_oldest_first(owners), hidden=not owners) for socket, owners in owned.items()}
+
+
+def _owners_in_processes(
+    table: ProcessTable, protocols: tuple[ProtocolName, ...], is_wanted: Callable[[SocketRow], bool]
+) -> tuple[dict[SocketRow, list[Process]], bool]:
+    """Return the owners of each socket by the descriptors of processes, and whether a process cannot be inspected."""
+    owned: dict[SocketRow, list[Process]] = {}
+    denied = False
+    for pid in table.pids():
+        try:
+            sockets = {row.socket for row in table.sockets_of(pid, protocols) if is_wanted(row)}
+        except ProcessLookupError:
+            continue  # it has ended
+        except (OSError, ParseError):
+            denied = True  # its sockets are unknown, which must not spoil the rest of the result
+            continue
+        process = table.describe(pid) if sockets else None
+        if process is None or not table.is_same(pid):
+            continue
+        for socket in sockets:
+            owned.setdefault(socket, []).append(process)
+    return owned, denied
+
+
+def _oldest_first(processes: Iterable[Process]) -> tuple[Process, ...]:
+    return tuple(sorted(processes, key=lambda process: (process.started or 0.0, process.pid)))
+
+
+# --- bind probes -----------------------------------------------------------------------------------------------------
+
+
+def _check_hidden(
+    system: System, reader: SettingsReader, protocol: ProtocolName, port: int, *, complete: bool
+) -> tuple[list[Listener], list[str]]:
+    """Return the listener on a port that is proven but hidden, and what cannot be determined; neither: nothing listens.
+
+    *complete*: all processes were inspected.
+    """
+    name = f"{protocol} port {port}"
+    families, refusals = _probe(system, protocol, port)
+    unknown = f"cannot determine whether a process listens on {name}"
+    if not families:
+        return [], [f"{unknown}: the bind probe failed ({refusals[0]}); run as root"] if refusals else []
+    settings = reader.port_settings(system)
+    if settings.excluded is not None and contains(settings.excluded, port):
+        # macOS returns EADDRINUSE for the ports that it excludes as well.
+        source = settings.source("excluded")
+        problem = f"{unknown}: the system excludes it ({source}), so a bind probe always fails; run as root"
+        return [], [] if complete else [problem]
+    if complete:
+        # No process owns it, so the kernel does.
+        return [], [f"{name} is in use by no process: a closed connection (TIME-WAIT) or a socket of the kernel"]
+    dual_stack = None if families[0] == "ipv6" else False
+    hidden = Listener(protocol, families[0], "", port, dual_stack=dual_stack, hidden=True)
+    return [hidden], [f"{name} is in use by a listener, or by a socket that does not listen; run as root to see it"]
+
+
+def _probe(system: System, protocol: ProtocolName, port: int) -> tuple[list[FamilyName], list[str]]:
+    """Return the families in which the port is in use, and the reasons of other failures of bind()."""
+    with import_lock:
+        from ..._host.binding import ABSENT, IN_USE, NOT_LOCAL
+    families: list[FamilyName] = []
+    refusals: list[str] = []
+    # IPv6 first: a dual-stack socket makes both probes fail and is shown once, under IPv6.
+    for family, address in reversed(WILDCARDS.items()):
+        try:
+            system.bind(protocol, family, address, port)
+        except SourceError:
+            raise
+        except OSError as error:
+            if error.errno in IN_USE:
+                families.append(family)
+            elif error.errno not in ABSENT | NOT_LOCAL:
+                refusals.append(error.strerror or str(error))
+    return families, refusals
+
+
+# --- usage of the ephemeral range ------------------------------------------------------------------------------------
+
+
+def ephemeral_usage(
+    system: System, protocol: ProtocolName, table: ProcessTable, view: View, ranges: Mapping[FamilyName, EphemeralRange]
+) -> EphemeralUsage:
+    """Return the usage of the ephemeral ranges (by family) of a protocol; `incomplete` has what is hidden."""
+    with import_lock:
+        from ..occupancy import Occupancy, SocketEntry
+
+    def entry(row: SocketRow) -> SocketEntry:
+        state: str = row.state
+        if row.protocol == "udp":
+            state = "connected" if row.remote_port else "bound"
+        return SocketEntry(
+            row.family,
+            row.address,
+            row.port,
+            state,
+            row.remote_address,
+            row.remote_port,
+            # psutil does not report whether an IPv6 wildcard accepts IPv4 as well.
+            dual_stack=None if row.address == WILDCARDS["ipv6"] else False,
+            interface=system.interface_name(row.scope) if row.scope else None,
+        )
+
+    occupancy = Occupancy(protocol, system.platform, {family: ranges[family] for family in FAMILIES})
+    if view.every_socket:
+        try:
+            rows = table.sockets((protocol,))
+        except PermissionError as error:
+            raise SourceError(_SOURCE, f"cannot list sockets ({error}); run as root", error.errno) from error
+    else:
+        rows = list(_owned_rows(table, protocol, occupancy.incomplete))
+        if protocol == "tcp":
+            occupancy.incomplete.append(_WITHOUT_PROCESS)
+    return occupancy.count(entry(row) for row in {row.socket for row in rows})
+
+
+def _owned_rows(table: ProcessTable, protocol: ProtocolName, incomplete: list[str]) -> Iterator[SocketRow]:
+    """Yield the sockets of each process; processes that cannot be inspected are added to *incomplete*, once."""
+    for pid in table.pids():
+        try:
+            yield from table.sockets_of(pid, (protocol,))
+        except ProcessLookupError:
+            continue  # it has ended
+        except (OSError, ParseError):
+            if _PROCESSES_HIDDEN not in incomplete:
+                incomplete.append(_PROCESSES_HIDDEN)

@@ -1,4 +1,4 @@
-"""Control groups: what a path says about units and containers."""
+"""Units and containers in cgroup paths."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portrange import ParseError
-from portrange._backends.linux.cgroup import Cgroup, container, parse_memberships, says_nothing, unit
-from portrange._backends.linux.mounts import Mount, parse_mounts
+from portrange._backends.linux.cgroup import Cgroup, container, is_ambiguous, parse_memberships, unit
+from portrange._backends.linux.procfs import Mount, parse_mounts
 
 ID = "0123456789abcdef" * 4
 POD = "12345678-1234-1234-1234-123456789abc"
@@ -31,7 +31,7 @@ TASK = POD.replace("-", "")
         ("/machine.slice/service", None),
     ],
 )
-def test_units(path, name):
+def test_unit(path, name):
     assert unit(path) == name
 
 
@@ -61,14 +61,14 @@ def test_units(path, name):
         f"/ecstasks.slice/ecstasks-{TASK}.slice/docker-{ID}.scope",
     ],
 )
-def test_containers_by_the_shapes_of_their_engines(path):
+def test_container_of_known_engines(path):
     assert container(path) == ID
 
 
 @pytest.mark.parametrize(
     ("path", "name"), [("/lxc.payload.web", "web"), ("/lxc/web", "web"), ("/lxc.payload.web/init.scope", "web")]
 )
-def test_lxc_containers_have_names(path, name):
+def test_container_of_lxc_is_its_name(path, name):
     assert container(path) == name
 
 
@@ -103,7 +103,7 @@ def test_lxc_containers_have_names(path, name):
         f"/kubepods.slice/a-pod{UNDERSCORED}.slice/{ID}",
     ],
 )
-def test_a_name_that_only_looks_like_one_is_no_container(path):
+def test_container_is_none_for_similar_paths(path):
     assert container(path) is None
 
 
@@ -119,23 +119,23 @@ def test_a_name_that_only_looks_like_one_is_no_container(path):
         ("", None),
     ],
 )
-def test_the_group_of_a_process_is_that_of_systemd_where_there_are_several(text, path):
+def test_parse_memberships_prefers_the_systemd_hierarchy(text, path):
     assert parse_memberships(text, "file") == path
 
 
 @pytest.mark.parametrize("text", ["x", "0:/\n", "0::/\n\x85\n"])
-def test_what_is_no_table_of_memberships(text):
+def test_parse_memberships_rejects_invalid_text(text):
     with pytest.raises(ParseError, match=r"^file: expected a number, names and a path in each line, found "):
         parse_memberships(text, "file")
 
 
-def test_the_root_of_cgroup2_says_nothing_beside_other_hierarchies():
-    assert says_nothing(Cgroup("/sys/fs/cgroup/unified", "/"))
-    assert not says_nothing(Cgroup("/sys/fs/cgroup/unified/a", "/a"))
-    assert not says_nothing(Cgroup("/sys/fs/cgroup", "/"))
+def test_root_of_unified_hierarchy_says_nothing_in_hybrid_mode():
+    assert is_ambiguous(Cgroup("/sys/fs/cgroup/unified", "/"))
+    assert not is_ambiguous(Cgroup("/sys/fs/cgroup/unified/a", "/a"))
+    assert not is_ambiguous(Cgroup("/sys/fs/cgroup", "/"))
 
 
-def test_mount_points():
+def test_parse_mounts():
     text = (
         "31 23 0:28 / /sys/fs/cgroup rw shared:1 - tmpfs tmpfs rw,mode=755\n"
         "41 31 0:38 / /sys/fs/cgroup/uni\\040fied rw,relatime - cgroup2 cgroup2 rw\n"
@@ -146,13 +146,13 @@ def test_mount_points():
     ]
 
 
-def test_what_is_no_mount():
+def test_parse_mounts_rejects_invalid_text():
     with pytest.raises(ParseError, match=r"^mountinfo"):
         parse_mounts("31 23 0:28 / /sys/fs/cgroup rw\n", "mountinfo")
 
 
 @given(st.text())
-def test_any_path_and_table_has_an_answer(text):
+def test_arbitrary_text_gives_a_value_or_a_parse_error(text):
     unit(text)
     container(text)
     try:
@@ -161,29 +161,29 @@ def test_any_path_and_table_has_an_answer(text):
         pass
 
 
-@pytest.mark.parametrize("sign", ["\r", "\v", "\f", "\x1c", "\x85", "\u2028"])
-def test_a_mount_may_be_named_after_what_ends_a_line_elsewhere(sign):
-    """Whoever mounts a file system of his own would otherwise keep everybody from reading the table."""
-    line = f"42 35 0:39 / /home/me/a{sign}b rw - fuse.x x{sign}y rw\n"
-    assert parse_mounts(line, "file") == [Mount(f"/home/me/a{sign}b", "fuse.x", ("rw",))]
+@pytest.mark.parametrize("separator", ["\r", "\v", "\f", "\x1c", "\x85", "\u2028"])
+def test_parse_mounts_accepts_line_separators_in_names(separator):
+    """Otherwise a FUSE mount of an unprivileged user would make the table unreadable for all users."""
+    line = f"42 35 0:39 / /home/me/a{separator}b rw - fuse.x x{separator}y rw\n"
+    assert parse_mounts(line, "file") == [Mount(f"/home/me/a{separator}b", "fuse.x", ("rw",))]
 
 
-def test_a_mount_of_a_namespace_tells_which_one():
+def test_parse_mounts_reads_the_namespace_of_nsfs_mounts():
     text = "88 60 0:4 net:[4026532316] /run/netns/blue\\040sky rw shared:5 - nsfs nsfs rw\n"
     assert parse_mounts(text, "file") == [Mount("/run/netns/blue sky", "nsfs", ("rw",), "net:[4026532316]")]
 
 
-def test_what_is_escaped_need_not_be_text():
+def test_unit_shows_invalid_utf_8_as_escapes():
     assert unit(r"/a\xff\xc3.service") == r"a\xff\xc3.service"
 
 
 @pytest.mark.parametrize("name", ["web ", " web", "X", "XX"])
-def test_a_container_of_lxc_is_called_as_it_is_called(name):
+def test_container_of_lxc_can_have_any_name(name):
     assert container(f"/lxc/{name}") == name
     assert container(f"/lxc/{name}/") == name
 
 
-def test_fields_of_a_mount_are_separated_by_one_space_each():
+def test_parse_mounts_splits_fields_at_single_spaces():
     assert parse_mounts("1 1 0:1 /  rw - a b c", "file") == [Mount("", "a", ("c",))]
     assert parse_mounts("1 1 0:1 / /x rw - a", "file") == [Mount("/x", "a", ())]
     assert parse_mounts("1 1 0:1 / /x rw - a b - c", "file") == [Mount("/x", "a", ("c",))]

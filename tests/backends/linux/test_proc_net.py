@@ -1,24 +1,43 @@
-"""The tables of /proc/net."""
+"""Parsers of the tables in /proc/net."""
 
 from __future__ import annotations
+
+import ipaddress
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from portrange import ParseError
-from portrange._backends.linux.proc_net import parse_sctp_endpoints, parse_table
-from portrange._backends.linux.socket_record import CLOSE, LISTEN, TIME_WAIT
+from portrange._backends.linux.sock_diag import CLOSE, LISTEN, TIME_WAIT
+from portrange._backends.linux.sockets import parse_sctp_endpoints, parse_table
 
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-TCP = HEADER + (
-    "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0 100 0 0 10 0\n"
-    "   1: 0100007F:9C40 0100007F:1F90 06 00000000:00000000 03:000017A4 00000000     0        0 0 3 0\n"
-)
+
+
+def digits(address: str, order: str = sys.byteorder) -> str:
+    """Return the digits of an address in /proc/net, which contains each 4 bytes as an integer of the kernel."""
+    packed = ipaddress.ip_address(address).packed
+    integers = (int.from_bytes(packed[start : start + 4], order) for start in range(0, len(packed), 4))
+    return "".join(f"{integer:08X}" for integer in integers)
+
+
+def tcp_table(order: str = sys.byteorder) -> str:
+    loopback = digits("127.0.0.1", order)
+    return HEADER + (
+        f"   0: {loopback}:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 "
+        "4711 1 0 100 0 0 10 0\n"
+        f"   1: {loopback}:9C40 {loopback}:1F90 06 00000000:00000000 03:000017A4 00000000     0        0 0 3 0\n"
+    )
+
+
+TCP = tcp_table()
+LOOPBACK = digits("127.0.0.1")
 TCP6 = HEADER + (
     "   0: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A "
     "00000000:00000000 00:00000000 00000000     0        0 99 1 0 100 0 0 10 0\n"
-    "   1: 0000000000000000FFFF00000100007F:0050 00000000000000000000000000000000:0000 0A "
+    f"   1: {digits('::ffff:127.0.0.1')}:0050 00000000000000000000000000000000:0000 0A "
     "00000000:00000000 00:00000000 00000000    33        0 98 1 0 100 0 0 10 0\n"
 )
 SCTP = (
@@ -27,31 +46,35 @@ SCTP = (
 )
 
 
-def test_a_listener_and_a_time_wait_socket():
-    listener, waiting = parse_table(TCP, "tcp", "tcp", "little")
+def test_parse_table_reads_listeners_and_time_wait_sockets():
+    listener, time_wait = parse_table(TCP, "tcp", "tcp")
     assert (str(listener.local), listener.local.port, listener.state) == ("127.0.0.1", 8080, LISTEN)
     assert (listener.uid, listener.inode) == (1000, 4711)
-    assert (waiting.state, waiting.inode, waiting.remote.port) == (TIME_WAIT, 0, 8080)
+    assert (time_wait.state, time_wait.inode, time_wait.remote.port) == (TIME_WAIT, 0, 8080)
 
 
-def test_a_big_endian_kernel_writes_the_words_the_other_way_round():
-    text = TCP.replace("0100007F", "7F000001")
-    assert list(parse_table(text, "tcp", "tcp", "big")) == list(parse_table(TCP, "tcp", "tcp", "little"))
+@pytest.mark.parametrize(("order", "loopback"), [("little", "0100007F"), ("big", "7F000001")])
+def test_parse_table_reads_addresses_in_native_byte_order(order, loopback, monkeypatch):
+    native = list(parse_table(TCP, "tcp", "tcp"))
+    text = tcp_table(order)
+    assert text.count(loopback) == 3
+    monkeypatch.setattr("sys.byteorder", order)
+    assert list(parse_table(text, "tcp", "tcp")) == native
 
 
-def test_ipv6_and_mapped_addresses():
-    wildcard, mapped = parse_table(TCP6, "tcp6", "tcp", "little")
+def test_parse_table_reads_ipv6_and_mapped_addresses():
+    wildcard, mapped = parse_table(TCP6, "tcp6", "tcp")
     assert (str(wildcard.local), wildcard.local.family) == ("::", "ipv6")
-    assert wildcard.dual_stack is None  # the table does not tell
+    assert wildcard.dual_stack is None  # not in the table
     assert (str(mapped.local), mapped.local.family) == ("127.0.0.1", "ipv4")
     assert mapped.dual_stack is False
 
 
-def test_a_table_without_sockets():
+def test_parse_table_without_sockets():
     assert list(parse_table(HEADER, "tcp", "tcp")) == []
 
 
-def test_sctp_endpoints_have_several_addresses():
+def test_parse_sctp_endpoints_reads_all_addresses():
     records = list(parse_sctp_endpoints(SCTP, "eps"))
     assert [str(record.local) for record in records] == ["10.0.0.1", "fe80::1"]
     assert [str(record.remote) for record in records] == ["0.0.0.0", "::"]
@@ -64,13 +87,13 @@ def test_sctp_endpoints_have_several_addresses():
     [
         "",  # WSL 1 gives an empty file
         "tcp\n",
-        HEADER + "   0: 0100007F:1F90 00000000:0000 0A\n",
+        HEADER + f"   0: {LOOPBACK}:1F90 00000000:0000 0A\n",
         TCP[:-40],
-        TCP.replace("0100007F:1F90", "0100007F1F90"),
-        TCP.replace("0100007F:1F90", "100007F:1F90"),
-        TCP.replace("0100007F:1F90", "0100007F00:1F90"),
-        TCP.replace("0100007F:1F90", "0100007F:001F90"),
-        TCP.replace("0100007F:1F90", "0100007F:-F90"),
+        TCP.replace(f"{LOOPBACK}:1F90", f"{LOOPBACK}1F90"),
+        TCP.replace(f"{LOOPBACK}:1F90", f"{LOOPBACK[1:]}:1F90"),
+        TCP.replace(f"{LOOPBACK}:1F90", f"{LOOPBACK}00:1F90"),
+        TCP.replace(f"{LOOPBACK}:1F90", f"{LOOPBACK}:001F90"),
+        TCP.replace(f"{LOOPBACK}:1F90", f"{LOOPBACK}:-F90"),
         TCP.replace(" 0A ", " 7F "),
         TCP.replace("1000        0 4711", "-1        0 4711"),
         TCP.replace("4711", "many"),
@@ -81,9 +104,9 @@ def test_sctp_endpoints_have_several_addresses():
         TCP.replace(" 0A ", " 20 "),
     ],
 )
-def test_what_is_not_a_table_is_a_parse_error_that_names_it(text):
+def test_parse_table_rejects_invalid_text(text):
     with pytest.raises(ParseError, match="the table"):
-        list(parse_table(text, "the table", "tcp", "little"))
+        list(parse_table(text, "the table", "tcp"))
 
 
 @pytest.mark.parametrize(
@@ -102,13 +125,13 @@ def test_what_is_not_a_table_is_a_parse_error_that_names_it(text):
         SCTP[: SCTP.index(" 3214")],
     ],
 )
-def test_what_is_no_table_of_endpoints_is_a_parse_error_that_names_it(text):
+def test_parse_sctp_endpoints_rejects_invalid_text(text):
     with pytest.raises(ParseError, match="the table"):
         list(parse_sctp_endpoints(text, "the table"))
 
 
 @given(st.text())
-def test_any_text_gives_records_or_a_parse_error(text):
+def test_arbitrary_text_gives_records_or_a_parse_error(text):
     for parse in (lambda: parse_table(text, "t", "tcp"), lambda: parse_table(HEADER + text, "t", "udp")):
         try:
             assert all(record.state != CLOSE or record for record in parse())
@@ -121,12 +144,12 @@ def test_any_text_gives_records_or_a_parse_error(text):
             pass
 
 
-def test_the_primary_address_is_an_address():
-    """An asterisk is put before it (sctp_seq_dump_local_addrs, net/sctp/proc.c)."""
+def test_parse_sctp_endpoints_reads_the_primary_address():
+    """The kernel prefixes it with an asterisk (sctp_seq_dump_local_addrs, net/sctp/proc.c)."""
     [first, _] = parse_sctp_endpoints(SCTP.replace("10.0.0.1", "*10.0.0.2"), "eps")
     assert str(first.local) == "10.0.0.2"
 
 
-def test_states_are_hexadecimal():
-    [listener, _] = parse_table(TCP.replace(" 0A ", " 1F "), "tcp", "tcp", "little")
+def test_parse_table_reads_hexadecimal_states():
+    [listener, _] = parse_table(TCP.replace(" 0A ", " 1F "), "tcp", "tcp")
     assert listener.state == 31

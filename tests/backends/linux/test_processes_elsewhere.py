@@ -1,17 +1,16 @@
-"""Processes of a machine that is written down here: what is refused, gone, cut off or of another user."""
+"""Processes of a fake procfs: unreadable, ended, truncated, and of other users."""
 
 from __future__ import annotations
 
 import errno
 
 import pytest
-from stand_in import StandIn
+from fakes import FakeHost
 
 from portrange import ParseError, Process, SourceError
-from portrange._backends.linux import cgroup, processes, users
+from portrange._backends.linux import cgroup, procfs
 from portrange._backends.linux.cgroup import Cgroup
-from portrange._backends.linux.mounts import read_mounts
-from portrange._backends.linux.processes import ProcessReader, Stat, parse_boot_time, parse_stat, parse_uid
+from portrange._backends.linux.procfs import ProcessReader, Stat, parse_boot_time, parse_stat, parse_uid, read_mounts
 
 STAT = b"7 (%s) %s 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0\n"
 DENIED = PermissionError(errno.EACCES, "Permission denied")
@@ -25,21 +24,21 @@ SEVEN = {
 
 
 def described(files, **options):
-    return ProcessReader(StandIn(files, **options)).describe(7)
+    return ProcessReader(FakeHost(files, **options)).describe(7)
 
 
-def test_a_process():
+def test_describe():
     found = described(SEVEN, links={"/proc/7/exe": "/usr/sbin/nginx"}, users={33: "www"})
     assert found == (Process(7, "nginx", ("nginx: master",), "/usr/sbin/nginx", "www", 1047.11), 4711)
 
 
-def test_a_user_without_a_name_is_a_number():
+def test_user_without_a_name_is_the_uid():
     assert described(SEVEN)[0].user == "33"
 
 
 WHOLE = b"         0          0 4294967295\n"
-#: Two ranges that together are everything, in another order.
-TURNED = b"0 100000 65536\n65536 0 4294901759\n"
+#: Two ranges that together map all users, not sorted by outer ID.
+UNSORTED = b"0 100000 65536\n65536 0 4294901759\n"
 PART = b"         0     100000      65536\n"
 
 
@@ -47,7 +46,7 @@ PART = b"         0     100000      65536\n"
     ("uid", "map_", "overflow", "user"),
     [
         (65534, WHOLE, b"65534\n", "nobody"),
-        (65534, TURNED, b"65534\n", "nobody"),
+        (65534, UNSORTED, b"65534\n", "nobody"),
         (65534, PART, b"65534\n", None),
         (65534, PART, None, None),
         (65534, b"", b"65534\n", None),
@@ -58,7 +57,7 @@ PART = b"         0     100000      65536\n"
         (99, PART, b"65534\n", "99"),
     ],
 )
-def test_a_number_that_stands_for_all_unknown_users_is_nobody_in_particular(uid, map_, overflow, user):
+def test_user_is_none_for_the_overflow_uid(uid, map_, overflow, user):
     files = {
         **SEVEN,
         "/proc/7/status": b"Uid:\t0\t%d\t0\t0\n" % uid,
@@ -70,51 +69,51 @@ def test_a_number_that_stands_for_all_unknown_users_is_nobody_in_particular(uid,
 
 
 @pytest.mark.parametrize("text", ["0 0\n", "0 0 1 1\n", "0 0 x\n", "0 0 -1\n", "0 0 4294967296\n"])
-def test_what_is_no_map_of_users(text):
+def test_parse_uid_map_rejects_invalid_text(text):
     with pytest.raises(ParseError, match=r"^file"):
-        users.parse_uid_map(text, "file")
+        procfs.parse_uid_map(text, "file")
 
 
 @pytest.mark.parametrize("text", ["", "CapPrm:\t00\n", "CapEff:\n", "CapEff:\t0x1\n", "CapEff:\t-1\n", " CapEff: 1\n"])
-def test_what_tells_no_capabilities(text):
+def test_parse_capabilities_rejects_invalid_text(text):
     with pytest.raises(ParseError, match=r"^file: expected a line with CapEff: and a hexadecimal number, found "):
-        processes.parse_capabilities(text, "file")
+        procfs.parse_capabilities(text, "file")
 
 
 @pytest.mark.parametrize("refused", ["cmdline", "status"])
-def test_what_may_not_be_read_is_left_out(refused):
+def test_unreadable_fields_are_omitted(refused):
     found = described({**SEVEN, f"/proc/7/{refused}": DENIED})
     assert found == (Process(7, "nginx", started=1047.11), 4711)
 
 
-def test_of_a_process_that_may_not_be_looked_at_the_number_remains():
+def test_only_the_pid_is_known_when_stat_is_unreadable():
     assert described({**SEVEN, "/proc/7/stat": DENIED}) == (Process(7), 0)
 
 
 @pytest.mark.parametrize("part", ["stat", "cmdline", "status"])
 @pytest.mark.parametrize("error", [GONE, FileNotFoundError(errno.ENOENT, "No such file or directory")])
-def test_a_process_that_goes_while_it_is_read_is_none(part, error):
+def test_process_that_ends_during_the_read_is_none(part, error):
     assert described({**SEVEN, f"/proc/7/{part}": error}) is None
 
 
-def test_without_the_time_of_boot_nothing_is_said_of_when_it_started():
+def test_start_time_is_none_without_the_boot_time():
     assert described({**SEVEN, "/proc/stat": DENIED})[0].started is None
 
 
 @pytest.mark.parametrize("source", ["/proc/7/stat", "/proc/7/status", "/proc/stat"])
-def test_what_cannot_be_understood_names_its_source(source):
+def test_parse_error_names_source(source):
     with pytest.raises(ParseError) as caught:
         described({**SEVEN, source: b"nothing of the kind"})
     assert caught.value.source == source
 
 
-def test_a_program_file_may_be_called_anything():
+def test_exe_is_escaped():
     found = described(SEVEN, links={"/proc/7/exe": "/opt/\udcff\n"})
     assert found[0].exe == "/opt/\\xff\n"
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "whole"),
+    ("name", "arguments", "full_name"),
     [
         (b"fourteen-signs", b"/bin/fourteen-signs-and-more\0", "fourteen-signs"),
         (b"fifteen-signs-a", b"fifteen-signs-and-more\0x/y\0", "fifteen-signs-and-more"),
@@ -125,19 +124,19 @@ def test_a_program_file_may_be_called_anything():
         (b"fifteen-signs-a", b"fifteen-signs-a" + b"x" * 241, "fifteen-signs-a"),
     ],
 )
-def test_a_name_that_the_kernel_cut_is_completed_from_the_program_file(name, arguments, whole):
+def test_truncated_name_is_completed_from_the_command_line(name, arguments, full_name):
     files = {**SEVEN, "/proc/7/stat": STAT % (name, b"S"), "/proc/7/cmdline": arguments}
-    assert described(files)[0].name == whole
+    assert described(files)[0].name == full_name
 
 
-def test_the_start_is_the_last_field_that_is_needed():
+def test_parse_stat_needs_22_fields():
     fields = (STAT % (b"a", b"S")).split()
     assert parse_stat(b" ".join(fields[:22]), "stat") == Stat(b"a", "S", 4711)
     with pytest.raises(ParseError):
         parse_stat(b" ".join(fields[:21]), "stat")
 
 
-def test_the_second_number_is_the_effective_user():
+def test_parse_uid_returns_the_effective_uid():
     assert parse_uid("Uid:\t0\t33\n", "status") == 33
     assert parse_uid("Uid:\t0\t33\t7\n", "status") == 33
     with pytest.raises(ParseError):
@@ -146,23 +145,23 @@ def test_the_second_number_is_the_effective_user():
         parse_uid("Uid:\t0\tx\t7\n", "status")
 
 
-def test_the_time_of_boot_is_a_line_of_its_own():
+def test_parse_boot_time_reads_the_btime_line():
     assert parse_boot_time("intr 1 2\nctxt 9\nbtime 5\nprocesses 7\n", "stat") == 5
     with pytest.raises(ParseError):
         parse_boot_time("btime 5 6\n", "stat")
 
 
 def test_start_ticks():
-    assert processes.start_ticks(StandIn(SEVEN), 7) == 4711
-    assert processes.start_ticks(StandIn(SEVEN), 8) is None
-    assert processes.start_ticks(StandIn({"/proc/7/stat": GONE}), 7) is None
-    assert processes.start_ticks(StandIn({"/proc/7/stat": DENIED}), 7) is None
+    assert procfs.start_ticks(FakeHost(SEVEN), 7) == 4711
+    assert procfs.start_ticks(FakeHost(SEVEN), 8) is None
+    assert procfs.start_ticks(FakeHost({"/proc/7/stat": GONE}), 7) is None
+    assert procfs.start_ticks(FakeHost({"/proc/7/stat": DENIED}), 7) is None
     with pytest.raises(ParseError, match="/proc/7/stat"):
-        processes.start_ticks(StandIn({"/proc/7/stat": b"?"}), 7)
+        procfs.start_ticks(FakeHost({"/proc/7/stat": b"?"}), 7)
 
 
-def test_processes_are_the_numbers_in_procfs():
-    assert processes.pids(StandIn(folders={"/proc": ["10", "net", "9", "self", "1x"]})) == [9, 10]
+def test_pids_are_the_numeric_names_in_procfs():
+    assert procfs.pids(FakeHost(folders={"/proc": ["10", "net", "9", "self", "1x"]})) == [9, 10]
 
 
 def hides(
@@ -171,49 +170,49 @@ def hides(
     lines = [f"22 1 0:21 / /proc rw - proc proc {option}\n" for option in options]
     other = "23 1 0:22 / /other rw - proc proc rw,hidepid=2\n24 1 0:23 / /proc rw - tmpfs x hidepid=2\n"
     mountinfo = (other + "".join(lines)).encode()
-    host = StandIn({"/proc/self/mountinfo": mountinfo, **(files or {})}, uid=uid)
-    return processes.hides_others(host, list(shown))
+    host = FakeHost({"/proc/self/mountinfo": mountinfo, **(files or {})}, uid=uid)
+    return procfs.hides_others(host, list(shown))
 
 
 @pytest.mark.parametrize("option", ["hidepid=2", "hidepid=4", "hidepid=invisible", "hidepid=ptraceable"])
-def test_a_procfs_that_hides_others(option):
+def test_hidepid_hides_other_processes(option):
     assert hides(f"rw,{option}")
-    assert hides("rw", f"rw,{option}"), "the one on top counts"
+    assert hides("rw", f"rw,{option}"), "the topmost mount applies"
     assert not hides(f"rw,{option}", "rw")
-    assert not hides(f"rw,{option}", uid=0), "but not from root"
+    assert not hides(f"rw,{option}", uid=0), "root sees all processes"
 
 
 WITH, WITHOUT = b"CapEff:\t000001ffffffffff\n", b"CapEff:\t000001fffff7ffff\n"
 
 
 @pytest.mark.parametrize("uid", [0, 1000])
-def test_what_is_hidden_from_root_is_told_by_its_rights(uid):
+def test_hidepid_does_not_apply_with_cap_sys_ptrace(uid):
     hidden = [
         hides("hidepid=4", uid=uid, files={"/proc/self/status": status, "/proc/self/uid_map": map_})
         for status, map_ in ((WITH, WHOLE), (WITHOUT, WHOLE), (WITH, PART))
     ]
-    assert hidden == [False, True, True], "in a user namespace of its own a right is one over its own processes"
+    assert hidden == [False, True, True], "capabilities of a user namespace cover only its own processes"
     assert not hides("rw", uid=uid, files={"/proc/self/status": WITHOUT, "/proc/self/uid_map": WHOLE})
 
 
-def test_a_procfs_that_hides_nobody():
+def test_procfs_without_hidepid_hides_no_process():
     assert not hides("rw")
     assert not hides("rw,hidepid=1")
     assert not hides()
-    assert not processes.hides_others(StandIn(), [1])
+    assert not procfs.hides_others(FakeHost(), [1])
 
 
-def test_where_process_1_is_not_shown_others_may_be_missing_too():
+def test_processes_are_hidden_when_pid_1_is_missing():
     assert hides("rw", shown=(7,))
     assert hides("rw", shown=(), uid=0)
 
 
-def test_mounts_that_cannot_be_read_are_none():
-    assert read_mounts(StandIn({"/proc/self/mountinfo": DENIED})) == []
-    [mount] = read_mounts(StandIn({"/proc/self/mountinfo": b"1 1 0:1 / /\xff rw - a b c\n"}))
+def test_read_mounts_when_mountinfo_is_unreadable_or_not_utf_8():
+    assert read_mounts(FakeHost({"/proc/self/mountinfo": DENIED})) == []
+    [mount] = read_mounts(FakeHost({"/proc/self/mountinfo": b"1 1 0:1 / /\xff rw - a b c\n"}))
     assert mount.point == "/\udcff"
     with pytest.raises(ParseError, match="/proc/self/mountinfo"):
-        read_mounts(StandIn({"/proc/self/mountinfo": b"?\n"}))
+        read_mounts(FakeHost({"/proc/self/mountinfo": b"?\n"}))
 
 
 @pytest.mark.parametrize(
@@ -226,23 +225,23 @@ def test_mounts_that_cannot_be_read_are_none():
         (DENIED, False),
     ],
 )
-def test_whether_procfs_counts_as_the_caller_does(status, same):
-    assert processes.counts_as_caller(StandIn({"/proc/self/status": status})) is same
+def test_counts_as_caller(status, same):
+    assert procfs.shares_pid_namespace(FakeHost({"/proc/self/status": status})) is same
 
 
-def test_threads_that_outlive_their_program():
+def test_surviving_threads():
     zombie = {"/proc/7/stat": STAT % (b"a", b"Z")}
     tasks = {"/proc/7/task": ["7", "12", "9", "x"]}
-    assert processes.surviving_threads(StandIn(zombie, folders=tasks), 7) == [9, 12]
-    assert processes.surviving_threads(StandIn(SEVEN, folders=tasks), 7) == []
-    assert processes.surviving_threads(StandIn(zombie), 7) == []
-    assert processes.surviving_threads(StandIn({}, folders=tasks), 7) == []
+    assert procfs.surviving_threads(FakeHost(zombie, folders=tasks), 7) == [9, 12]
+    assert procfs.surviving_threads(FakeHost(SEVEN, folders=tasks), 7) == []
+    assert procfs.surviving_threads(FakeHost(zombie), 7) == []
+    assert procfs.surviving_threads(FakeHost({}, folders=tasks), 7) == []
     with pytest.raises(ParseError, match="/proc/7/stat"):
-        processes.surviving_threads(StandIn({"/proc/7/stat": b"?"}), 7)
+        procfs.surviving_threads(FakeHost({"/proc/7/stat": b"?"}), 7)
 
 
-class Counted(StandIn):
-    """A procfs whose directory of threads has so many links."""
+class Counted(FakeHost):
+    """A host whose /proc/7/task has `links_of_task` links."""
 
     links_of_task: int | OSError = 0
 
@@ -257,40 +256,40 @@ class Counted(StandIn):
     ("links", "threads"),
     [(5, [9, 12]), (3, []), (2, [9, 12]), (1, [9, 12]), (GONE, []), (FileNotFoundError(errno.ENOENT, "gone"), [])],
 )
-def test_the_threads_besides_the_first_are_listed_unless_there_are_none(links, threads):
+def test_further_threads(links, threads):
     host = Counted(folders={"/proc/7/task": ["7", "12", "9", "x"]})
     host.links_of_task = links
-    assert processes.further_threads(host, 7) == threads
+    assert procfs.further_threads(host, 7) == threads
 
 
-def test_threads_that_may_not_be_listed_are_not_none():
+def test_further_threads_raises_when_task_is_unreadable():
     host = Counted(folders={"/proc/7/task": DENIED})
     host.links_of_task = 4
     with pytest.raises(PermissionError):
-        processes.further_threads(host, 7)
+        procfs.further_threads(host, 7)
 
 
-def test_the_processes_of_a_group():
+def test_processes_of_cgroup():
     group = Cgroup("/sys/fs/cgroup/a", "/a")
-    listed = StandIn({"/sys/fs/cgroup/a/cgroup.procs": b"12\n0\n9\n\xff\n4294967296\n"})
+    listed = FakeHost({"/sys/fs/cgroup/a/cgroup.procs": b"12\n0\n9\n\xff\n4294967296\n"})
     assert cgroup.processes(listed, group) == [12, 9]
-    assert cgroup.processes(StandIn({"/sys/fs/cgroup/a/cgroup.procs": DENIED}), group) == []
+    assert cgroup.processes(FakeHost({"/sys/fs/cgroup/a/cgroup.procs": DENIED}), group) == []
 
 
-def test_where_groups_are_mounted():
-    there = ["cgroup.controllers", "cgroup.procs"]
+def test_cgroup_mounts():
+    names = ["cgroup.controllers", "cgroup.procs"]
     elsewhere = {"/proc/self/mountinfo": b"1 1 0:1 / /cg rw - cgroup2 x rw\n2 1 0:2 / /v1 rw - cgroup x rw\n"}
-    assert cgroup.mounts(StandIn(elsewhere, folders={"/sys/fs/cgroup": there})) == ["/sys/fs/cgroup"]
-    hybrid = {"/sys/fs/cgroup": ["cpu"], "/sys/fs/cgroup/unified": there}
-    assert cgroup.mounts(StandIn(elsewhere, folders=hybrid)) == ["/sys/fs/cgroup/unified"]
-    assert cgroup.mounts(StandIn(elsewhere, folders={"/sys/fs/cgroup": DENIED})) == ["/cg"]
+    assert cgroup.mounts(FakeHost(elsewhere, folders={"/sys/fs/cgroup": names})) == ["/sys/fs/cgroup"]
+    hybrid = {"/sys/fs/cgroup": ["cpu"], "/sys/fs/cgroup/unified": names}
+    assert cgroup.mounts(FakeHost(elsewhere, folders=hybrid)) == ["/sys/fs/cgroup/unified"]
+    assert cgroup.mounts(FakeHost(elsewhere, folders={"/sys/fs/cgroup": DENIED})) == ["/cg"]
 
 
-def test_a_failure_of_the_machine_names_what_was_read():
+def test_unexpected_os_error_becomes_a_source_error_with_the_path():
     def fail(path):
         raise OSError(errno.EIO, "Input/output error")
 
     with pytest.raises(SourceError) as failure:
-        processes.ask(fail, "/proc/7/stat")
+        procfs.accessed(fail, "/proc/7/stat")
     assert str(failure.value) == "/proc/7/stat: Input/output error"
     assert failure.value.errno == errno.EIO

@@ -1,16 +1,16 @@
-"""Which settings let the kernel give the port of a TIME-WAIT socket to a new connection, and from when on."""
+"""Settings that let the kernel reuse the port of a TIME-WAIT socket, and the required age."""
 
 from __future__ import annotations
 
 import pytest
-from stand_in import StandIn
+from fakes import FakeHost
 
-from portrange._backends.linux.time_wait import Reuse
+from portrange._backends.linux.usage import Reuse
 
 
-def settings(**values: bytes) -> StandIn:
-    """A machine with these settings below net.ipv4, and no others."""
-    return StandIn(files={f"/proc/sys/net/ipv4/{name}": value for name, value in values.items()})
+def settings(**values: bytes) -> FakeHost:
+    """Return a host that has only these settings below net.ipv4."""
+    return FakeHost(files={f"/proc/sys/net/ipv4/{name}": value for name, value in values.items()})
 
 
 @pytest.mark.parametrize(
@@ -23,14 +23,15 @@ def settings(**values: bytes) -> StandIn:
         (b"x\n", False, False),
     ],
 )
-def test_where_ports_are_used_again(reuse, everywhere, loopback):
+def test_scope_of_reuse(reuse, everywhere, loopback):
     found = Reuse.of(settings(tcp_tw_reuse=reuse, tcp_timestamps=b"1\n", tcp_tw_reuse_delay=b"1000\n"))
     assert (found.everywhere, found.loopback) == (everywhere, loopback)
 
 
 @pytest.mark.parametrize("timestamps", [{"tcp_timestamps": b"0\n"}, {}, {"tcp_timestamps": b"?\n"}])
-def test_nowhere_without_timestamps(timestamps):
-    assert Reuse.of(settings(tcp_tw_reuse=b"1\n", **timestamps))[:2] == (False, False)
+def test_no_reuse_without_timestamps(timestamps):
+    found = Reuse.of(settings(tcp_tw_reuse=b"1\n", **timestamps))
+    assert (found.everywhere, found.loopback) == (False, False)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,6 @@ def test_nowhere_without_timestamps(timestamps):
         ({}, 58_988),  # a kernel before 6.13: a second
     ],
 )
-def test_a_port_is_called_free_only_when_the_kernel_surely_agrees(delay, left):
-    """It is counted down from a minute in ticks of up to 10 ms, and decided in milliseconds: 12 ms are added."""
+def test_expiry_allows_for_timer_granularity(delay, left):
+    """The timer counts down from 60 s in ticks of up to 10 ms; the kernel compares milliseconds: 12 ms are added."""
     assert Reuse.of(settings(tcp_tw_reuse=b"1\n", tcp_timestamps=b"1\n", **delay)).expires == left

@@ -1,4 +1,4 @@
-"""What has to be so on every system: registry facts, clear errors, records that can be stored and printed."""
+"""Checks for every system: registry facts, clear errors, records that can be serialized and printed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def unknown_is_none() -> None:
     for fact in (info.ephemeral, info.reserved, info.excluded, info.privileged):
         assert fact in (True, False, None)
     settings = info.settings
-    assert settings.pools is not None or settings.incomplete, "an unknown pool without a reason"
+    assert settings.pools is not None or settings.incomplete, "the ephemeral range is unknown without a reason"
 
 
 def texts() -> None:
@@ -49,7 +49,7 @@ def texts() -> None:
 
 
 def clear_errors() -> None:
-    """bad input is refused in one sentence"""
+    """invalid input raises a one-line error"""
     for wrong, kind in ((65536, portrange.InvalidPortError), (-1, portrange.InvalidPortError), ("80", TypeError)):
         probing.refusal(kind, partial(portrange.classify, wrong))
 
@@ -60,19 +60,19 @@ def same_everywhere() -> None:
     assert 1024 <= port <= 65535, port
     assert port == portrange.suggest_port("my-service")
     probing.value('suggest_port("my-service")', port)
-    # Pools differ from system to system, and a suggestion must not follow them.
+    # Suggestions must not depend on the ephemeral range, which differs between systems.
     names = [f"service-{number}" for number in range(50)]
-    probing.value("the suggestions for 50 names, added up", sum(map(portrange.suggest_port, names)))
+    probing.value("sum of the suggestions for 50 names", sum(map(portrange.suggest_port, names)))
 
 
 def same_registry() -> None:
-    """what IANA says of all 65,536 ports"""
+    """registry facts of all 65,536 ports"""
     everything = hashlib.sha256()
     host = portrange.Host().snapshot()
     for port in range(65536):
         info = portrange.classify(port, host=host)
         everything.update(f"{port} {info.assignment} {info.services} {info.ephemeral_by_default_on}\n".encode())
-    probing.value("digest of what IANA says of every port", everything.hexdigest()[:16])
+    probing.value("digest of the registry facts of all ports", everything.hexdigest()[:16])
 
 
 CHECKS = [iana_facts, unknown_is_none, texts, clear_errors, same_registry]

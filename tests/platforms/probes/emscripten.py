@@ -1,4 +1,4 @@
-"""A Python that has no machine of its own below it: what cannot be known is refused in one clear sentence."""
+"""Python without an operating system: queries about it raise a clear one-line error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import probing
 
 import portrange
 
-QUESTIONS: dict[str, Callable[[], object]] = {
+QUERIES: dict[str, Callable[[], object]] = {
     "ephemeral_range": portrange.ephemeral_range,
     "who_listens": lambda: portrange.who_listens(8080),
     "listeners": portrange.listeners,
@@ -18,15 +18,15 @@ QUESTIONS: dict[str, Callable[[], object]] = {
 
 
 def refusals() -> None:
-    """UnsupportedPlatformError from every question about sockets and pools"""
-    for name, ask in QUESTIONS.items():
+    """UnsupportedPlatformError from every query about sockets and ephemeral ranges"""
+    for name, ask in QUERIES.items():
         error = probing.refusal(portrange.UnsupportedPlatformError, ask)
         assert isinstance(error, NotImplementedError), name
         assert "emscripten" in str(error), f"{name}: {error}"
 
 
 def nothing_claimed() -> None:
-    """classify claims nothing about this system and says why"""
+    """classify reports unknown facts of this system with reasons"""
     info = portrange.classify(60860)
     assert (info.ephemeral, info.reserved, info.excluded, info.privileged) == (None, None, None, None), info
     assert any("emscripten" in reason for reason in info.settings.incomplete), info.settings.incomplete

@@ -1,7 +1,7 @@
-"""The first program of a machine that has nothing but this project: it runs the probes, and switches off.
+"""The init program of a machine that contains only this project: it runs the probes and powers off.
 
-The kernel's answers about sockets are modules there. The first round of probes goes without them, and gets what
-/proc/net says; then the modules are loaded, and sock_diag answers.
+SOCK_DIAG consists of kernel modules there. The first round of probes runs without them and uses /proc/net; the second
+round runs after they are loaded.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def main() -> None:
         _checked(_libc.mount(kind.encode(), directory.encode(), kind.encode(), 0, None), f"mounting {directory}")
     _loopback_up()
     _probe("answers.py")
-    _probe("linux_sockets.py", "pool", "any_source", "tables", "nobody")
+    _probe("linux_sockets.py", "ephemeral", "any_source", "tables", "free_port")
     for module in ("inet_diag", "tcp_diag", "udp_diag"):
         _load(glob.glob(f"/project/{module}.ko*")[0])
-    _probe("linux_sockets.py", "any_source", "diag", "everything", "nobody")
+    _probe("linux_sockets.py", "any_source", "diag", "everything", "free_port")
     print("=== end", flush=True)
 
 
@@ -69,7 +69,7 @@ def _checked(status: int, what: str) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except BaseException:  # noqa: BLE001 - whatever it is, the machine must be switched off
+    except BaseException:  # noqa: BLE001 - the machine must power off after any error
         traceback.print_exc()
     os.sync()
     _libc.reboot(_POWER_OFF)

@@ -1,4 +1,4 @@
-"""Linux for real: the pool, and this process's own sockets with their right addresses, from both sources."""
+"""Real Linux: the ephemeral range, and the addresses of sockets of this process, from both sources."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from collections.abc import Iterator
 import probing
 
 import portrange
+from portrange._host.system import System
 
-#: No two bytes of the long ones are equal: an address that was turned round, whole or by halves, is another one.
+#: The bytes of the long addresses are distinct, so that a wrong byte order changes the address.
 _ADDRESSES = ["127.1.2.3", "::1", "fd12:3456:789a:bcde:f013:2457:68ac:e1d9"]
 # linux/in.h and linux/in6.h
 _IP_FREEBIND, _IPV6_FREEBIND = 15, 78
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
-class TablesOnly(portrange.Host):
-    """This machine, as if its kernel had no sock_diag: what is left are the tables in /proc/net."""
+class TablesOnly(System):
+    """This machine without sock_diag, which leaves the tables in /proc/net."""
 
     def sock_diag(self, request: bytes) -> Iterator[bytes]:
         raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
 
 
-class DiagOnly(portrange.Host):
+class DiagOnly(System):
     """This machine without the tables in /proc/net."""
 
     def read(self, path: str) -> bytes:
@@ -35,8 +36,8 @@ class DiagOnly(portrange.Host):
         return super().read(path)
 
 
-def pool() -> None:
-    """ephemeral_range is what the kernel's file says"""
+def ephemeral() -> None:
+    """ephemeral_range matches ip_local_port_range"""
     with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
         first, last = map(int, file.read().split())
     for protocol in ("tcp", "udp"):
@@ -47,39 +48,45 @@ def pool() -> None:
 
 
 def any_source() -> None:
-    """who_listens through whatever this kernel offers"""
+    """who_listens through any source"""
     _own_sockets(portrange.Host())
 
 
 def tables() -> None:
     """who_listens through /proc/net"""
-    _own_sockets(TablesOnly())
+    _own_sockets(_host(TablesOnly()))
 
 
 def diag() -> None:
     """who_listens through sock_diag"""
-    _own_sockets(DiagOnly())
+    _own_sockets(_host(DiagOnly()))
 
 
 def everything() -> None:
-    """listeners holds this process's own, once"""
+    """listeners contains a listener of this process once"""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        found = [one for one in portrange.listeners() if one.port == port and one.protocol == "tcp"]
-        assert [(one.address, one.pid) for one in found] == [("127.0.0.1", os.getpid())], found
+        found = [listener for listener in portrange.listeners() if listener.port == port and listener.protocol == "tcp"]
+        assert [(listener.address, listener.pid) for listener in found] == [("127.0.0.1", os.getpid())], found
 
 
-def nobody() -> None:
+def free_port() -> None:
     """a free port has no listener and no obstacle"""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert [one.kind for one in portrange.why_busy(port, address="127.0.0.1")] == ["listener"]
+        assert [obstacle.kind for obstacle in portrange.why_busy(port, address="127.0.0.1")] == ["listener"]
     assert not portrange.who_listens(port)
     assert portrange.why_busy(port, address="127.0.0.1") == ()
 
 
+def _host(system: System) -> portrange.Host:
+    host = portrange.Host()
+    host._system = system
+    return host
+
+
 def _own_sockets(host: portrange.Host) -> None:
-    """Open one socket for each transport and address; each must be found, with this process as its only owner."""
+    """Open a socket for each transport and address; each must be found with this process as its only owner."""
     for protocol, kind in _KINDS.items():
         for address in _ADDRESSES:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -89,13 +96,16 @@ def _own_sockets(host: portrange.Host) -> None:
                     own.listen()
                 port = own.getsockname()[1]
                 found = portrange.who_listens(port, protocol=protocol, host=host)
-                seen = [(one.protocol, one.address, one.port, one.pid, one.uid) for one in found]
-                assert seen == [(protocol, address, port, os.getpid(), os.geteuid())], seen
+                rows = [
+                    (listener.protocol, listener.address, listener.port, listener.pid, listener.uid)
+                    for listener in found
+                ]
+                assert rows == [(protocol, address, port, os.getpid(), os.geteuid())], rows
                 assert found[0].owners[0].name, found
 
 
 def _bind(own: socket.socket, address: str) -> None:
-    """Bind an address that need not be this machine's own (IP_FREEBIND, which the socket module lacks)."""
+    """Bind any address with IP_FREEBIND, which the socket module lacks."""
     if own.family == socket.AF_INET6:
         own.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
     else:
@@ -104,5 +114,5 @@ def _bind(own: socket.socket, address: str) -> None:
 
 
 if __name__ == "__main__":
-    named = {check.__name__: check for check in (pool, any_source, tables, diag, everything, nobody)}
+    named = {check.__name__: check for check in (ephemeral, any_source, tables, diag, everything, free_port)}
     probing.run(*(named[name] for name in sys.argv[1:] or named))

@@ -1,7 +1,7 @@
-"""How a probe tells the check that started it what it found.
+"""The output protocol between a probe and the check that started it.
 
-A probe runs on the system that is checked. It prints what it runs on, a line for each check, and the number of
-checks at its end: an interpreter that dies half-way with exit status 0 does not pass for a success.
+A probe runs on the checked system. It prints its platform, a line for each check, and finally the number of checks, so
+that an interpreter that ends early with exit status 0 is not taken for a success.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 
 def run(*checks: Callable[[], None]) -> None:
-    """Call each check. What its docstring says is what was checked; a failure is an exception, and ends the probe."""
+    """Call each check and print its docstring. An exception is a failure and ends the probe."""
     print("version", version(), flush=True)
     for check in checks:
         check()
@@ -21,20 +21,20 @@ def run(*checks: Callable[[], None]) -> None:
 
 
 def refusal(kind: type[Exception], ask: Callable[[], object]) -> Exception:
-    """The error of this kind that a question must end in; its message must be one line that says something."""
+    """Return the error of type *kind* that `ask` must raise; its message must be one non-empty line."""
     try:
         answer = ask()
     except kind as error:
         refused = error
     else:
-        raise AssertionError(f"an answer instead of {kind.__name__}: {answer!r}")
+        raise AssertionError(f"a result instead of {kind.__name__}: {answer!r}")
     assert str(refused), type(refused)
     assert "\n" not in str(refused), refused
     return refused
 
 
 def value(name: str, answer: object) -> None:
-    """Something that has to be the same on every system."""
+    """Print a value that must be equal on all systems."""
     print("value", name, "=", answer, flush=True)
 
 

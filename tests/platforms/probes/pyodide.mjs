@@ -1,6 +1,6 @@
-// Runs a Python program in Pyodide: node pyodide.mjs PYODIDE MOUNTS ARGUMENTS…
-// MOUNTS are directories of this machine, separated by colons; each is the same path in there, and on the module path.
-// ARGUMENTS are those of an interpreter: a file, or -m and a module, then what it gets itself.
+// Run a Python program in Pyodide: node pyodide.mjs PYODIDE MOUNTS ARGUMENTS…
+// MOUNTS are directories separated by colons; each is mounted at the same path in Pyodide and added to the module path.
+// ARGUMENTS are interpreter arguments: a file, or -m and a module, followed by the arguments of the program.
 import { pathToFileURL } from "node:url";
 
 const [, , pyodideDirectory, mounts, ...programArguments] = process.argv;
@@ -39,4 +39,4 @@ sys.stdout.flush()
 sys.stderr.flush()
 status
 `);
-process.exit(status); // sockets that Python left open would keep Node.js waiting
+process.exit(status); // open sockets of Python keep Node.js running

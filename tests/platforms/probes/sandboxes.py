@@ -1,7 +1,7 @@
-"""Linux with something taken away, one sandbox a run: sandboxes.py made it, and names it as the first argument.
+"""Checks in a restricted Linux; the first argument names the sandbox that sandboxes.py created.
 
-What an answer may be there: a value, `hidden`, the documented default marked as `assumed`, None with a reason, or a
-`SourceError`. Never an error of another kind, and never an empty answer about a port on which somebody listens.
+Valid results are a value, `hidden`, the documented default marked as `assumed`, None with a reason, or a `SourceError`.
+Errors of another type and empty results for a port with a listener are failures.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # linux/audit.h
 _NR_SOCKET = {"x86_64": 41, "aarch64": 198}
 
 
-# --- what is taken away from this process itself --------------------------------------------------------------------
+# --- restrictions of this process ------------------------------------------------------------------------------------
 
 
 def refuse_netlink(number: int) -> None:
-    """From now on socket(AF_NETLINK, …) fails with this error, as under many a seccomp profile (seccomp(2))."""
+    """Make socket(AF_NETLINK, …) fail with error *number*, as some seccomp(2) profiles do."""
     machine = os.uname().machine
-    load, jump_if_equal, answer = 0x20, 0x15, 0x06  # linux/bpf_common.h: absolute word; jump; return
+    load, jump_if_equal, answer = 0x20, 0x15, 0x06  # linux/bpf_common.h: BPF_LD|BPF_W|BPF_ABS; BPF_JMP|BPF_JEQ; BPF_RET
     allow, fail = 0x7FFF0000, 0x00050000 | number
     program = (
         (load, 0, 0, 4),  # seccomp_data.arch
@@ -54,19 +54,21 @@ def refuse_netlink(number: int) -> None:
     except OSError as error:
         assert error.errno == number, error
     else:
-        raise AssertionError("the filter refuses nothing")
+        raise AssertionError("the filter has no effect")
 
 
-# --- what portrange answers ------------------------------------------------------------------------------------------
+# --- results of portrange --------------------------------------------------------------------------------------------
 
 
 def own_listener_is_found() -> None:
-    """this process's own listener with its owner"""
+    """a listener of this process with its owner"""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         found = portrange.who_listens(port)
-        assert [(one.address, one.pid, one.hidden) for one in found] == [("127.0.0.1", os.getpid(), False)], found
-        assert [one.kind for one in portrange.why_busy(port, address="127.0.0.1")] == ["listener"]
+        assert [(listener.address, listener.pid, listener.hidden) for listener in found] == [
+            ("127.0.0.1", os.getpid(), False)
+        ], found
+        assert [obstacle.kind for obstacle in portrange.why_busy(port, address="127.0.0.1")] == ["listener"]
 
 
 def own_listener_is_hidden() -> None:
@@ -74,12 +76,14 @@ def own_listener_is_hidden() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         found = portrange.who_listens(port)
-        assert [(one.address, one.owners, one.hidden) for one in found] == [("127.0.0.1", (), True)], found
-        assert port in [one.port for one in portrange.listeners()]
+        assert [(listener.address, listener.owners, listener.hidden) for listener in found] == [
+            ("127.0.0.1", (), True)
+        ], found
+        assert port in [listener.port for listener in portrange.listeners()]
 
 
 def sockets_cannot_be_listed() -> None:
-    """SourceError with the sources from every question about sockets"""
+    """SourceError with the sources from every query about sockets"""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         for ask in (lambda: portrange.who_listens(port), portrange.listeners, portrange.ephemeral_usage):
@@ -89,23 +93,28 @@ def sockets_cannot_be_listed() -> None:
 
 
 def default_is_assumed() -> None:
-    """the documented pool, marked as assumed, and None with a reason from classify"""
-    pool = portrange.ephemeral_range()
-    assert (pool.first, pool.last, pool.assumed, pool.source) == (32768, 60999, True, "documented default"), pool
+    """the documented ephemeral range, marked as assumed, and None with a reason from classify"""
+    ephemeral = portrange.ephemeral_range()
+    assert (ephemeral.first, ephemeral.last, ephemeral.assumed, ephemeral.source) == (
+        32768,
+        60999,
+        True,
+        "documented default",
+    ), ephemeral
     info = portrange.classify(40000)
     assert (info.ephemeral, info.reserved, info.privileged) == (None, None, None), info
     assert any("ip_local_port_range" in reason for reason in info.settings.incomplete), info.settings.incomplete
 
 
-def pool_is_read() -> None:
-    """the pool is read"""
-    pool = portrange.ephemeral_range()
-    assert not pool.assumed, pool
-    assert pool.source == "/proc/sys/net/ipv4/ip_local_port_range", pool
+def ephemeral_range_is_read() -> None:
+    """the ephemeral range is read"""
+    ephemeral = portrange.ephemeral_range()
+    assert not ephemeral.assumed, ephemeral
+    assert ephemeral.source == "/proc/sys/net/ipv4/ip_local_port_range", ephemeral
 
 
 def settings_are_read_only() -> None:
-    """the sandbox is what it should be: settings cannot be changed"""
+    """settings cannot be changed in this sandbox"""
     try:
         _write_setting("ip_local_port_range", "32768 60999")
     except OSError as error:
@@ -115,10 +124,10 @@ def settings_are_read_only() -> None:
 
 
 def others_are_hidden() -> None:
-    """another user's listener is hidden and names its user; one's own has its owner"""
+    """a listener of another user is hidden and names its user; that of the own user has its owner"""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        own_listener_is_found()  # loads what is needed: another user may not be able to read this Python's files
+        own_listener_is_found()  # imports all modules while this Python's files are readable
         child = os.fork()
         if child == 0:
             os.setgroups([])
@@ -126,13 +135,15 @@ def others_are_hidden() -> None:
             os.setuid(NOBODY)
             server.close()
             _exit_by(lambda: _as_another_user(port))
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "see above"
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "the child failed; see its traceback above"
 
 
 def _as_another_user(port: int) -> None:
-    assert str(os.getppid()) not in os.listdir("/proc"), "the sandbox hides nothing"
+    assert str(os.getppid()) not in os.listdir("/proc"), "other processes are visible in the sandbox"
     found = portrange.who_listens(port)
-    assert [(one.address, one.owners, one.hidden, one.uid) for one in found] == [("127.0.0.1", (), True, 0)], found
+    assert [(listener.address, listener.owners, listener.hidden, listener.uid) for listener in found] == [
+        ("127.0.0.1", (), True, 0)
+    ], found
     own_listener_is_found()
 
 
@@ -147,15 +158,20 @@ def commands_say_so() -> None:
 
 
 def changed_range() -> None:
-    """a changed pool, reserved ports and privilege threshold, with what bind(0) really gives"""
+    """changed ephemeral range, reserved ports and privilege threshold, compared with bind(0)"""
     _write_setting("ip_local_port_range", "20000 20003")
     _write_setting("ip_local_reserved_ports", "20001,30000-30009")
-    pool = portrange.ephemeral_range()
-    assert (pool.first, pool.last, pool.assumed, list(pool)) == (20000, 20003, False, [20000, 20002, 20003]), pool
+    ephemeral = portrange.ephemeral_range()
+    assert (ephemeral.first, ephemeral.last, ephemeral.assumed, list(ephemeral)) == (
+        20000,
+        20003,
+        False,
+        [20000, 20002, 20003],
+    ), ephemeral
     taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-    assert {server.getsockname()[1] for server in taken} == set(pool)
+    assert {server.getsockname()[1] for server in taken} == set(ephemeral)
     probing.refusal(OSError, lambda: socket.create_server(("127.0.0.1", 0)))
-    assert [one.port for one in portrange.listeners(protocol="tcp")] == [20000, 20002, 20003]
+    assert [listener.port for listener in portrange.listeners(protocol="tcp")] == [20000, 20002, 20003]
     for server in taken:
         server.close()
     assert not portrange.listeners()
@@ -175,26 +191,26 @@ def _write_setting(name: str, value: str) -> None:
 
 
 def _exit_by(function: Callable[[], None]) -> None:
-    """Call it in a child, and end the child."""
+    """Call *function* in a child process and exit."""
     status = 1
     try:
         function()
         status = 0
     finally:
         if status:
-            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]  # there is one
+            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]  # an exception is active
         os._exit(status)
 
 
 SANDBOXES: dict[str, tuple[Callable[[], None], ...]] = {
     "no-proc": (default_is_assumed, own_listener_is_hidden, commands_say_so),
-    "read-only-proc": (settings_are_read_only, pool_is_read, own_listener_is_found, commands_say_so),
-    "hidepid": (pool_is_read, others_are_hidden),
-    "no-netlink": (pool_is_read, own_listener_is_found, commands_say_so),
+    "read-only-proc": (settings_are_read_only, ephemeral_range_is_read, own_listener_is_found, commands_say_so),
+    "hidepid": (ephemeral_range_is_read, others_are_hidden),
+    "no-netlink": (ephemeral_range_is_read, own_listener_is_found, commands_say_so),
     "neither": (default_is_assumed, sockets_cannot_be_listed, commands_say_so),
     "changed-range": (changed_range, own_listener_is_found, commands_say_so),
 }
-#: With which error AF_NETLINK is refused: systemd's RestrictAddressFamilies= says this one, Docker's profile EPERM.
+#: Errors of refused AF_NETLINK sockets: EAFNOSUPPORT by RestrictAddressFamilies= of systemd, EPERM by Docker.
 REFUSALS = {"no-netlink": errno.EAFNOSUPPORT, "neither": errno.EPERM}
 
 if __name__ == "__main__":

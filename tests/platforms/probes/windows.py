@@ -1,6 +1,6 @@
-"""Windows for real, or Wine for it: its own table of sockets, and a netsh that says nothing.
+"""Windows or Wine: the native socket tables, and a netsh without output.
 
-The first argument is a TCP port on which a process listens that is no Windows process.
+The first argument is a TCP port on which a Linux process listens.
 """
 
 from __future__ import annotations
@@ -37,51 +37,53 @@ def own_listeners() -> None:
                 _touch(own)
                 port = own.getsockname()[1]
                 found = portrange.who_listens(port, protocol=protocol)
-                assert [(one.address, one.port) for one in found] == [(address, port)], found
+                assert [(listener.address, listener.port) for listener in found] == [(address, port)], found
                 if (protocol, address) == ("tcp", "::1") and found[0].hidden:
-                    continue  # Wine 8 names no process for TCP over IPv6
+                    continue  # Wine 8 reports no process for TCP over IPv6
                 assert [owner.pid for owner in found[0].owners] == [os.getpid()], found
-                assert found[0].process in ("python.exe", None), found  # Wine may not tell the name
+                assert found[0].process in ("python.exe", None), found  # Wine may not report the name
                 assert found[0].owners[0].started is not None, found
 
 
-def owners_that_are_not_told() -> None:
-    """a listener whose owner the table leaves out is returned as hidden"""
+def unknown_owners() -> None:
+    """a listener without an owner in the table is returned as hidden"""
     foreign = int(sys.argv[1])
     found = portrange.who_listens(foreign)
-    assert [(one.address, one.port, one.owners, one.hidden) for one in found] == [("127.0.0.1", foreign, (), True)]
+    assert [(listener.address, listener.port, listener.owners, listener.hidden) for listener in found] == [
+        ("127.0.0.1", foreign, (), True)
+    ]
 
 
 def other_process() -> None:
-    """who_listens finds another process, by its Windows pid"""
+    """who_listens finds another process by its Windows PID"""
     command = [sys.executable, "-c", _CHILD]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         port = int(child.stdout.readline())
         found = portrange.who_listens(port)
-        assert [one.pid for one in found] == [child.pid], (found, child.pid)
+        assert [listener.pid for listener in found] == [child.pid], (found, child.pid)
         assert [row["pid"] for row in portrange.listeners(protocol="tcp").on(port).to_dicts()] == [child.pid]
         child.stdin.close()
     assert not portrange.who_listens(port)
 
 
 def busy_port() -> None:
-    """why_busy names the listener that a bind fails at"""
+    """why_busy names the listener that makes bind fail"""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        kinds = [one.kind for one in portrange.why_busy(port, address="127.0.0.1")]
+        kinds = [obstacle.kind for obstacle in portrange.why_busy(port, address="127.0.0.1")]
         assert kinds == ["listener"], kinds
     assert portrange.why_busy(port, address="127.0.0.1") == ()
 
 
 def silent_netsh() -> None:
-    """with a netsh that prints nothing: the documented default, marked as assumed, and no claim about any port"""
+    """without netsh output: the documented default, marked as assumed, and unknown facts of ports"""
     for protocol in ("tcp", "udp"):
         for family in ("ipv4", "ipv6"):
-            pool = portrange.ephemeral_range(protocol=protocol, family=family)
-            assert (pool.first, pool.last, pool.assumed) == (49152, 65535, True), pool
-            assert pool.source == "documented default", pool
+            ephemeral = portrange.ephemeral_range(protocol=protocol, family=family)
+            assert (ephemeral.first, ephemeral.last, ephemeral.assumed) == (49152, 65535, True), ephemeral
+            assert ephemeral.source == "documented default", ephemeral
     info = portrange.classify(60860)
     assert (info.ephemeral, info.reserved, info.excluded) == (None, None, None), info
     assert info.privileged is False, info  # Winsock has no privileged ports
@@ -89,11 +91,11 @@ def silent_netsh() -> None:
 
 
 def _touch(own: socket.socket) -> None:
-    """Use a socket once: until then Wine does not tell whose it is."""
+    """Use a socket once; Wine reports no owner before."""
     own.setblocking(False)
     with contextlib.suppress(OSError):
         own.recv(1)
 
 
 if __name__ == "__main__":
-    probing.run(own_listeners, owners_that_are_not_told, other_process, busy_port, silent_netsh)
+    probing.run(own_listeners, unknown_owners, other_process, busy_port, silent_netsh)

@@ -1,1 +1,1 @@
-"""A program that carries portrange with it."""
+"""Sample program with a vendored copy of portrange."""

@@ -1,1 +1,1 @@
-"""Copies of other packages; `vendor.txt` says which."""
+"""Copies of the packages listed in `vendor.txt`."""

@@ -1,0 +1,109 @@
+"""`portrange PORT`: what a port is, how this machine treats it, and who listens on it."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from itertools import groupby
+
+from .._answers.port import PortInfo, port_page
+from .._errors import PortrangeError
+from .._lazy import import_lock
+from .._questions.classify import classify
+from .._questions.listen import who_listens
+from .._render import text
+from .._render.sanitize import visible
+from .cmd_list import LISTENERS_IN_JSON
+from .options import add_listening, port
+from .output import COMMANDS, PAGE, Command, Output, described
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from .._answers.address import ProtocolName
+    from .._answers.listener import Listener, Listeners, Process
+    from .._host.host import Host
+
+#: Characters of a command line on the page; --json has all of them.
+_COMMAND_LINE = 200
+_LAST = "Fixed use"
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("port", type=_port_or_hint, metavar="PORT", help="a port number, 0 to 65535")
+    add_listening(parser)
+
+
+def _port_or_hint(argument: str) -> int:
+    """Return the port; for a name, the error lists the commands and the ports registered under that name."""
+    try:
+        return port(argument)
+    except ArgumentTypeError:
+        if not argument[:1].isalpha():
+            raise
+    with import_lock:
+        from .._questions.services import services
+
+    registered = [f"{service.first} ({', '.join(service.protocols)})" for service in services(argument)]
+    hint = f"; {argument} is registered for {', '.join(registered)}" if registered else ""
+    raise ArgumentTypeError(f"{argument!r} is neither a port number nor a command ({', '.join(COMMANDS)}){hint}")
+
+
+def _run(arguments: Namespace) -> Output:
+    info = classify(arguments.port, host=arguments.host)
+    found, failure = listening(
+        arguments.port, arguments.host, protocol=arguments.protocol, exhaustive=arguments.exhaustive
+    )
+    entries = port_page(info)
+    verdict = entries.pop(_LAST)
+    described_as = ["unknown"] if found is None else listener_lines(found) or ["nothing"]
+    page = text.page(f"Port {info.number}", {**entries, "Listening": described_as, _LAST: verdict}, arguments.style)
+    data = {"port": info.to_dict(), "listening": None if found is None else found.to_dict()}
+    return Output(page, data, failure=failure)
+
+
+def listening(
+    number: int, host: Host, *, protocol: ProtocolName | None = None, exhaustive: bool = False
+) -> tuple[Listeners | None, PortrangeError | None]:
+    """Return the listeners on a port, or the error: the rest of the output does not depend on it."""
+    try:
+        return who_listens(number, protocol=protocol, exhaustive=exhaustive, host=host), None
+    except PortrangeError as error:
+        return None, error
+
+
+def listener_lines(found: Listeners) -> list[str]:
+    """Return one line a socket, with the command lines of its owners below; once for sockets that share owners."""
+    lines: list[str] = []
+    for owners, listeners in groupby(found, key=lambda listener: listener.owners):
+        lines += [*map(_listener_line, listeners), *_command_lines(owners)]
+    lines += [f"incomplete: {reason}" for reason in found.incomplete]
+    return lines
+
+
+def _listener_line(listener: Listener) -> str:
+    address = f"{listener.protocol} {listener.endpoint}{' and IPv4' if listener.dual_stack else ''}"
+    user = listener.user or listener.uid
+    context = [listener.unit or listener.container or "", "" if user is None else f"user {user}"]
+    return ", ".join(filter(None, [f"{address}   {listener.holder}", *context]))
+
+
+def _command_lines(owners: tuple[Process, ...]) -> list[str]:
+    """Return the command lines of owners. Workers usually have the same one, shown once with all of their pids."""
+    pids: dict[str, list[int]] = {}
+    for owner in owners:
+        if owner.cmdline:
+            pids.setdefault(" ".join(owner.cmdline), []).append(owner.pid)
+    return [
+        f"  {', '.join(map(str, same))}: {text.shorten(visible(command[: _COMMAND_LINE + 1]), _COMMAND_LINE)}"
+        for command, same in pids.items()
+    ]
+
+
+COMMAND = Command(
+    PAGE[1],
+    _add_arguments,
+    _run,
+    f"An object: port is {described(PortInfo)}; listening is {LISTENERS_IN_JSON}.",
+    [("443", "all about port 443"), ("443 --exhaustive", "with every process that owns its sockets")],
+)

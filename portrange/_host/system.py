@@ -1,0 +1,375 @@
+"""System calls, files and programs of one machine: the only code that reaches the operating system.
+
+Methods raise the `OSError` of the call they make. The caller knows which failures are results ("no such process") and
+converts the others to `SourceError`, which names the source. Tests replace this class, never `open`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .._errors import PortrangeError
+from .._lazy import import_lock
+from .._render.sanitize import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Generator, Sequence
+    from typing import Any, TypeVar
+
+    from typing_extensions import Self
+
+    T = TypeVar("T")
+
+#: Bytes of one read() or recv(). Files of procfs do not have a size; most are far shorter than this.
+_BLOCK = 1 << 16
+_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
+#: Buffers for sysctl files: enough for nearly every setting, and for 32,768 port numbers with commas.
+_SYSCTL_SIZES = (1 << 12, 1 << 18)
+#: Bytes of the longest item that the kernel may have cut off: a range of ports with its comma.
+_SYSCTL_ITEM = 12
+#: The netlink family of sock_diag(7) (linux/netlink.h); the socket module does not define it.
+_NETLINK_SOCK_DIAG = 4
+#: Seconds. The kernel replies at once; a sandbox that drops the request must not block the caller for ever.
+_NETLINK_TIMEOUT = 5.0
+_PROGRAM_TIMEOUT = 10
+
+
+class Constants:
+    """Cache of facts that cannot change while the machine runs."""
+
+    def __init__(self) -> None:
+        #: Directory and path of each control group found so far, by ID.
+        self.cgroups: dict[int, tuple[str, str]] = {}
+        #: The contents of /proc/self/mountinfo, and the cgroup IDs that do not exist in those mounts.
+        self.missing_cgroups: tuple[bytes, set[int]] = (b"", set())
+        self.is_wsl1: bool | None = None
+        self.overflow_uid: int | None = None
+
+
+class System:
+    """The system that a `Host` describes.
+
+    - `procfs`, `backend`: as in `Host`.
+    - `network`: the process directory (``/proc/4242``) or mounted namespace whose network is queried; None for the
+      caller's own.
+    - `network_identity`: the expected `identity_of` that network, None if it is not known yet.
+    - `constants`: cache of facts that cannot change.
+    """
+
+    def __init__(self, procfs: str = "/proc", backend: str | None = None) -> None:
+        self.procfs = procfs
+        self.backend = backend
+        self.network: str | None = None if procfs == "/proc" else f"{procfs}/1"
+        self.network_identity: int | None = None
+        self.constants = Constants()
+        #: The results, or errors, of a snapshot by key; None if this is not a snapshot.
+        self._results: dict[object, tuple[Any, PortrangeError | OSError | None]] | None = None
+
+    @property
+    def platform(self) -> str:
+        """The operating system, as `sys.platform` names it."""
+        return sys.platform
+
+    # --- snapshots and network namespaces ----------------------------------------------------------------------------
+
+    @property
+    def is_snapshot(self) -> bool:
+        """True if each source is read only once."""
+        return self._results is not None
+
+    def snapshot(self) -> Self:
+        """Return a copy that reads each source once, or itself if it is a snapshot already."""
+        return self if self.is_snapshot else self._copy(_results={})
+
+    def cached(self, key: object, read: Callable[..., T], *args: Any) -> T:
+        """Return ``read(*args)``. A snapshot stores the result, or the error, under *key* and returns it again.
+
+        Two threads may both read the same source for the first time; both get the same stored result.
+        """
+        if self._results is None:
+            return read(*args)
+        if key not in self._results:
+            self._results.setdefault(key, _result_or_error(read, *args))
+        value, error = self._results[key]
+        if error is not None:
+            raise error.with_traceback(None)
+        return value  # type: ignore[no-any-return]  # the same reader stored it under this key
+
+    def in_network(self, process: str, identity: int | None = None) -> Self:
+        """Return this system as seen from the network namespace of a process, such as ``/proc/4242``.
+
+        With *identity*, the `identity_of` that namespace, no other namespace is entered if the process ends.
+        """
+        results: dict[object, object] | None = None if self._results is None else {}
+        return self._copy(network=process, network_identity=identity, _results=results)
+
+    def _copy(self, **attributes: object) -> Self:
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__, **attributes)
+        return other
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    def read(self, path: str) -> bytes:
+        """Return the contents of a file."""
+        # os.open() costs a quarter of open(), and these files are read for every query.
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            content = block = os.read(descriptor, _BLOCK)
+            while block:
+                block = os.read(descriptor, _BLOCK)
+                content += block
+            return content
+        finally:
+            os.close(descriptor)
+
+    def read_start(self, path: str, size: int) -> bytes:
+        """Return the first *size* bytes of a file, for files that an untrusted process can make arbitrarily long."""
+        content = b""
+        with open(path, "rb", buffering=0) as file:
+            while len(content) < size and (block := file.read(size - len(content))):
+                content += block
+        return content
+
+    def read_sysctl(self, name: str) -> bytes:
+        """Return the contents of a file below ``/proc/sys/net``, as seen from this system's network namespace."""
+        return self.within_network(_read_sysctl_file, f"{self.procfs}/sys/net/{name}")
+
+    def list(self, path: str) -> list[str]:
+        """Return the names in a directory."""
+        return os.listdir(path)
+
+    def inode(self, path: str) -> int:
+        """Return the inode number of a path; links are followed."""
+        return os.stat(path).st_ino
+
+    def link_count(self, path: str) -> int:
+        """Return the number of hard links of a path; a directory has two, and one for each subdirectory."""
+        return os.stat(path).st_nlink
+
+    def read_link(self, path: str) -> str:
+        """Return the target of a symbolic link."""
+        return os.readlink(path)
+
+    def find_links(self, directory: str, targets: frozenset[str]) -> dict[str, str]:
+        """Return the symbolic links in *directory* that point to one of *targets*, by name.
+
+        This is the hot loop of a search for owners: it reads each descriptor of each process once.
+        """
+        found: dict[str, str] = {}
+        descriptor = os.open(directory, _DIRECTORY)
+        try:
+            for name in os.listdir(descriptor):
+                try:
+                    target = os.readlink(name, dir_fd=descriptor)
+                except FileNotFoundError:
+                    continue  # closed since listdir()
+                if target in targets:
+                    found[name] = target
+        finally:
+            os.close(descriptor)
+        return found
+
+    def find_directory(self, top: str, inode: int) -> str | None:
+        """Return the directory below *top* with this inode number, None if there is none; nearest levels first.
+
+        Raises the first `OSError` of a directory that cannot be searched, unless the inode is found elsewhere.
+        """
+        failure: OSError | None = None
+        level = [top]
+        while level:
+            below: list[str] = []
+            for directory in level:
+                try:
+                    # Two links (its name and "."): no subdirectories. Some file systems do not count links.
+                    if os.stat(directory).st_nlink == 2:
+                        continue
+                    with os.scandir(directory) as entries:
+                        for entry in entries:
+                            if entry.is_dir(follow_symlinks=False):
+                                if entry.inode() == inode:
+                                    return entry.path
+                                below.append(entry.path)
+                except FileNotFoundError:
+                    continue  # removed since it was listed
+                except OSError as error:
+                    failure = failure or error
+            level = below
+        if failure is not None:
+            raise failure
+        return None
+
+    # --- names and numbers -------------------------------------------------------------------------------------------
+
+    @property
+    def ticks_per_second(self) -> int:
+        """The unit of times in procfs."""
+        sysconf: Callable[[str], int] | None = getattr(os, "sysconf", None)
+        return 100 if sysconf is None else sysconf("SC_CLK_TCK")
+
+    @property
+    def uid(self) -> int | None:
+        """The effective user ID of the caller; None where the system has none."""
+        geteuid: Callable[[], int] | None = getattr(os, "geteuid", None)
+        return None if geteuid is None else geteuid()
+
+    def user_name(self, uid: int) -> str | None:
+        """Return the name of a user; None if the user has none or the system has no user database."""
+        # The caller's user database does not describe the users of another machine's procfs.
+        if self.procfs != "/proc" or sys.platform == "win32":
+            return None
+        try:
+            with import_lock:
+                import pwd
+        except ImportError:
+            return None
+        try:
+            return printable(pwd.getpwuid(uid).pw_name)
+        except KeyError:
+            return None
+
+    def interface_name(self, index: int) -> str:
+        """Return the name of a network interface; ``#`` and its index if it does not exist any more."""
+        with import_lock:
+            import socket
+
+        try:
+            return printable(self.within_network(socket.if_indextoname, index))
+        except (OSError, OverflowError):
+            return f"#{index}"
+
+    @property
+    def console_encoding(self) -> str:
+        """The encoding of console output, by Python's name; "ascii" where it cannot be determined."""
+        if sys.platform == "win32":
+            with import_lock:
+                import ctypes
+
+            # Consoles use the OEM code page, not the ANSI one; 65001 is UTF-8.
+            page = ctypes.windll.kernel32.GetOEMCP()
+            return "utf-8" if page == 65001 else f"cp{page}"
+        return "ascii"
+
+    # --- the network -------------------------------------------------------------------------------------------------
+
+    def identity_of(self, process: str) -> int:
+        """Return an integer that identifies the network namespace of a process, such as ``/proc/4242``."""
+        with import_lock:
+            from .netns import identity
+
+        return identity(process)
+
+    def within_network(self, function: Callable[..., T], *args: Any) -> T:
+        """Return ``function(*args)``, called in this system's network namespace."""
+        if self.network is None:
+            return function(*args)
+        with import_lock:
+            from .netns import call_within
+
+        return call_within(self.network, lambda: function(*args), self.network_identity)
+
+    def sock_diag(self, request: bytes) -> Generator[bytes, None, None]:
+        """Send a request to NETLINK_SOCK_DIAG (Linux) and yield the datagrams of the reply.
+
+        The caller recognizes the end of the reply and closes the generator.
+        """
+        with self.within_network(_open_sock_diag) as netlink:
+            netlink.sendto(request, (0, 0))
+            while True:
+                yield netlink.recv(_BLOCK)
+
+    def bind(self, protocol: str, family: str, address: str, port: int) -> None:
+        """Bind a probe socket without SO_REUSEADDR and SO_REUSEPORT, and close it."""
+        with import_lock:
+            from .binding import probe
+
+        self.within_network(probe, protocol, family, address, port)
+
+    @property
+    def is_v6only(self) -> bool:
+        """True if a socket bound to ``::`` takes IPv6 only, unless its program sets IPV6_V6ONLY."""
+        with import_lock:
+            from .binding import v6only_by_default
+
+        return self.within_network(v6only_by_default)
+
+    # --- settings of other systems -----------------------------------------------------------------------------------
+
+    def sysctl(self, name: str | tuple[int, ...]) -> bytes:
+        """Return a kernel setting of macOS or a BSD: by name, or by number where the system has no names."""
+        with import_lock:
+            from .sysctl import read_sysctl
+
+        return read_sysctl(name)
+
+    def run(self, *command: str) -> bytes:
+        """Return the standard output of a program, run in the C locale."""
+        return run_program(command)
+
+
+def _result_or_error(read: Callable[..., object], *args: object) -> tuple[object, PortrangeError | OSError | None]:
+    try:
+        return read(*args), None
+    except (PortrangeError, OSError) as error:
+        return None, error
+
+
+def _read_sysctl_file(path: str) -> bytes:
+    """Return the contents of a sysctl file by one read().
+
+    Such a file returns everything to the first read() and drops what does not fit (proc_do_large_bitmap,
+    kernel/sysctl.c), so a full buffer means: read again with a larger one.
+    """
+    content = b""
+    for size in _SYSCTL_SIZES:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            content = os.read(descriptor, size)
+        finally:
+            os.close(descriptor)
+        if len(content) + _SYSCTL_ITEM <= size:
+            break
+    return content
+
+
+def _open_sock_diag() -> socket.socket:
+    """Return a NETLINK_SOCK_DIAG socket in the network namespace of the calling thread (sock_diag(7))."""
+    with import_lock:
+        import socket
+
+    family: int | None = getattr(socket, "AF_NETLINK", None)
+    if family is None:
+        raise OSError("this Python has no AF_NETLINK")
+    netlink = socket.socket(family, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
+    netlink.settimeout(_NETLINK_TIMEOUT)
+    return netlink
+
+
+def run_program(command: Sequence[str]) -> bytes:
+    """Return the standard output of a program, run in the C locale.
+
+    Raises the `OSError` of starting it, `OSError` with its first line of output if it fails, `TimeoutError` if it does
+    not end within 10 seconds.
+    """
+    with import_lock:
+        import subprocess
+
+    environment = dict(os.environ, LC_ALL="C", LANG="C")
+    try:
+        done = subprocess.run(  # noqa: S603 - every caller passes a constant
+            command,
+            check=False,
+            capture_output=True,
+            env=environment,
+            timeout=_PROGRAM_TIMEOUT,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"no output within {_PROGRAM_TIMEOUT} seconds") from error
+    if done.returncode != 0:
+        complaint = (done.stderr or done.stdout).decode("utf-8", "replace").strip().partition("\n")[0]
+        raise OSError(f"exit status {done.returncode}: {complaint}")
+    return done.stdout

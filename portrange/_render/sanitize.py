@@ -1,0 +1,37 @@
+"""Make untrusted text safe to store and print: process names, command lines, paths, names of interfaces and users."""
+
+from __future__ import annotations
+
+
+def decode(content: bytes) -> str:
+    r"""Decode bytes of the kernel as UTF-8; bytes that are not valid become escapes such as ``\xff``."""
+    return content.decode("utf-8", "backslashreplace")
+
+
+def printable(text: str) -> str:
+    r"""Replace surrogate escapes in *text* so that it can be encoded as UTF-8.
+
+    Python decodes undecodable bytes of the system to surrogates (PEP 383), which neither JSON nor a terminal takes.
+
+    >>> printable("v\udcff")
+    'v\\xff'
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def visible(text: str) -> str:
+    r"""Show control characters, bidirectional overrides and the like in *text* as escapes.
+
+    Process names are untrusted: a terminal must display them, not interpret them.
+
+    >>> visible("evil\x1b[2J")
+    'evil\\x1b[2J'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )

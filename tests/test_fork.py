@@ -1,0 +1,68 @@
+"""A child process that is forked while another thread makes its first call can call as well."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import portrange
+
+#: Every public call, as code.
+CALLS = {
+    "classify": "package.classify(443)",
+    "ephemeral_range": "package.ephemeral_range()",
+    "who_listens": "package.who_listens(PORT)",
+    "listeners": "package.listeners()",
+    "why_busy": "package.why_busy(PORT)",
+    "ephemeral_usage": "package.ephemeral_usage()",
+    "services": "package.services('https')",
+    "suggest_port": "package.suggest_port('a name')",
+    "html": "package.classify(443)._repr_html_()",
+    "explain": "package.ephemeral_usage().explain()",
+}
+#: A process forks again and again while a thread makes its first call, which pauses at each import.
+PROGRAM = """
+import contextlib, io, os, signal, socket, sys, threading, time
+server = socket.create_server(("127.0.0.1", 0))
+PORT = server.getsockname()[1]
+import {package} as package
+importing = threading.Event()
+def pause(event, _arguments):
+    if event == "import" and threading.current_thread() is first:
+        importing.set()
+        time.sleep(0.001)
+def call():
+    with contextlib.redirect_stdout(io.StringIO()):
+        {call}
+first = threading.Thread(target=call)
+children = []
+sys.addaudithook(pause)
+first.start()
+importing.wait()
+while first.is_alive() and len(children) < 12:
+    pid = os.fork()
+    if not pid:
+        signal.alarm(60)                        # a child that hangs ends by this signal
+        try:
+            call()
+        finally:
+            os._exit(0 if sys.exc_info()[0] is None else 1)
+    children.append(pid)
+first.join()
+print([os.waitpid(pid, 0)[1] for pid in children])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+@pytest.mark.parametrize("name", CALLS)
+def test_child_forked_during_a_first_call_does_not_hang(name):
+    program = PROGRAM.format(package=portrange.__name__, call=CALLS[name])
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")}
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+    statuses = eval(done.stdout)
+    assert statuses, "the first call ended before a child could be forked"
+    assert set(statuses) == {0}, done.stderr
