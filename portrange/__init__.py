@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._answers.ephemeral import EphemeralRange, PortSettings
     from ._answers.listener import BoundSocket, Listener, Listeners, Obstacle, Process, Socket
-    from ._answers.port import Assignment, Band, PortInfo, RegistryEntry, Risk, Service
+    from ._answers.port import Assignment, Band, CommonUse, PortInfo, RegistryEntry, Risk, Service
     from ._answers.span import Span
     from ._answers.usage import Destination, EphemeralUsage, LocalAddress
     from ._errors import InvalidPortError, ParseError, PortrangeError, SourceError, UnsupportedPlatformError
@@ -30,7 +30,7 @@ else:
     _MODULES = {
         "_answers.ephemeral": ("EphemeralRange", "PortSettings"),
         "_answers.listener": ("BoundSocket", "Listener", "Listeners", "Obstacle", "Process", "Socket"),
-        "_answers.port": ("Assignment", "Band", "PortInfo", "RegistryEntry", "Risk", "Service"),
+        "_answers.port": ("Assignment", "Band", "CommonUse", "PortInfo", "RegistryEntry", "Risk", "Service"),
         "_answers.span": ("Span",),
         "_answers.usage": ("Destination", "EphemeralUsage", "LocalAddress"),
         "_errors": ("InvalidPortError", "ParseError", "PortrangeError", "SourceError", "UnsupportedPlatformError"),
@@ -61,6 +61,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, so that a test can check it
     "Assignment",
     "Band",
     "BoundSocket",
+    "CommonUse",
     "Destination",
     "EphemeralRange",
     "EphemeralUsage",

@@ -43,7 +43,7 @@ class FrozenType(ABCMeta):
         if own:
             type.__setattr__(created, "__match_args__", fields)
             type.__setattr__(created, "_defaults", defaults)
-            type.__setattr__(created, "__init__", _first_initializer(created, fields, defaults))
+            type.__setattr__(created, "__init__", _initializer(name, created, fields, defaults))
             type.__setattr__(created, "_values", staticmethod(_getter(fields)))
         return created
 
@@ -54,30 +54,33 @@ def _getter(fields: tuple[str, ...]) -> Callable[[object], tuple[Any, ...]]:
     return getter if len(fields) > 1 else lambda record: (getter(record),)
 
 
-def _first_initializer(cls: type, fields: tuple[str, ...], defaults: dict[str, Any]) -> Callable[..., None]:
-    """Return an `__init__` that replaces itself by `_initializer` when the first instance is made.
+def _initializer(name: str, cls: type, fields: tuple[str, ...], defaults: dict[str, Any]) -> Callable[..., None]:
+    """Return an `__init__` with the fields as parameters; it stores them through the slots' descriptors.
 
-    Compiling one takes four times as long as the rest of the class, and most programs use few of the classes.
+    `dataclasses` compiles an `__init__` for each class, which takes five times as long as all the rest of the class.
     """
+    setters: dict[str, Any] = {field: getattr(cls, field).__set__ for field in fields}
+    in_order = tuple(setters.values())
 
     def initialize(self: object, *args: Any, **kwargs: Any) -> None:
-        initializer = _initializer(cls, fields, defaults)
-        type.__setattr__(cls, "__init__", initializer)
-        initializer(self, *args, **kwargs)
+        for store, value in zip(in_order, args, strict=False):
+            store(self, value)
+        given = len(args)
+        for field, value in kwargs.items():
+            if field not in setters or field in fields[:given]:
+                raise TypeError(f"{name}() got an unexpected or repeated argument {field!r}")
+            setters[field](self, value)
+        if given + len(kwargs) == len(fields):
+            return
+        if given > len(fields):
+            raise TypeError(f"{name}() takes {len(fields)} arguments, but {given} were given")
+        for field in fields[given:]:
+            if field not in kwargs:
+                if field not in defaults:
+                    raise TypeError(f"{name}() is missing the argument {field!r}")
+                setters[field](self, defaults[field])
 
     return initialize
-
-
-def _initializer(cls: type, fields: tuple[str, ...], defaults: dict[str, Any]) -> Callable[..., None]:
-    """Return an `__init__` with the fields as parameters; it stores them through the slots' descriptors."""
-    scope: dict[str, Any] = {f"_set_{field}": getattr(cls, field).__set__ for field in fields}
-    scope |= {f"_default_{field}": value for field, value in defaults.items()}
-    parameters = ", ".join(f"{field}=_default_{field}" if field in defaults else field for field in fields)
-    body = "\n".join(f"    _set_{field}(self, {field})" for field in fields)
-    exec(f"def __init__(self, {parameters}):\n{body}", scope)  # noqa: S102 - field names of this package only
-    initializer: Callable[..., None] = scope["__init__"]
-    initializer.__qualname__ = f"{cls.__qualname__}.__init__"
-    return initializer
 
 
 class Frozen(metaclass=FrozenType):

@@ -81,6 +81,10 @@ class FakeHost(SystemHost):
     def uid(self) -> int | None:
         return self.user
 
+    @property
+    def can_bind_privileged(self) -> bool:
+        return self.user == 0
+
     def user_name(self, uid: int) -> str | None:
         return self.users.get(uid)
 

@@ -113,6 +113,10 @@ class RecordedHost(SystemHost):
         return self.facts.get("uid", 1000)
 
     @property
+    def can_bind_privileged(self) -> bool:
+        return self.uid == 0
+
+    @property
     def console_encoding(self) -> str:
         return self.facts.get("console_encoding", "ascii")
 

@@ -184,16 +184,78 @@ def test_host_settings_determine_ephemeral_reserved_and_privileged():
     }
 
 
-def test_reserved_port_is_a_risk_only_on_other_hosts():
+def test_reserved_port_is_safe_with_a_low_risk_for_other_machines():
     info = classify(40000, host=LinuxHost(reserved="40000\n"))
-    assert [risk.kind for risk in info.risks if risk.severity == "high"] == ["default-range"]
+    assert info.safe
+    assert [risk.kind for risk in info.risks] == ["default-range", "registered"]
+    assert "other Linux machines need the same sysctl" in info.risks[0].detail
+    assert not classify(40001, host=LinuxHost(reserved="40000\n")).safe
+
+
+@pytest.mark.parametrize("port", [22, 80, 443, 8080, 5432, 11434])
+def test_registered_ports_are_safe(port):
+    assert classify(port, host=LINUX).safe
+
+
+def test_targets_decide_which_default_ranges_are_a_risk():
+    assert classify(12000, host=LINUX).safe
+    assert not classify(12000, targets=["freebsd"], host=LINUX).safe
+    assert not classify(12000, targets=("linux", "OpenBSD"), host=LINUX).safe
+    assert classify(62000, targets=["linux"], host=LINUX).risks[0].kind == "dynamic-band"
+    assert classify(4998, targets=iter({"linux", "macos"}), host=LINUX).risks == ()
+    assert classify(4998, targets=[], host=LINUX).risks == ()
+
+
+@pytest.mark.parametrize(
+    ("targets", "error", "message"),
+    [
+        ("linux", TypeError, "targets is a collection of operating systems, .* not 'linux'"),
+        (None, TypeError, "targets is a collection"),
+        ([1], TypeError, "targets is a collection"),
+        (["plan9"], ValueError, "unknown target 'plan9': use one of 'linux', 'macos', 'windows', 'freebsd', .*'aix'"),
+    ],
+)
+def test_invalid_targets_raise_error(targets, error, message):
+    with pytest.raises(error, match=message):
+        classify(80, targets=targets, host=LINUX)
+
+
+@pytest.mark.parametrize("unreadable", ["ephemeral", "reserved", "unprivileged"])
+def test_unreadable_settings_never_make_a_port_safe(unreadable):
+    host = LinuxHost(**{unreadable: None})
+    unsafe = [port for port in range(65536) if not classify(port, host=LINUX).safe]
+    assert not any(classify(port, host=host).safe for port in unsafe[::50])
+    assert classify(8080, host=host).safe is (unreadable != "ephemeral")
+
+
+def test_unreadable_settings_below_1024_assume_the_documented_defaults():
+    info = classify(443, host=LinuxHost(ephemeral=None, unprivileged=None))
+    assert info.safe
+    assert (info.ephemeral, info.privileged) == (None, None)
+    assert "the documented defaults are assumed" in info.explain()
+
+
+def test_common_uses_name_program_protocols_and_source():
+    [prometheus, _] = classify(9090, host=LINUX).common_uses
+    assert (prometheus.program, prometheus.protocols) == ("Prometheus", ("tcp",))
+    assert prometheus.source == "prometheus.io: Getting started"
+    assert classify(9090, host=LINUX).to_dict()["common_uses"][0] == prometheus.to_dict()
+    assert classify(4998, host=LINUX).common_uses == ()
+
+
+def test_explain_distinguishes_common_use_from_registration():
+    assert page(9090)["Programs"] == [
+        "commonly used by Prometheus and Cockpit (registered to websm)",
+        "Prometheus: prometheus.io: Getting started",
+        "Cockpit: cockpit-project.org: TCP Port and Address",
+    ]
 
 
 def test_unreadable_port_range_leaves_ephemeral_unknown():
     info = classify(33333, host=LinuxHost(ephemeral=None))
     assert info.ephemeral is None
     assert info.privileged is False
-    assert info.risks[-1].kind == "unknown"
+    assert [risk.kind for risk in info.risks] == ["default-range", "unknown", "registered"]
     assert "unknown if ephemeral" in info.explain()
     assert "incomplete: /proc/sys/net/ipv4/ip_local_port_range: Permission denied" in info.explain()
     assert "unknown if ephemeral here" in str(info)
@@ -287,9 +349,7 @@ def test_explain_ephemeral_port():
     assert parts["Elsewhere"] == [
         "in the default ephemeral range of linux, macos, windows, freebsd, netbsd, solaris, aix"
     ]
-    assert parts["Fixed use"][0].startswith(
-        "not advised: this host may allocate it to any outgoing connection at any time"
-    )
+    assert parts["Fixed use"][0].startswith("not advised: in this host's ephemeral range (32768-60999): ")
     assert len(parts["Fixed use"]) == len(classify(60860, host=LINUX).risks)
 
 
@@ -353,7 +413,7 @@ def test_explain_port_without_risks_is_fine():
     host = LinuxHost(unprivileged="0\n")
     assert classify(4, host=host).risks == ()
     assert page(4, host)["Fixed use"] == ["safe: no known risks"]
-    assert page(8080)["Fixed use"][0].startswith("possible, but registered with IANA for http-alt: ")
+    assert page(8080)["Fixed use"][0].startswith("possible, but registered as http-alt: ")
 
 
 def test_str_summarizes_registration_ephemeral_and_fixed_use():

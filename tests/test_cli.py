@@ -106,21 +106,147 @@ def test_busy_exits_1_for_busy_port_and_0_for_free_port(server):
     assert (free.returncode, json.loads(free.stdout)) == (0, [])
 
 
+def test_busy_takes_several_ports_and_standard_input(server):
+    free = portrange.suggest_port(f"portrange-busy-{os.getpid()}")
+    done = run("busy", str(free), "-", input=f" {server}\n")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"free:     tcp {free} (test bind succeeded)"
+    assert lines[1].startswith(f"listener: tcp 127.0.0.1:{server}")
+    answer = json.loads(run("busy", str(free), str(server), "--json").stdout)
+    assert {(entry["port"], entry["kind"]) for entry in answer if entry["blocks"]} == {(server, "listener")}
+    assert run("busy", str(free), str(free)).returncode == 0
+
+
 def test_check_honours_strict_and_accept():
     inside = portrange.ephemeral_range().first
     done = run("check", "8080", str(inside))
     assert done.returncode == 1
-    assert f"{inside}  high:   " in done.stdout
+    first, second = done.stdout.splitlines()
+    assert first.startswith("8080  ok    registered as http-alt; commonly used by ")
+    assert second.startswith(f"{inside} FAIL  in this host's ephemeral range ({inside}-")
     assert run("check", "8080").returncode == 0
     assert run("check", "--strict", "8080").returncode == 1
-    accepted = ("--accept", "registered", "--accept", "other-range", "--accept", "unknown")
+    accepted = ("--accept", "registered", "--accept", "common-use")
     assert run("check", "--strict", "8080", *accepted).returncode == 0
     assert run("check", str(inside), *accepted).returncode == 1
-    assert f"{inside}  fails: " in done.stdout
-    assert "8080   passes: " in done.stdout
-    assert "[other-range]" in done.stdout
     answer = json.loads(run("check", "8080", str(inside), "--json").stdout)
     assert [entry["safe"] for entry in answer] == [True, False]
+    assert [entry["passes"] for entry in json.loads(run("check", "8080", "--strict", "--json").stdout)] == [False]
+
+
+def test_check_verbose_prints_each_risk_with_its_kind():
+    inside = portrange.ephemeral_range().first
+    done = run("check", "8080", str(inside), "--verbose")
+    assert "            low: registered as http-alt: use it for that, or choose an unassigned port [registered]" in (
+        done.stdout.splitlines()
+    )
+    for risk in portrange.classify(inside).risks:
+        assert f"{risk.severity}: {risk.detail} [{risk.kind}]" in done.stdout
+
+
+def test_check_names_the_owner_of_a_port_in_use_without_failing():
+    number = portrange.suggest_port(f"portrange-check-{os.getpid()}")
+    with socket.create_server(("127.0.0.1", number)) as listening:
+        use_once(listening)
+        done = run("check", "--strict", str(number))
+        answer = json.loads(run("check", str(number), "--json").stdout)
+    assert done.returncode == 0
+    assert "no known risks; in use now by " in done.stdout
+    assert f"(pid {os.getpid()})" in done.stdout
+    assert answer[0]["listening"]["listeners"][0]["port"] == number
+    assert run("check", "--strict", str(number)).stdout == f"{number:<5} ok    no known risks\n"
+
+
+def test_suggested_port_passes_strict_check():
+    number = run("suggest", "portrange-tests").stdout.strip()
+    assert run("check", "--strict", number).returncode == 0
+
+
+def test_check_target_replaces_the_default_targets():
+    assert run("check", "12000").returncode == 0
+    done = run("check", "12000", "--target", "linux", "--target", "freebsd")
+    assert done.returncode == 1
+    assert "FreeBSD (10000-65535): use 1024-9999" in done.stdout
+    done = run("check", "12000", "--target", "plan9")
+    assert done.returncode == 2
+    assert "freebsd" in done.stderr
+
+
+def test_check_reads_ports_from_standard_input():
+    done = run("check", "5432", "-", input="8080 443\n\t4998\n")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["5432", "8080", "443", "4998"]
+
+
+@pytest.mark.parametrize("command", ["check", "busy"])
+@pytest.mark.parametrize(("given", "reason"), [("", "no port numbers"), ("80 http", "'http' is not a port")])
+def test_invalid_standard_input_prints_one_line_and_exits_2(command, given, reason):
+    done = run(command, "-", input=given)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert reason in done.stderr
+
+
+COMPOSE = {
+    "name": "project",
+    "services": {
+        "web": {"ports": [{"mode": "ingress", "target": 80, "published": "8080", "protocol": "tcp"}]},
+        "db": {"ports": [{"mode": "ingress", "target": 5432, "published": "5432", "protocol": "tcp"}]},
+    },
+}
+
+
+def test_check_from_reads_the_ports_of_compose(tmp_path):
+    file = tmp_path / "compose.json"
+    file.write_text(json.dumps(COMPOSE))
+    done = run("check", "--from", str(file))
+    assert done.returncode == 0
+    first, second = done.stdout.splitlines()
+    assert first.startswith("8080  ok    registered as http-alt; ")
+    assert first.endswith("published by web")
+    assert second.startswith("5432  ok    registered as postgresql; ")
+    assert run("check", "--from", "-", input=json.dumps(COMPOSE)).stdout == done.stdout
+    assert len(run("check", "--from", str(file), "4998").stdout.splitlines()) == 3
+
+
+def test_check_from_fails_for_a_port_that_is_published_twice(tmp_path):
+    file = tmp_path / "compose.json"
+    services = {**COMPOSE["services"], "api": COMPOSE["services"]["web"]}
+    file.write_text(json.dumps({"services": services}))
+    done = run("check", "--from", str(file))
+    assert done.returncode == 1
+    assert done.stdout.startswith("8080  FAIL  tcp published twice on all addresses by web and api: ")
+    [entry, _] = json.loads(run("check", "--from", str(file), "--json").stdout)
+    assert (entry["passes"], entry["published_by"], len(entry["conflicts"])) == (False, ["web", "api"], 1)
+
+
+def test_check_from_file_without_ports_passes(tmp_path):
+    file = tmp_path / "compose.json"
+    file.write_text('{"services": {"db": {"image": "postgres"}}}')
+    done = run("check", "--from", str(file))
+    assert (done.returncode, done.stdout) == (0, f"no published ports in {file}\n")
+
+
+def test_check_from_escapes_control_characters_in_names():
+    services = {"evil\x1b[2J\n\ud800": COMPOSE["services"]["web"]}
+    done = run("check", "--from", "-", input=json.dumps({"services": services}))
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 1
+    assert "\x1b" not in done.stdout
+    done = run("check", "--from", "-", input=json.dumps({"services": {"a\x1b\n": {"ports": ["80"]}}}))
+    assert done.returncode == 2
+    assert done.stderr.rstrip("\n").isprintable()
+
+
+@pytest.mark.parametrize("content", [None, "services:\n", "{}", '{"services": {"web": {"ports": ["80:80"]}}}'])
+def test_check_from_other_file_prints_one_line_and_exits_2(tmp_path, content):
+    file = tmp_path / "other.json"
+    if content is not None:
+        file.write_text(content)
+    done = run("check", "--from", str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert str(file) in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -251,7 +377,7 @@ def test_help_names_json_option_and_exit_status(arguments):
         (["{port}"], lambda answer: [answer, *answer.values(), answer["listening"]["listeners"][0]]),
         (["range"], lambda answer: [answer]),
         (["usage"], lambda answer: [answer]),
-        (["check", "60860"], lambda answer: answer),
+        (["check", "60860"], lambda answer: [*answer, answer[0]["listening"]]),
         (["busy", "{port}"], lambda answer: answer),
     ],
 )

@@ -14,7 +14,7 @@ from portrange._answers.record import Record
 
 #: The public calls and what they may be given (the design's list).
 SIGNATURES = {
-    "classify": "(port, *, host)",
+    "classify": "(port, *, targets, host)",
     "ephemeral_range": "(*, protocol, family, host)",
     "who_listens": "(port, *, protocol, exhaustive, host)",
     "listeners": "(*, protocol, exhaustive, namespaces, host)",

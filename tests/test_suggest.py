@@ -20,7 +20,8 @@ from recorded import RecordedHost, names
 import portrange
 from portrange import Assignment, Span, suggest_port
 from portrange._questions.suggest import FIRST, LAST
-from portrange._registry.facts import BAD_PORTS, COMMON_SYSTEMS, DEFAULT_RANGES
+from portrange._registry.common_uses import COMMON_USES
+from portrange._registry.facts import BAD_PORTS, ORCHESTRATOR_RANGES
 
 #: A recorded Linux with default settings, so that results do not depend on this machine.
 LINUX = RecordedHost("linux-6.18").snapshot()
@@ -54,12 +55,7 @@ def suggestions() -> list[int]:
 
 def allowed(port: int) -> bool:
     info = portrange.classify(port, host=LINUX)
-    return (
-        info.safe
-        and info.assignment is Assignment.UNASSIGNED
-        and not {"linux", "macos", "windows"} & set(info.ephemeral_by_default_on)
-        and not any(risk.kind in ("browser", "restricted") for risk in info.risks)
-    )
+    return info.risks == () and info.assignment is Assignment.UNASSIGNED
 
 
 def test_suggestions_are_safe_unassigned_and_not_blocked(suggestions: list[int]):
@@ -67,6 +63,8 @@ def test_suggestions_are_safe_unassigned_and_not_blocked(suggestions: list[int])
     assert len(suggestions) == NAMES
     assert all(map(allowed, distinct))
     assert not distinct & BAD_PORTS
+    assert not distinct & COMMON_USES.keys()
+    assert not any(ports.first <= port <= ports.last for port in distinct for ports in ORCHESTRATOR_RANGES)
     assert min(distinct) >= 1024
 
 
@@ -90,7 +88,7 @@ def test_ports_after_assigned_ports_are_not_preferred(suggestions: list[int]):
 
 
 @pytest.mark.parametrize(
-    ("name", "port"), [("my-service", 26756), ("a", 19613), ("b", 19878), ("日本", 22746), ("My-Service", 20007)]
+    ("name", "port"), [("my-service", 10627), ("a", 19723), ("b", 8267), ("日本", 18442), ("My-Service", 16516)]
 )
 def test_suggestions_for_the_bundled_registry_are_stable(name: str, port: int):
     assert portrange.REGISTRY_DATE == "2026-02-13", "a new registry may move a few names: check each"
@@ -101,17 +99,16 @@ def test_suggest_follows_the_documented_algorithm():
     for name in ("my-service", "web", "日本", "x" * 1000):
         digest = hashlib.sha256(name.encode()).digest()
         a, b = int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:16], "big")
-        candidates = (1024 + (a + k * (1 + b % 31750)) % 31751 for k in range(31751))
+        candidates = (1024 + (a + k * (1 + b % 18978)) % 18979 for k in range(18979))
         assert suggest_port(name, host=LINUX) == next(port for port in candidates if allowed(port))
 
 
-def test_bounds_exclude_privileged_ports_and_common_ephemeral_ranges():
-    lowest = min(default.first for default in DEFAULT_RANGES if default.system in COMMON_SYSTEMS)
+def test_bounds_exclude_privileged_ports_and_ranges_of_orchestrators():
     assert FIRST == 1024
-    assert lowest - 1 == LAST
+    assert min(ports.first for ports in ORCHESTRATOR_RANGES) - 1 == LAST == 19999
     size = LAST - FIRST + 1
     prime = next(number for number in range(size, 2 * size) if all(number % divisor for divisor in range(2, 200)))
-    assert prime == 31751
+    assert prime == 18979
 
 
 def test_suggest_does_not_depend_on_the_hash_seed():
@@ -158,6 +155,8 @@ def test_suggestion_is_not_ephemeral_or_refused_on_its_host(recorded: str):
         info = portrange.classify(suggest_port(str(i), host=host), host=host)
         assert not any((info.ephemeral, info.reserved, info.excluded, info.privileged))
         assert info.assignment is Assignment.UNASSIGNED
+        # A setting that could not be read is a risk of every port.
+        assert [risk.kind for risk in info.risks] == ["unknown"] * (None in (info.ephemeral, info.excluded))
 
 
 def test_wider_ephemeral_range_moves_only_the_names_inside():
@@ -181,7 +180,7 @@ def test_wider_ephemeral_range_moves_only_the_names_inside():
 @pytest.mark.parametrize("recorded", sorted(WITHOUT_CANDIDATES))
 def test_host_without_candidates_raises_portrange_error(recorded: str):
     with pytest.raises(
-        portrange.PortrangeError, match=r"no port is left for 'x'.* the settings of this host exclude 31,744"
+        portrange.PortrangeError, match=r"no port is left for 'x'.* the settings of this host exclude 18,976"
     ):
         suggest_port("x", host=RecordedHost(recorded))
 
@@ -224,7 +223,9 @@ def test_avoid_accepts_numpy_integers():
         assert suggest_port("avoid", avoid=avoid, host=LINUX) != PORT
 
 
-@pytest.mark.parametrize("avoid", [[], (), [80], [(60000, 60010)], [range(0)], [range(PORT + 1, PORT + 9)], ["linux"]])
+@pytest.mark.parametrize(
+    "avoid", [[], (), [80], [(60000, 60010)], [range(0)], [range(PORT + 1, PORT + 9)], ["linux"], ["kubernetes"]]
+)
 def test_avoid_of_other_ports_does_not_change_the_suggestion(avoid: object):
     assert suggest_port("avoid", avoid=avoid, host=LINUX) == PORT
 
@@ -235,6 +236,7 @@ def test_avoid_honours_the_step_of_a_range():
 
 def test_avoid_excludes_the_default_range_of_a_system():
     for i in range(200):
+        assert suggest_port(str(i), avoid=["kubernetes", "Nomad"], host=LINUX) == suggest_port(str(i), host=LINUX)
         assert suggest_port(str(i), avoid=["freebsd"], host=LINUX) < 10000
         assert suggest_port(str(i), avoid=["freebsd", "dragonfly"], host=LINUX) in range(5001, 10000)
 
@@ -247,7 +249,7 @@ def test_avoid_all_but_one_port_suggests_that_port():
 
 @pytest.mark.parametrize("avoid", [["openbsd"], [(0, 65535)], [range(65536)]])
 def test_avoid_all_ports_raises_portrange_error(avoid: list[object]):
-    with pytest.raises(portrange.PortrangeError, match="avoid excludes 31,744 and the settings of this host exclude 0"):
+    with pytest.raises(portrange.PortrangeError, match=r"avoid excludes 18,976 and the settings .* exclude 0"):
         suggest_port("x", avoid=avoid, host=LINUX)
 
 

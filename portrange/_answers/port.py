@@ -10,7 +10,7 @@ from .record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Literal, TypeAlias
 
     from .address import ProtocolName
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
     RiskKind: TypeAlias = Literal[
         "excluded",
         "host-range",
-        "privileged",
-        "reserved",
-        "dynamic-band",
         "default-range",
+        "dynamic-band",
+        "reserved",
+        "privileged",
+        "unknown",
+        "orchestrator",
         "registered",
+        "common-use",
         "browser",
         "restricted",
-        "other-range",
-        "unknown",
     ]
 
 
@@ -118,20 +119,35 @@ class RegistryEntry(Record):
         return f"{self.description} ({', '.join(self.protocols)})" if self.protocols else self.description
 
 
-#: The severity of each kind of `Risk`, in the order of its docstring.
-SEVERITIES: dict[RiskKind, Severity] = {
-    "excluded": "high",
-    "host-range": "high",
-    "privileged": "high",
-    "reserved": "high",
-    "dynamic-band": "high",
-    "default-range": "high",
-    "registered": "low",
-    "browser": "low",
-    "restricted": "low",
-    "other-range": "low",
-    "unknown": "low",
-}
+class CommonUse(Record):
+    """A widespread program that binds a port by default, without a registration or beside another one."""
+
+    program: str
+    """The program."""
+    protocols: tuple[ProtocolName, ...]
+    """The protocols that it uses."""
+    source: str
+    """The documentation of the project: its host and the title of the page."""
+
+    def __str__(self) -> str:
+        return f"{self.program} ({', '.join(self.protocols)})"
+
+
+#: The kinds of `Risk` in the order of its docstring; risks of the same severity are in this order.
+RISK_KINDS: tuple[RiskKind, ...] = (
+    "excluded",
+    "host-range",
+    "default-range",
+    "dynamic-band",
+    "reserved",
+    "privileged",
+    "unknown",
+    "orchestrator",
+    "registered",
+    "common-use",
+    "browser",
+    "restricted",
+)
 
 
 class Risk(Record):
@@ -140,19 +156,27 @@ class Risk(Record):
     kind: RiskKind
     """The kind of risk:
 
-    - high: "excluded" (this host refuses to bind the port), "host-range" (in this host's ephemeral range), "privileged"
-      (on this host), "reserved" (by IANA), "dynamic-band" (IANA's band for temporary use), "default-range" (in the
-      default ephemeral range of Linux, macOS or Windows);
-    - low: "registered" (for a service), "browser" (browsers refuse it), "restricted" (by macOS), "other-range" (in the
-      default ephemeral range of another system), "unknown" (a setting of this host could not be read).
+    - "excluded": this host refuses to bind the port; "host-range": it is in the ephemeral range of this host and not
+      reserved; "dynamic-band": in IANA's band for temporary use; "reserved": by IANA. All of these are high.
+    - "default-range": in the default ephemeral range of a target. High, but low if the target is the system of this
+      host and the port is reserved here.
+    - "unknown": a setting of this host could not be read. High if it could make the port unsafe, otherwise low.
+    - "privileged": binding it needs a privilege on this host; "orchestrator": in the default range of an orchestrator;
+      "registered": with IANA, for a service; "common-use": a widespread program binds it by default; "browser":
+      browsers refuse it; "restricted": by macOS. All of these are low.
     """
     severity: Severity
     """How serious it is: "high" if relying on the port will fail at some time, "low" if it is only a fact to know."""
     detail: str
-    """One sentence: the reason and the remedy."""
+    """The reason, a colon, and the remedy."""
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.detail}"
+
+
+def reason_of(risk: Risk) -> str:
+    """Return the reason of a risk without the remedy."""
+    return risk.detail.partition(": ")[0]
 
 
 class PortInfo(Record):
@@ -186,6 +210,8 @@ class PortInfo(Record):
     """True if binding the port needs a privilege on the host."""
     ephemeral_by_default_on: tuple[str, ...]
     """The systems whose default ephemeral range contains the port."""
+    common_uses: tuple[CommonUse, ...]
+    """The widespread programs that bind the port by default, without a registration or beside another one."""
     risks: tuple[Risk, ...]
     """The reasons against relying on the number, worst first."""
     settings: PortSettings
@@ -235,6 +261,7 @@ def port_page(info: PortInfo) -> dict[str, list[str]]:
     parts = {
         "IANA": _registration_lines(info),
         "This host": _host_lines(info),
+        "Programs": _common_uses(info),
         "Elsewhere": _other_systems(info),
         "Fixed use": _verdict(info),
     }
@@ -301,6 +328,21 @@ def _protocols(entry: Service | RegistryEntry) -> str:
 def _is_specific(entry: RegistryEntry) -> bool:
     """Return whether an entry has more information than the assignment."""
     return bool(entry.note) or entry.description.lower() != entry.assignment.value
+
+
+def _common_uses(info: PortInfo) -> Iterator[str]:
+    if info.common_uses:
+        yield used_by(info.common_uses, info.services)
+        yield from (f"{use.program}: {use.source}" for use in info.common_uses)
+
+
+def used_by(uses: Sequence[CommonUse], services: Sequence[Service] = ()) -> str:
+    """Return which programs use a port, and the name it is registered for."""
+    with import_lock:
+        from .._render.text import joined
+
+    registration = f" (registered to {services[0].name})" if services else ""
+    return f"commonly used by {joined(use.program for use in uses)}{registration}"
 
 
 # --- this host

@@ -67,7 +67,7 @@ def backend_for(system: System) -> Backend:
 def _load(module: str, attribute: str | None) -> Backend:
     with import_lock:
         # What importlib.import_module() calls, without importing importlib.
-        loaded: Any = __import__(f"{__package__}.{module}", fromlist=("BACKEND",))
+        loaded: Any = __import__(f"{__package__}.{module}", fromlist=("__name__",))
     backend: Backend = loaded if attribute is None else getattr(loaded, attribute)
     return backend
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .output import Command
 
 #: Options that take a value; the next argument is neither a command nor a port.
-_WITH_VALUE = ("--protocol", "--procfs", "--avoid", "--accept", "--address", "--family")
+_WITH_VALUE = ("--protocol", "--procfs", "--avoid", "--accept", "--target", "--from", "--address", "--family")
 
 
 def run(arguments: Sequence[str], version: str) -> int:

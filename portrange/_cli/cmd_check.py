@@ -2,67 +2,169 @@
 
 from __future__ import annotations
 
-from .._answers.port import SEVERITIES, PortInfo
+from .._answers.port import RISK_KINDS, PortInfo, reason_of, used_by
+from .._frozen import Frozen
 from .._questions.classify import classify
+from .._registry.facts import DEFAULT_RANGES, DEFAULT_TARGETS
 from .._render import text
-from .options import port
+from .._render.sanitize import visible
+from .cmd_list import LISTENERS_IN_JSON
+from .cmd_page import listening
+from .manifests import Published, conflicts, read_published
+from .options import STDIN, add_ports, given_ports
 from .output import COMMANDS, NO, OK, Command, Output, described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
 
+    from .._answers.listener import Listeners
     from .._answers.port import Risk
+    from .._errors import PortrangeError
+
+_SYSTEMS = tuple(ports.system for ports in DEFAULT_RANGES)
+
+
+class Checked(Frozen):
+    """A port with the risks that it fails for, and its listeners."""
+
+    info: PortInfo
+    """The properties of the port."""
+    failing: tuple[Risk, ...]
+    """The risks that the command fails for."""
+    published_by: tuple[str, ...]
+    """The services and workloads of the file that publish the port."""
+    conflicts: tuple[str, ...]
+    """Where they publish it more than once on the same host address."""
+    listening: Listeners | None
+    """The listeners on the port, None if they could not be determined."""
+    failure: PortrangeError | None
+    """Why they could not be determined."""
+
+    @property
+    def passes(self) -> bool:
+        """True if the command does not fail for the port."""
+        return not self.failing and not self.conflicts
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("ports", type=port, nargs="+", metavar="PORT", help="port numbers to check")
+    add_ports(parser)
+    parser.add_argument(
+        "--target",
+        action="append",
+        choices=_SYSTEMS,
+        metavar="NAME",
+        help=f"a system that the project runs on; may be repeated (default: {', '.join(DEFAULT_TARGETS)})",
+    )
     parser.add_argument("--strict", action="store_true", help="fail for any risk, also a low one")
     parser.add_argument(
         "--accept",
         action="append",
-        choices=list(SEVERITIES),
+        choices=RISK_KINDS,
         default=[],
         metavar="KIND",
-        help=f"ignore this kind of risk; may be repeated: {', '.join(SEVERITIES)}",
+        help=f"ignore this kind of risk; may be repeated: {', '.join(RISK_KINDS)}",
     )
+    parser.add_argument(
+        "--from",
+        dest="file",
+        metavar="FILE",
+        help="check the ports in the output of docker compose config --format json, or of kubectl get -o json; "
+        "fail as well if one is published twice on a host address; - is standard input",
+    )
+    parser.add_argument("--verbose", action="store_true", help="print each risk with its severity, remedy and kind")
 
 
 def _run(arguments: Namespace) -> Output:
-    snapshot = arguments.host.snapshot()
-    checked = [classify(number, host=snapshot) for number in arguments.ports]
-    failing = [
-        [
-            risk
-            for risk in info.risks
-            if risk.kind not in arguments.accept and (arguments.strict or risk.severity == "high")
-        ]
-        for info in checked
-    ]
-    lines = [line for info, risks in zip(checked, failing, strict=True) for line in _lines(info, risks)]
-    data = [info.to_dict() for info in checked]
-    return Output(text.labelled(lines, arguments.style), data, NO if any(failing) else OK)
+    arguments.host = arguments.host.snapshot()
+    published = [] if arguments.file is None else read_published(arguments.file)
+    ports = [*given_ports(arguments.ports), *(port.port for port in published)]
+    if not ports and arguments.file is None:
+        raise ValueError("no ports: name some, or - for standard input, or --from FILE")
+    clashes = conflicts(published)
+    checked = [_check(number, arguments, published, clashes.get(number, [])) for number in dict.fromkeys(ports)]
+    lines = [line for port in checked for line in _lines(port, verbose=arguments.verbose)]
+    source = "standard input" if arguments.file == STDIN else arguments.file
+    return Output(
+        text.labelled(lines, arguments.style, gap=2) if checked else visible(f"no published ports in {source}"),
+        [_data(port) for port in checked],
+        OK if all(port.passes for port in checked) else NO,
+    )
 
 
-def _lines(info: PortInfo, failing: list[Risk]) -> list[text.Line]:
-    """Return the verdict on a port, then a line for each risk with its kind, as `--accept` takes it."""
-    number = f"{info.number:<5}"
-    verdict = ("fails:", "not safe to rely on", "bad") if failing else ("passes:", "safe to rely on", "good")
-    risks = [
-        (f"{risk.severity}:", f"{risk.detail} [{risk.kind}]", "bad" if risk in failing else "notice")
+def _check(number: int, arguments: Namespace, published: list[Published], clashes: list[str]) -> Checked:
+    info = classify(number, targets=arguments.target or DEFAULT_TARGETS, host=arguments.host)
+    failing = tuple(
+        risk
         for risk in info.risks
-    ]
-    return [text.Line(f"{number}  {label}", detail, role) for label, detail, role in (verdict, *risks)]
+        if risk.kind not in arguments.accept and (arguments.strict or risk.severity == "high")
+    )
+    origins = dict.fromkeys(port.origin for port in published if port.port == number)
+    return Checked(info, failing, tuple(origins), tuple(clashes), *listening(number, arguments.host))
+
+
+def _data(port: Checked) -> dict[str, object]:
+    return {
+        **port.info.to_dict(),
+        "passes": port.passes,
+        "published_by": list(port.published_by),
+        "conflicts": list(port.conflicts),
+        "listening": None if port.listening is None else port.listening.to_dict(),
+    }
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+
+def _lines(port: Checked, *, verbose: bool) -> Iterator[text.Line]:
+    """Yield the line of a port; with *verbose*, a line for each risk with its kind, as `--accept` takes it."""
+    verdict, role = ("ok", "good") if port.passes else ("FAIL", "bad")
+    facts = [*port.conflicts, _failure(port.failing) if port.failing else _notes(port.info)]
+    if port.published_by:
+        facts.append(f"published by {text.joined(port.published_by)}")
+    facts += _in_use(port)
+    yield text.Line(f"{port.info.number:<5} {verdict:<4}", "; ".join(facts), role)
+    if verbose:
+        yield from (text.Line("", f"{risk.severity}: {risk.detail} [{risk.kind}]") for risk in port.info.risks)
+        if port.failure is not None:
+            yield text.Line("", f"unknown whether it is in use: {port.failure}")
+
+
+def _failure(failing: tuple[Risk, ...]) -> str:
+    """Return the first risk with its remedy, and the reasons of the others."""
+    first, *others = failing
+    # The default range of this system is usually the range of this host.
+    if first.kind == "host-range":
+        others = [risk for risk in others if risk.kind != "default-range"]
+    return "; ".join([first.detail, *map(reason_of, others)])
+
+
+def _notes(info: PortInfo) -> str:
+    reasons = (used_by(info.common_uses) if risk.kind == "common-use" else reason_of(risk) for risk in info.risks)
+    return "; ".join(reasons) or "no known risks"
+
+
+def _in_use(port: Checked) -> Iterator[str]:
+    """Yield who has the port now, if it is in use. That is no risk: it may be the service that the port is for."""
+    if port.listening is None or not len(port.listening):
+        return
+    owners = dict.fromkeys(owner for listener in port.listening for owner in listener.owners)
+    names = text.Names("", [(owner.name or "?", f"(pid {owner.pid})") for owner in owners]).summary(3)
+    yield f"in use now by {names}" if owners else "in use now, owner hidden"
 
 
 COMMAND = Command(
     COMMANDS["check"][1],
     _add_arguments,
     _run,
-    f"An array in the order of the arguments; each is {described(PortInfo)}.",
+    f"An array in the order of the arguments; each is {described(PortInfo)}, passes, published_by and "
+    f"conflicts (with --from), and listening, which is {LISTENERS_IN_JSON}.",
     [
         ("check 8080 5432", "may a project rely on these ports?"),
-        ("check 443 --accept privileged", "for a service that has the privilege to bind it"),
-        ("check 26756 --strict --accept other-range", "fail for every risk except this kind"),
+        ("check 12000 --target linux --target freebsd", "if it runs on these systems"),
+        ("check 10627 --strict", "fail for low risks as well"),
+        ("check - < ports.txt", "the numbers in a file"),
+        ("check --from compose.json", "after docker compose config --format json > compose.json"),
     ],
 )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 
 from .._answers.listener import Listeners
-from .._questions.suggest import suggest_port
-from .._registry.facts import DEFAULT_RANGES
+from .._questions.suggest import AVOIDABLE, suggest_port
 from .cmd_page import listener_lines, listening
 from .options import port
 from .output import COMMANDS, Command, Output
@@ -15,19 +14,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-_SYSTEMS = [default.system for default in DEFAULT_RANGES]
-
 
 def _avoided(argument: str) -> int | tuple[int, int] | str:
-    """Return a port, a range or the name of a system from the command line."""
-    if argument.lower() in _SYSTEMS:
+    """Return a port, a range or the name of a system or an orchestrator from the command line."""
+    if argument.lower() in AVOIDABLE:
         return argument.lower()
     first, dash, last = argument.partition("-")
     try:
         return (port(first), port(last)) if dash and first else port(argument)
     except ArgumentTypeError:
         raise ArgumentTypeError(
-            f"{argument!r} is neither a port, a range such as 8000-8999, nor one of {', '.join(_SYSTEMS)}"
+            f"{argument!r} is neither a port, a range such as 8000-8999, nor one of {', '.join(AVOIDABLE)}"
         ) from None
 
 
@@ -39,7 +36,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
         type=_avoided,
         default=[],
         metavar="PORT",
-        help="a port, a range (8000-8999) or a system (freebsd), for its default range; may be repeated",
+        help="a port, a range (8000-8999), or a name (freebsd, nomad) for its default range; may be repeated",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from argparse import ArgumentParser, ArgumentTypeError
 
 from .._answers.address import PROTOCOLS
@@ -13,7 +14,7 @@ from .output import COMMANDS, LIST, PAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any, NoReturn
 
     from typing_extensions import override
@@ -25,6 +26,8 @@ else:
         return method
 
 
+#: The argument that stands for standard input.
+STDIN = "-"
 #: The widest manual page; longer lines are hard to read.
 _WIDEST = 100
 _WITHOUT_TERMINAL = 80
@@ -60,9 +63,47 @@ def port(argument: str) -> int:
     return number
 
 
-def add_port(parser: ArgumentParser) -> None:
-    """Add the argument PORT."""
-    parser.add_argument("port", type=port, metavar="PORT", help="a port number, 0 to 65535")
+def add_ports(parser: ArgumentParser) -> None:
+    """Add the argument PORT, which may be repeated; `given_ports` returns its values."""
+    parser.add_argument(
+        "ports",
+        type=_port_or_stdin,
+        nargs="*",
+        metavar="PORT",
+        help="port numbers, 0 to 65535; - reads them from standard input, separated by white space",
+    )
+
+
+def _port_or_stdin(argument: str) -> int | str:
+    return argument if argument == STDIN else port(argument)
+
+
+def given_ports(ports: Iterable[int | str]) -> list[int]:
+    """Return the ports of the command line, with those of standard input in place of ``-``; `ValueError` for others."""
+    numbers: list[int] = []
+    for given in ports:
+        numbers += _ports_of_stdin() if isinstance(given, str) else [given]
+    return numbers
+
+
+def _ports_of_stdin() -> list[int]:
+    try:
+        numbers = [port(item) for item in read_stdin().decode("ascii", "backslashreplace").split()]
+    except ArgumentTypeError as error:
+        raise ValueError(f"standard input: {error}") from None
+    if not numbers:
+        raise ValueError("standard input has no port numbers")
+    return numbers
+
+
+def read_stdin() -> bytes:
+    """Return the contents of standard input; `ValueError` if it is closed or cannot be read."""
+    if sys.stdin is None:
+        raise ValueError("standard input is closed")
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        raise ValueError(f"cannot read standard input: {error.strerror}") from error
 
 
 def add_listening(parser: ArgumentParser) -> None:
@@ -142,7 +183,7 @@ def _unlabelled(lines: Iterator[str] | Sequence[str]) -> list[tuple[str, str]]:
 def _usage(action: argparse.Action) -> str:
     """Return an argument as it is typed."""
     if not action.option_strings:
-        return f"{action.metavar}{'...' if action.nargs == '+' else ''}"
+        return f"{action.metavar}{'...' if action.nargs == '*' else ''}"
     value = "" if action.nargs == 0 else f" {action.metavar or '{' + ','.join(map(str, action.choices or ())) + '}'}"
     return ", ".join(action.option_strings) + value
 

@@ -216,6 +216,18 @@ class System:
         geteuid: Callable[[], int] | None = getattr(os, "geteuid", None)
         return None if geteuid is None else geteuid()
 
+    @property
+    def can_bind_privileged(self) -> bool:
+        """True if the caller is known to have the right to bind privileged ports in this system's network."""
+        if self.network is not None:
+            return False
+        if sys.platform not in ("linux", "android"):
+            return self.uid == 0
+        with import_lock:
+            from .capability import has_bind_capability
+
+        return has_bind_capability()
+
     def user_name(self, uid: int) -> str | None:
         """Return the name of a user; None if the user has none or the system has no user database."""
         # The caller's user database does not describe the users of another machine's procfs.

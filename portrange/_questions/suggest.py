@@ -8,8 +8,10 @@ from .._backends.select import settings_of
 from .._errors import PortrangeError
 from .._host.host import system_of
 from .._lazy import import_lock
-from .._registry.facts import BAD_PORTS, COMMON_SYSTEMS, DEFAULT_RANGES, MACOS_RESTRICTED
+from .._registry.common_uses import COMMON_USES
+from .._registry.facts import BAD_PORTS, DEFAULT_RANGES, DEFAULT_TARGETS, MACOS_RESTRICTED, ORCHESTRATOR_RANGES
 from .._registry.lookup import registered
+from .risks import FIRST, LAST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,37 +22,43 @@ if TYPE_CHECKING:
     from .._answers.span import Spans
     from .._host.host import Host
 
-    #: A port, a pair of the first and the last port of a range, a `range`, or the name of an operating system.
+    #: A port, a pair of the first and the last port of a range, a `range`, or the name of a system or an orchestrator.
     Avoided: TypeAlias = int | tuple[int, int] | range | str
 
-#: The candidates: above the ports of system services, below the default ranges of Linux, macOS and Windows.
-FIRST, LAST = 1024, 32767
 #: The lowest prime that is not below the number of candidates, so that every step visits each of them once. The few
-#: numbers above LAST are in the default range of Linux and are skipped with it.
-_PRIME = 31751
+#: numbers above LAST are in the default range of an orchestrator and are skipped with it.
+_PRIME = 18979
 
-_RANGES = {ports.system: Span(ports.first, ports.last) for ports in DEFAULT_RANGES}
-_COMMON_RANGES = merge(span for system, span in _RANGES.items() if system in COMMON_SYSTEMS)
-_REFUSED = BAD_PORTS | MACOS_RESTRICTED
+#: The default ranges that `avoid` knows by name.
+AVOIDABLE = {
+    **{ports.system: Span(ports.first, ports.last) for ports in DEFAULT_RANGES},
+    **{ports.name: Span(ports.first, ports.last) for ports in ORCHESTRATOR_RANGES},
+}
+_ALWAYS_AVOIDED = merge(
+    [AVOIDABLE[name] for name in (*DEFAULT_TARGETS, *(ports.name for ports in ORCHESTRATOR_RANGES))]
+)
+_REFUSED = BAD_PORTS | MACOS_RESTRICTED | COMMON_USES.keys()
 
 
 def suggest_port(name: str, *, avoid: Iterable[Avoided] = (), host: Host | None = None) -> int:
     """Return a port number for a project, a service or a test setup of this name, always the same for a name.
 
-    The port is not privileged (1024 or above), is outside the default ephemeral ranges of Linux, macOS and Windows, is
-    unassigned in IANA's registry, and is refused neither by browsers (bad ports of the Fetch standard) nor by macOS.
-    Ports that are ephemeral, reserved, excluded or privileged on this host are skipped as well. `avoid` excludes more:
-    ports, pairs of the first and the last port of a range, `range` objects, and names of operating systems
-    (``"freebsd"``) for their default ephemeral range.
+    The port is not privileged (1024 or above), is outside the default ephemeral ranges of Linux, macOS and Windows and
+    the default ranges of orchestrators (Kubernetes NodePort, Nomad, Docker Swarm, Mesos), is unassigned in IANA's
+    registry, is not commonly used by a widespread program (`PortInfo.common_uses`), and is refused neither by browsers
+    (bad ports of the Fetch standard) nor by macOS. Ports that are ephemeral, reserved, excluded or privileged on this
+    host are skipped as well, so where the settings of the host can be read, `classify` finds no risk. `avoid` excludes
+    more: ports, pairs of the first and the last port of a range, `range` objects, and names of operating systems
+    (``"freebsd"``) and orchestrators (``"kubernetes"``) for their default ranges.
 
-    The number depends only on the name, on the registry (`REGISTRY_DATE`) and on `avoid`, so it is the same on every
-    machine, except where the settings of a host exclude it. If they do, or if a new registry or `avoid` does, the next
-    candidate replaces it; the numbers of other names do not change. To get the same number on a fleet in which some
-    hosts have a wider ephemeral range, pass that range in `avoid`. (OpenBSD's default range, 1024-49151, leaves no port
-    outside of the default ranges of Linux and macOS.)
+    The number depends only on the name, on the registry (`REGISTRY_DATE`), on the table of common uses and on `avoid`,
+    so it is the same on every machine, except where the settings of a host exclude it. If they do, or if a new table
+    or `avoid` does, the next candidate replaces it; the numbers of other names do not change. To get the same number
+    on a fleet in which some hosts have a wider ephemeral range, pass that range in `avoid`. (OpenBSD's default range,
+    1024-49151, leaves no port outside of the default ranges of Linux and macOS.)
 
     The port is not reserved: whether a socket uses it now makes no difference, and two names may have the same number
-    (among 20 names, two do in one of 140 cases). A program that can use any free port at run time binds port 0
+    (among 20 names, two do in one of 70 cases). A program that can use any free port at run time binds port 0
     instead, and reads the number:
 
     >>> import portrange, socket
@@ -60,13 +68,13 @@ def suggest_port(name: str, *, avoid: Iterable[Avoided] = (), host: Host | None 
     True
 
     The algorithm, for other implementations: let d be the SHA-256 digest of the name in UTF-8, a the first 8 bytes of d
-    and b the next 8, both as big-endian numbers. The candidates are 1024 + (a + k * s) mod 31751 for k = 0, 1, 2 and so
-    on, with s = 1 + b mod 31750. The result is the first candidate that meets the conditions above.
+    and b the next 8, both as big-endian numbers. The candidates are 1024 + (a + k * s) mod 18979 for k = 0, 1, 2 and so
+    on, with s = 1 + b mod 18978. The result is the first candidate that meets the conditions above.
 
     Each call reads the settings of the host again: for many names pass ``host=Host().snapshot()``.
 
     Raises `TypeError` if the name is not a string or `avoid` is not a collection of such items, `ValueError` for an
-    empty name, an unknown system or a number outside 0-65535, `PortrangeError` if no port is left.
+    empty name, an unknown name in `avoid` or a number outside 0-65535, `PortrangeError` if no port is left.
 
     >>> port = portrange.suggest_port("my-service")
     >>> port == portrange.suggest_port("my-service"), portrange.classify(port).safe
@@ -77,7 +85,7 @@ def suggest_port(name: str, *, avoid: Iterable[Avoided] = (), host: Host | None 
     settings = settings_of(system_of(host))
     for port in _candidates(encoded):
         if (
-            not contains(_COMMON_RANGES, port)
+            not contains(_ALWAYS_AVOIDED, port)
             and port not in _REFUSED
             and not contains(avoided, port)
             and registered(port).assignment is Assignment.UNASSIGNED
@@ -154,15 +162,15 @@ def _spans(avoid: Iterable[Avoided | list[int]]) -> Iterator[Span]:
 
 def _not_a_collection(avoid: object) -> TypeError:
     return TypeError(
-        f"avoid is a collection of ports, ranges and operating systems, such as ['freebsd', 8080], not {avoid!r}"
+        f"avoid is a collection of ports, ranges and names of systems, such as ['freebsd', 8080], not {avoid!r}"
     )
 
 
-def _default_range(system: str) -> Span:
-    span = _RANGES.get(system.lower())
+def _default_range(name: str) -> Span:
+    span = AVOIDABLE.get(name.lower())
     if span is None:
         raise ValueError(
-            f"unknown system {system!r} in avoid: use one of {', '.join(map(repr, _RANGES))}; a port is a number, a "
+            f"unknown system {name!r} in avoid: use one of {', '.join(map(repr, AVOIDABLE))}; a port is a number, a "
             "range a pair of numbers"
         )
     return span

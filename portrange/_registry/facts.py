@@ -1,4 +1,4 @@
-"""Default ephemeral ranges of operating systems, and ports that widespread software refuses."""
+"""Default ephemeral ranges of operating systems, default ranges of orchestrators, and ports that software refuses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class DefaultRange(Frozen):
     """The highest port of the range."""
 
 
-#: In the order of results: the three most widespread systems, then the others.
+#: In the order of results and of targets: the three most widespread systems, then the others.
 DEFAULT_RANGES = (
     # net/ipv4/af_inet.c, inet_init_net; ip-sysctl.rst: "The default values are 32768 and 60999 respectively."
     DefaultRange("linux", "Linux", 32768, 60999),
@@ -40,8 +40,38 @@ DEFAULT_RANGES = (
     DefaultRange("aix", "AIX", 32768, 65535),
 )
 
-#: A program written on one of these systems is sooner or later run on another.
-COMMON_SYSTEMS = frozenset({"linux", "macos", "windows"})
+#: The systems that a fixed port is judged for unless the caller names others: a program written on one of them is
+#: sooner or later run on another.
+DEFAULT_TARGETS = ("linux", "macos", "windows")
+
+
+class OrchestratorRange(Frozen):
+    """The ports that an orchestrator allocates to workloads, by default."""
+
+    name: str
+    """The orchestrator in arguments, such as "kubernetes"."""
+    title: str
+    """The orchestrator in messages, such as "Kubernetes NodePort"."""
+    first: int
+    """The lowest port of the range."""
+    last: int
+    """The highest port of the range."""
+    source: str
+    """The documentation of the project, and the version that it describes."""
+
+
+#: As of 2026-11-24. Docker is not among them: ``docker run -P`` takes ports from the ephemeral range of the host
+#: (docs.docker.com, "docker container run").
+ORCHESTRATOR_RANGES = (
+    OrchestratorRange(
+        "kubernetes", "Kubernetes NodePort", 30000, 32767, "kubernetes.io: Ports and Protocols, NodePort (since 1.0)"
+    ),
+    OrchestratorRange("nomad", "Nomad", 20000, 32000, "developer.hashicorp.com: client block, min_dynamic_port (1.7)"),
+    OrchestratorRange(
+        "swarm", "Docker Swarm", 30000, 32767, "docs.docker.com: Deploy services to a swarm (since Engine 1.12)"
+    ),
+    OrchestratorRange("mesos", "Mesos", 31000, 32000, "mesos.apache.org: Attributes and Resources (1.11)"),
+)
 
 #: "Bad ports" of the Fetch standard (WHATWG, https://fetch.spec.whatwg.org/#port-blocking, as of July 2026): a browser
 #: fails an http or https URL with one of them with a network error, without contacting the server.

@@ -199,6 +199,7 @@ SHARED = {
     "_registry.lookup._lowered_table": "the registry in lower case; concurrent first calls get equal text",
     "_registry.lookup._protocols": "equal tuples for equal names",
     "_registry.lookup._records": "equal records for equal ports",
+    "_questions.risks._common_uses": "equal risks for equal ports",
     "_host.host._THIS_HOST": "caches only facts that cannot change (System.constants)",
     "_host.binding._probe_lock": "a lock",
     "_host.netns._threads": "a copy of the module `_thread`; concurrent first calls get equivalent copies",

@@ -41,6 +41,8 @@ assert_type(info.unnamed, tuple[portrange.RegistryEntry, ...])
 assert_type(info.ephemeral, bool | None)
 assert_type(info.name, str | None)
 assert_type(info.risks, tuple[portrange.Risk, ...])
+assert_type(info.common_uses, tuple[portrange.CommonUse, ...])
+assert_type(portrange.classify(443, targets=["linux"], host=portrange.Host()), portrange.PortInfo)
 assert_type(info.settings, portrange.PortSettings)
 assert_type(info.settings.reserved, tuple[portrange.Span, ...] | None)
 assert_type(info.safe, bool)
@@ -95,7 +97,7 @@ portrange.classify("443")  # type: ignore[arg-type]  # pyright: ignore[reportArg
 portrange.classify(443.0)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 portrange.classify(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 portrange.classify()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-portrange.classify(443, host)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+portrange.classify(443, host)  # type: ignore[arg-type, call-arg]  # pyright: ignore[reportCallIssue]
 portrange.who_listens(443, host="/host/proc")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 portrange.listeners("tcp")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 portrange.services(443)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
