@@ -18,7 +18,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypedDict, TypeVar, cast
 
@@ -97,6 +97,12 @@ class RecordedHost(SystemHost):
 
     def find_links(self, directory: str, targets: frozenset[str]) -> dict[str, str]:
         return super().find_links(self._path(directory), targets)
+
+    def read_links(self, directory: str, names: Iterable[str]) -> dict[str, str]:
+        return super().read_links(self._path(directory), names)
+
+    def subdirectories(self, path: str) -> list[str]:
+        return super().subdirectories(self._path(path))
 
     def find_directory(self, top: str, inode: int) -> str | None:
         found = super().find_directory(self._path(top), inode)

@@ -87,7 +87,8 @@ class Socket(Record):
     owners: tuple[Process, ...] = ()
     """The processes that were found to have the socket open, oldest first."""
     possible_owners: tuple[Process, ...] = ()
-    """Processes of the socket's cgroup that could not be inspected; each may be an owner."""
+    """Processes of the socket's cgroup that could not be inspected; each may be an owner. For a socket unit, these are
+    the service manager and the processes of the service."""
     hidden: bool = False
     """True if no owner is known because a process that may own the socket could not be inspected, or because the socket
     was transferred between processes during the search.
@@ -96,7 +97,8 @@ class Socket(Record):
     process in another PID namespace, or a thread that does not share its descriptors.
     """
     scope: Scope = "host"
-    """The processes that were searched: "service" for those of the socket's own cgroup, "host" for all."""
+    """The processes that were searched: "service" for those of the socket's own cgroup, or of the service manager and
+    the service for a socket unit (systemd.socket(5)), "host" for all."""
     uid: int | None = None
     """The user ID that created the socket; None if the kernel does not know it (TIME_WAIT), or if the caller's user
     namespace does not map it (user_namespaces(7))."""
@@ -106,12 +108,15 @@ class Socket(Record):
     """The path of the socket's cgroup as the caller sees it: relative to the root of the caller's cgroup namespace
     (cgroup_namespaces(7)).
 
-    Where all processes are in the root of cgroup2 beside hierarchies of version 1, it is the cgroup of the oldest owner
-    in systemd's hierarchy.
+    Where the socket's own was removed or is unknown, or is that of a service manager (``init.scope``), it is the cgroup
+    of the oldest owner that is not a service manager, in systemd's hierarchy if there are several.
     """
     unit: str | None = None
     """The systemd unit of the cgroup, without the escapes that `cgroup` and systemctl(1) have; None if there is none,
     or if `cgroup` is None."""
+    user_unit: bool = False
+    """True if the unit belongs to a user's service manager: ``systemctl --user`` of that user shows and stops it, and
+    systemctl(1) without ``--user`` means another unit."""
     container: str | None = None
     """The container ID in the cgroup; None if there is none, or if `cgroup` is None."""
     namespace: str | None = None
@@ -253,6 +258,23 @@ class Obstacle(Record):
 
 # --- text ------------------------------------------------------------------------------------------------------------
 
+
+def unit_user(socket: Socket) -> str | None:
+    """Return the user whose service manager contains the cgroup, ``user@UID.service``: the name, or else the ID."""
+    for part in (socket.cgroup or "").split("/")[:-1]:
+        if part.startswith("user@") and part.endswith(".service"):
+            uid = part.removeprefix("user@").removesuffix(".service")
+            return socket.user if socket.user and str(socket.uid) == uid else uid
+    return None
+
+
+def unit_text(socket: Socket) -> str:
+    """Return the unit, with the user if it is a unit of a user's service manager; empty if there is none."""
+    if not socket.unit or not socket.user_unit:
+        return socket.unit or ""
+    return f"{socket.unit} (user {unit_user(socket) or 'unknown'})"
+
+
 #: Sockets without an owner that is known or hidden.
 _NOT_VISIBLE = "no visible process: the kernel, or another PID namespace"
 _NO_PROCESS = "no process: not accepted yet, or closed by its program"
@@ -264,7 +286,7 @@ def _row(listener: Listener) -> tuple[str | Names, ...]:
         listener.protocol,
         listener.endpoint + (" and IPv4" if listener.dual_stack else ""),
         listener.user or ("" if listener.uid is None else str(listener.uid)),
-        listener.unit or listener.container or "",
+        unit_text(listener) or listener.container or "",
         _owner_names(listener),
     )
 

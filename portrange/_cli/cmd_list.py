@@ -29,7 +29,8 @@ def _run(arguments: Namespace) -> Output:
         namespaces="all" if arguments.all_namespaces else "own",
         host=arguments.host,
     )
-    return Output(_with_heading(found, arguments.style), found.to_dict())
+    # Thousands of listeners take longer to convert than to find.
+    return Output(_with_heading(found, arguments.style), found.to_dict() if arguments.json else None)
 
 
 def _with_heading(found: Listeners, style: Style) -> str:

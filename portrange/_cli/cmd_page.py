@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from itertools import groupby
 
+from .._answers.listener import unit_text
 from .._answers.port import PortInfo, port_page
 from .._errors import PortrangeError
 from .._lazy import import_lock
@@ -84,7 +85,7 @@ def listener_lines(found: Listeners) -> list[str]:
 def _listener_line(listener: Listener) -> str:
     address = f"{listener.protocol} {listener.endpoint}{' and IPv4' if listener.dual_stack else ''}"
     user = listener.user or listener.uid
-    context = [listener.unit or listener.container or "", "" if user is None else f"user {user}"]
+    context = [unit_text(listener) or listener.container or "", "" if user is None else f"user {user}"]
     return ", ".join(filter(None, [f"{address}   {listener.holder}", *context]))
 
 

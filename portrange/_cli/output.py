@@ -40,6 +40,7 @@ class Output(Frozen):
     """The result of a command: text for people, data for `--json`, and an exit status."""
 
     text: str
+    #: None if the command computes it only for `--json`.
     data: object
     status: int = OK
     #: Lines for people on the error stream; `--json` omits them.

@@ -16,7 +16,7 @@ from .._render.sanitize import printable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from typing import Any, TypeVar
 
     from typing_extensions import Self
@@ -138,6 +138,14 @@ class System:
         """Return the contents of a file below ``/proc/sys/net``, as seen from this system's network namespace."""
         return self.within_network(_read_sysctl_file, f"{self.procfs}/sys/net/{name}")
 
+    def subdirectories(self, path: str) -> list[str]:
+        """Return the names of the directories in a directory."""
+        # Two links (its name and "."): no subdirectories. Some file systems do not count links.
+        if os.stat(path).st_nlink == 2:
+            return []
+        with os.scandir(path) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+
     def list(self, path: str) -> list[str]:
         """Return the names in a directory."""
         return os.listdir(path)
@@ -169,6 +177,20 @@ class System:
                     continue  # closed since listdir()
                 if target in targets:
                     found[name] = target
+        finally:
+            os.close(descriptor)
+        return found
+
+    def read_links(self, directory: str, names: Iterable[str]) -> dict[str, str]:
+        """Return the targets of symbolic links in *directory*, by name, without links that do not exist any more."""
+        found: dict[str, str] = {}
+        descriptor = os.open(directory, _DIRECTORY)
+        try:
+            for name in names:
+                try:
+                    found[name] = os.readlink(name, dir_fd=descriptor)
+                except FileNotFoundError:
+                    continue
         finally:
             os.close(descriptor)
         return found

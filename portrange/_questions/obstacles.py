@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._answers.address import WILDCARDS, is_link_local
 from .._answers.address import endpoint as endpoint_text
-from .._answers.listener import Obstacle
+from .._answers.listener import Obstacle, unit_text, unit_user
 from .._answers.span import contains
 from .._frozen import Frozen, replace
 from .._lazy import import_lock
@@ -73,7 +73,7 @@ def _fill(message: str, group: list[BoundSocket], advice: str) -> str:
     return visible(
         message.format(
             endpoint=f"{first.protocol} {first.endpoint}",
-            owner=first.holder + (f", {first.unit}" if first.unit else ""),
+            owner=", ".join(filter(None, (first.holder, unit_text(first)))),
             count="a connection" if len(group) == 1 else f"{len(group):,} connections",
             advice=advice,
             remote=remote + (" and others" if len(group) > 1 else ""),
@@ -91,6 +91,9 @@ def _connection_advice(connection: BoundSocket, listeners: Iterable[BoundSocket]
 
 def _socket_advice(socket: BoundSocket) -> str:
     """Return advice for a socket that listens or is bound; an owner that is not a proxy can simply be stopped."""
+    activation = _activation_advice(socket)
+    if activation is not None:
+        return activation
     advice = [text for text in map(_proxy_advice, socket.owners) if text is not None]
     if advice and len(advice) == len(socket.owners):
         return advice[0]
@@ -99,6 +102,49 @@ def _socket_advice(socket: BoundSocket) -> str:
 
 def _may_have_owner(socket: BoundSocket) -> bool:
     return bool(socket.owners) or socket.hidden
+
+
+# --- socket units: systemd owns a port on behalf of a service --------------------------------------------------------
+# To stop the service does not help: systemd keeps the socket and starts the service again (systemd.socket(5)). To stop
+# the service manager of a user ends the user's session.
+
+_MANAGER = "systemd"
+
+
+def _activation_advice(socket: BoundSocket) -> str | None:
+    """Return advice for a socket that systemd keeps for a service; None for other sockets.
+
+    To stop the socket unit alone leaves a service that was started: it has the socket as well.
+    """
+    managers = [owner for owner in socket.owners if owner.name == _MANAGER]
+    is_socket_unit = bool(socket.unit) and str(socket.unit).endswith(".socket")
+    if not managers and not is_socket_unit:
+        return None
+    user = unit_user(socket) or next((owner.user for owner in managers if "--user" in (owner.cmdline or ())), None)
+    command = f"as {user}, systemctl --user" if user else "systemctl"
+    possible = [owner for owner in (*socket.owners, *socket.possible_owners) if owner.name != _MANAGER]
+    # Otherwise all of them are of the service with the name of the socket unit.
+    is_elsewhere = socket.scope == "host" and (bool(socket.owners) or not possible)
+    # systemctl(1) needs the escapes, which `unit` does not have. See `cgroup.unit` for the underscore.
+    name = (socket.cgroup or "").rpartition("/")[2].removeprefix("_")
+    if not is_socket_unit or not _is_unit_name(name):
+        remedy = f"stop its socket unit and the service ({command} list-sockets)"
+    else:
+        names = [name, f"{name.removesuffix('.socket')}.service"] if possible and not is_elsewhere else [name]
+        quoted = " ".join(f"'{unit}'" if "\\" in unit else unit for unit in names)
+        remedy = f"{command} stop {quoted}"
+        if is_elsewhere:
+            remedy += f" and the service that it starts ({command} list-sockets)"
+    return f"systemd keeps it for a service: {remedy}, or take another port"
+
+
+def _is_unit_name(name: str) -> bool:
+    """Return whether a shell and systemctl(1) take *name* for a unit: any user can create a cgroup of any name.
+
+    Names of units have ASCII letters, digits and some punctuation (systemd.unit(5)).
+    """
+    rest = name.translate({ord(character): None for character in ":-_.@\\"})
+    return rest.isascii() and rest.isalnum() and not name.startswith("-")
 
 
 # --- proxies: processes that own a port on behalf of another program -------------------------------------------------
@@ -117,8 +163,7 @@ _PROXIES = {
 }
 #: By pid and name.
 _PROXIES_BY_PID = {
-    # See systemd.socket(5) and launchd.plist(5).
-    (1, "systemd"): "it waits to start a service: stop its socket unit (systemctl list-sockets) or take another port",
+    # See launchd.plist(5).
     (1, "launchd"): "it waits to start a service: unload its job (launchctl list) or take another port",
     # http.sys listens for IIS, WinRM and others, srv2.sys and netbt.sys for shared files.
     (4, "System"): (

@@ -49,9 +49,18 @@ class Scale:
     processes: tuple[int, int]
     rounds: int
     repeats: int
+    listeners_of_one_process: int
 
 
-_FULL = Scale(Shape(), many_listeners=200, connections=(0, 50_000), processes=(100, 1_000), rounds=9, repeats=20)
+_FULL = Scale(
+    Shape(),
+    many_listeners=200,
+    connections=(0, 50_000),
+    processes=(100, 1_000),
+    rounds=9,
+    repeats=20,
+    listeners_of_one_process=5_000,
+)
 _SMALL = Scale(
     Shape(processes=20, descriptors=20, cgroups=8, listeners=4, connections=100),
     many_listeners=8,
@@ -59,6 +68,7 @@ _SMALL = Scale(
     processes=(10, 20),
     rounds=2,
     repeats=2,
+    listeners_of_one_process=50,
 )
 
 
@@ -76,6 +86,8 @@ class Bench:
     def rows(self) -> Iterator[Row]:
         yield from self._few_services()
         yield from self._many_services()
+        yield from self._socket_unit()
+        yield from self._one_process()
         yield from self._one_cgroup()
         few, many = self.scale.connections
         shapes = [replace(self.scale.shape, connections=number) for number in (few, many)]
@@ -104,6 +116,24 @@ class Bench:
     def _many_services(self) -> Iterator[Row]:
         with self._host(replace(self.scale.shape, listeners=self.scale.many_listeners)) as host:
             yield self._everyone(host, Target("ss", 1.2), Target("psutil", 2))
+
+    def _socket_unit(self) -> Iterator[Row]:
+        """One of the sockets belongs to a socket unit; psutil names one of its two owners."""
+        with self._host(replace(self.scale.shape, socket_units=1)) as host:
+            yield self._listing(host, "all listeners, one of a socket unit", _with_cgroups(host, Target("ss", 5)))
+
+    def _one_process(self) -> Iterator[Row]:
+        number = self.scale.listeners_of_one_process
+        shape = Shape(processes=1, descriptors=number + 100, cgroups=0, listeners=number, connections=0)
+        with self._host(shape) as host:
+            yield self._listing(host, f"all listeners: {number:,} sockets of one process", [Target("ss", 1)])
+
+    def _listing(self, host: BusyHost, question: str, targets: list[Target]) -> Row:
+        """Compare portrange and ss."""
+        race = Race({(service.port, service.pid) for service in host.services})
+        for contender in (self.us, *(tool for tool in self.others if tool.name == "ss")):
+            race.enter(contender.name, timed(contender.everyone))
+        return self._run(race, question, targets)
 
     def _one_cgroup(self) -> Iterator[Row]:
         """A query that searches every process."""

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from itertools import cycle
 
-from host_plan import CONNECTIONS_OF_A_PROXY, Job, Shape, plan
+from host_plan import CONNECTIONS_OF_A_PROXY, FIRST_PORT, Job, Shape, plan
 
 _BACKLOG = 4_096
 #: Descriptors that a process needs for itself: standard streams, pipes, hubs.
@@ -41,22 +41,26 @@ def build(shape: Shape) -> None:
         if any(job.group == len(tree.groups) for job in jobs):
             tree.add()
         hubs = [_hub() for _ in range(shape.hubs)]
+        shared = [tree.listen_for_unit()] if shape.socket_units and tree.groups else []
         release, keep = os.pipe()
         reports, report = os.pipe()
         # A fork copies pages that are written later: prevent the collector from touching every object.
         gc.disable()
         gc.freeze()
-        for job in jobs:
+        jobs = [Job(None, (), 0, 0, 0)] * len(shared) + jobs  # the service manager
+        for index, job in enumerate(jobs):
             pid = os.fork()
             if pid == 0:
                 for descriptor in (keep, reports):
                     os.close(descriptor)
+                _keep_shared(shared, index, tree.manager)
                 _work(job, tree.groups, hubs, release, report)
             pids.append(pid)
         os.close(report)
         services = list(_gather(reports, len(jobs)))
-        for hub in hubs:
-            hub.close()
+        services += [_described(listener, pid) for listener in shared for pid in pids[:2]]
+        for listener in (*hubs, *shared):
+            listener.close()
         print(
             json.dumps(
                 {
@@ -75,6 +79,20 @@ def build(shape: Shape) -> None:
         for pid in pids:
             os.waitpid(pid, 0)
         tree.remove()
+
+
+def _keep_shared(shared: list[socket.socket], index: int, manager: str) -> None:
+    """Make the first of the processes that share a listener a service manager; the third and later ones close it."""
+    for listener in shared:
+        if index > 1:
+            listener.close()
+        elif index == 0:
+            _join(manager)
+
+
+def _described(listener: socket.socket, pid: int) -> tuple[str, str, int, int, int]:
+    address, port = listener.getsockname()
+    return "tcp", address, port, pid, os.fstat(listener.fileno()).st_ino
 
 
 def _raise_descriptor_limit(wanted: int) -> None:
@@ -113,6 +131,8 @@ class _CgroupTree:
     def __init__(self) -> None:
         self.groups: list[str] = []
         self.why_none = ""
+        self.manager = ""
+        self._units: list[str] = []
         self._top: str | None = None
 
     def make(self, count: int) -> None:
@@ -138,8 +158,21 @@ class _CgroupTree:
         os.mkdir(group)
         self.groups.append(group)
 
+    def listen_for_unit(self) -> socket.socket:
+        """Return a listener that was created in the group of a socket unit, that of the first service."""
+        assert self._top is not None
+        own = _own_group()
+        self.manager, unit = f"{self._top}/init.scope", self.groups[0].replace(".service", ".socket")
+        self._units = [self.manager, unit]
+        for directory in self._units:
+            os.mkdir(directory)
+        _join(unit)
+        listener = _listen("tcp", "127.0.0.1", FIRST_PORT - 2)
+        _join(own)
+        return listener
+
     def remove(self) -> None:
-        for directory in (*self.groups, *filter(None, (self._top,))):
+        for directory in (*self.groups, *self._units, *filter(None, (self._top,))):
             _remove_group(directory)
 
 
@@ -162,6 +195,18 @@ def _cgroup2_mount() -> str | None:
             if after.startswith("cgroup2 "):
                 return before.split(" ")[4]
     return None
+
+
+def _own_group() -> str:
+    """Return the directory of the cgroup of this process."""
+    with open("/proc/self/cgroup", encoding="utf-8") as lines:
+        path = next(line.partition("::")[2].strip() for line in lines if line.startswith("0::"))
+    return f"{_cgroup2_mount()}{path.rstrip('/')}"
+
+
+def _join(group: str) -> None:
+    with open(f"{group}/cgroup.procs", "w", encoding="ascii") as file:
+        file.write("0\n")
 
 
 # --- worker processes ------------------------------------------------------------------------------------------
@@ -187,15 +232,14 @@ def _become(job: Job, groups: list[str], hubs: list[socket.socket], report: int)
         os.dup2(null, stream)
     if job.group is not None:
         # Before any socket is created, because a socket keeps the cgroup of its creation.
-        with open(f"{groups[job.group]}/cgroup.procs", "w", encoding="ascii") as file:
-            file.write("0\n")
+        _join(groups[job.group])
     kept: list[socket.socket] = []
     for protocol, address, port in job.services:
         listener = _listen(protocol, address, port)
         kept.append(listener)
         service = (protocol, address, port, os.getpid(), os.fstat(listener.fileno()).st_ino)
         os.write(report, (json.dumps(service) + "\n").encode())
-    kept += _connect(hubs[job.hub], job.connections)
+    kept += _connect(hubs[job.hub], job.connections) if job.connections else []
     for hub in hubs:
         hub.close()
     _fill(job.descriptors, null)

@@ -19,13 +19,17 @@ _CONNECTIONS_OF_A_HUB = 10_000
 
 @dataclass(frozen=True)
 class Shape:
-    """The size of a busy host. Each worker has `descriptors` open; with `cgroups` 0 all stay in that of the caller."""
+    """The size of a busy host. Each worker has `descriptors` open; with `cgroups` 0 all stay in that of the caller.
+
+    With `socket_units` 1 there is one more listener: the first worker shares it with a service manager.
+    """
 
     processes: int = 500
     descriptors: int = 100
     cgroups: int = 200
     listeners: int = 20
     connections: int = 20_000
+    socket_units: int = 0
 
     @property
     def hubs(self) -> int:

@@ -54,7 +54,7 @@ def small_run(tmp_path_factory) -> dict:
 
 
 def test_every_query_is_measured(small_run):
-    assert len(small_run["rows"]) == 9
+    assert len(small_run["rows"]) == 11
     assert all(row["medians"]["portrange"] > 0 for row in small_run["rows"])
 
 
@@ -67,7 +67,7 @@ def test_installed_tools_take_part(small_run):
 def test_all_contenders_return_the_same_processes(small_run):
     # All rows except the two about growth are measured on one host.
     same_host = [row for row in small_run["rows"] if row["answers"]]
-    assert len(same_host) == 7
+    assert len(same_host) == 9
     for row in same_host:
         assert set(row["answers"]) == set(row["medians"])
         assert len({json.dumps(answer) for answer in row["answers"].values()}) == 1, row["question"]

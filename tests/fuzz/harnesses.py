@@ -19,7 +19,7 @@ from registry import generate as generator
 
 from portrange import ParseError
 from portrange._backends import aix, sunos, sysctl, windows
-from portrange._backends.linux import cgroup, procfs, settings, sock_diag, sockets, usage
+from portrange._backends.linux import cgroup, members, procfs, settings, sock_diag, sockets, usage
 from portrange._backends.linux.sock_diag import SocketRecord
 from portrange._cli import choose
 from portrange._cli.options import parser_for
@@ -166,7 +166,7 @@ HARNESSES: dict[str, Harness] = {
     "cgroup-unit": Harness(lambda data: cgroup.unit(decode(data)), holds.is_text, seeds.CGROUPS, ()),
     "cgroup-container": Harness(lambda data: cgroup.container(decode(data)), holds.is_text, seeds.CGROUPS, ()),
     "cgroup-procs": Harness(
-        lambda data: cgroup.processes(UniformHost(data), cgroup.Cgroup("/g", "/g")),
+        lambda data: [pid for pid in members.read_pids(UniformHost(data), "/g") if pid],
         holds.are_pids,
         (b"1\n4711\n0\n",),
         (),

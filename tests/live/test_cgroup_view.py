@@ -10,20 +10,21 @@ from live.world import World
 @pytest.mark.usefixtures("namespaces")
 def test_cgroup_is_found_after_its_hiding_mount_is_removed(cgroups: Cgroups, world: World):
     child = world.start("join_cgroup(sys.argv[1]); made = tcp(); say(port(made)); wait()", cgroups.make("web.service"))
-    units = world.ask(
+    queries = world.ask(
         """
         import portrange
         mount_point, other, number = sys.argv[1:]
-        def unit():
-            return [listener.unit for listener in portrange.who_listens(int(number))]
+        def found():
+            return [(listener.unit, listener.scope) for listener in portrange.who_listens(int(number))]
         new_mounts()
         bind_mount(other, mount_point)
-        narrow = [unit(), unit()]
+        narrow = [found(), found()]
         unmount(mount_point)
-        say([*narrow, unit()])
+        say([*narrow, found()])
         """,
         cgroups.mount,
         cgroups.make("other"),
         child.hear(),
     )
-    assert units == [[None], [None], ["web.service"]]
+    # Where the group of the socket is hidden, the unit is that of its owner, found among all processes.
+    assert queries == [[["web.service", "host"]], [["web.service", "host"]], [["web.service", "service"]]]

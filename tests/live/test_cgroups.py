@@ -159,7 +159,9 @@ def test_owner_is_found_after_its_cgroup_is_removed(cgroups: Cgroups, world: Wor
     cgroups.remove(directory)
     for queried in (host, host, portrange.Host()):
         [listener] = portrange.who_listens(port, host=queried)
-        assert (listener.cgroup, listener.unit, listener.scope, pids(listener)) == (None, None, "host", [child.pid])
+        # The unit is that of the owner.
+        assert (listener.unit, listener.scope, pids(listener)) == ("next.service", "host", [child.pid])
+        assert listener.cgroup == cgroups.path("next.service")
 
 
 def test_recreated_cgroup_is_not_confused_with_the_removed_one(cgroups: Cgroups, world: World):
@@ -177,7 +179,7 @@ def test_recreated_cgroup_is_not_confused_with_the_removed_one(cgroups: Cgroups,
     [now] = portrange.who_listens(new.hear(), host=host)
     assert (now.unit, now.scope, pids(now)) == ("same.service", "service", [new.pid])
     [then] = portrange.who_listens(before.port, host=host)
-    assert (then.unit, pids(then)) == (None, [old.pid])
+    assert (then.unit, pids(then)) == ("other.service", [old.pid])
 
 
 def test_reuseport_sockets_have_their_own_service(cgroups: Cgroups, world: World):
@@ -232,7 +234,7 @@ def test_socket_of_process_1_is_owned_by_process_1(cgroups: Cgroups, world: Worl
         cgroups.make("init.scope"),
     )
     assert [owner["pid"] for owner in alone["owners"]] == [1]
-    assert (alone["hidden"], alone["unit"]) == (False, "init.scope")
+    assert (alone["hidden"], alone["unit"]) == (False, None)
 
 
 @pytest.mark.usefixtures("namespaces")
@@ -257,7 +259,7 @@ def test_socket_activated_service_is_an_owner_beside_process_1(cgroups: Cgroups,
         cgroups.make("web.service"),
     )
     assert [owner["pid"] for owner in row["owners"]] == [1, service]
-    assert row["scope"] == "host"
+    assert (row["scope"], row["unit"]) == ("service", "web.service")
 
 
 SHAPES = {
@@ -303,11 +305,11 @@ def test_escaped_unit_name_is_decoded(cgroups: Cgroups, world: World):
 
 
 @pytest.mark.usefixtures("namespaces", "network_of_process_1")
-def test_pids_of_another_pid_namespace_are_not_possible_owners(cgroups: Cgroups, world: World, open_directory: str):
+def test_possible_owners_have_the_pids_of_procfs(cgroups: Cgroups, world: World, open_directory: str):
     # cgroup.procs uses the PID namespace of the reader; another procfs may use a different one.
     child = world.start(SERVE, cgroups.make("web.service"))
     port = child.hear()
-    [row] = world.ask(
+    [row], members = world.ask(
         """
         import portrange
         new_mounts()
@@ -316,7 +318,11 @@ def test_pids_of_another_pid_namespace_are_not_possible_owners(cgroups: Cgroups,
         join_cgroup(sys.argv[1])
         fork(wait)
         become_nobody()
-        say(portrange.who_listens(int(sys.argv[3]), host=portrange.Host(sys.argv[2])).to_dicts())
+        rows = portrange.who_listens(int(sys.argv[3]), host=portrange.Host(sys.argv[2])).to_dicts()
+        def group_of(owner):
+            with open(f"{sys.argv[2]}/{owner['pid']}/cgroup", encoding="ascii") as file:
+                return file.read()
+        say([rows, [group_of(owner) for owner in rows[0]["possible_owners"]]])
         """,
         cgroups.make("web.service"),
         open_directory,
@@ -324,7 +330,8 @@ def test_pids_of_another_pid_namespace_are_not_possible_owners(cgroups: Cgroups,
     )
     assert row["hidden"] is True
     assert row["unit"] == "web.service"
-    assert {owner["pid"] for owner in row["possible_owners"]} <= {child.pid}
+    assert child.pid in {owner["pid"] for owner in row["possible_owners"]}
+    assert all("/web.service\n" in group for group in members)
 
 
 IN_HIERARCHIES = """

@@ -144,7 +144,7 @@ def test_namespace_entered_by_a_single_thread_is_queried(world: World, host: por
     found = portrange.listeners(namespaces="all", host=host)
     [listener] = [listener for listener in found.on(port) if listener.namespace == name]
     assert [owner.pid for owner in listener.owners] == [child.pid]
-    assert found.incomplete == ()
+    assert [reason for reason in found.incomplete if not reason.startswith("units")] == []
 
 
 def test_namespace_of_many_threads_is_queried_once(world: World):
@@ -310,7 +310,7 @@ def test_namespace_kept_by_a_mount_is_queried_through_tables_and_names_interface
         open_directory,
     )
     assert [(row["port"], row["interface"]) for row in rows] == [(number, "lo"), (number, None)]
-    assert incomplete == []
+    assert [reason for reason in incomplete if not reason.startswith("units")] == []
 
 
 def test_mounted_namespace_with_processes_is_queried_once(world: World, open_directory: str):

@@ -114,7 +114,8 @@ def test_listeners_of_a_namespace_that_its_process_left_are_not_reported(world: 
     assert len(host.moved) == 1
     assert host.expected == before, "later lookups of interface names check it as well"
     assert name not in {listener.namespace for listener in found}
-    assert found.incomplete == ()
+    # Without sock_diag the units of hidden owners are unknown.
+    assert [reason for reason in found.incomplete if not reason.startswith("units")] == []
 
 
 def test_existing_namespace_that_cannot_be_entered_is_reported_as_incomplete(world: World):

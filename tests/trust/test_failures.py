@@ -26,8 +26,10 @@ _CALLS = (
     "inode",
     "link_count",
     "read_link",
+    "read_links",
     "find_links",
     "find_directory",
+    "subdirectories",
     "identity_of",
 )
 #: An exhausted resource, and an I/O failure.

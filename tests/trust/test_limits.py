@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -51,6 +51,12 @@ class Slow(SystemHost):
 
     def read_link(self, path: str) -> str:
         return self._call("read_link", super().read_link, path)
+
+    def read_links(self, directory: str, names: Iterable[str]) -> dict[str, str]:
+        return self._call("read_links", super().read_links, directory, names)
+
+    def subdirectories(self, path: str) -> list[str]:
+        return self._call("subdirectories", super().subdirectories, path)
 
     def find_links(self, directory: str, targets: frozenset[str]) -> dict[str, str]:
         return self._call("find_links", super().find_links, directory, targets)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
+from collections.abc import Iterable
 
 import pytest
 from fakes import SystemHost
@@ -22,11 +21,11 @@ class Slippery(SystemHost):
         self.times = times
         self.searches = 0
 
-    def read_link(self, path: str) -> str:
-        if "/fd/" in path and self.times:
+    def read_links(self, directory: str, names: Iterable[str]) -> dict[str, str]:
+        if self.times:
             self.times -= 1
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        return super().read_link(path)
+            return {}
+        return super().read_links(directory, names)
 
     def list(self, path: str) -> list[str]:
         self.searches += path == "/proc"

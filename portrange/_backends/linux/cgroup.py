@@ -1,4 +1,4 @@
-"""Control groups: from the ID that the kernel keeps with a socket to the processes that may own the socket.
+"""Control groups: from the ID that the kernel keeps with a socket to the group, its unit and its container.
 
 The ID is the inode number of the directory in cgroup2 (cgroup_id(), kernel/cgroup/cgroup.c). A group is found by
 one search of the tree. IDs are not reused: a result is valid while the directory has that inode number, and an ID that
@@ -7,12 +7,13 @@ is not in the tree never will be, while the mounts show the same part of the tre
 
 from __future__ import annotations
 
-from ..._answers.span import parse_decimal
+from functools import partial
+
 from ..._errors import ParseError
 from ..._frozen import Frozen
 from ..._lazy import import_lock
 from ..._render.sanitize import printable
-from .procfs import read_mounts
+from .procfs import mounts_of, read_mounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def _missing(system: System) -> set[int]:
     """Return the IDs that are not in the tree; valid while the mounts are the same, which show it or hide it."""
     try:
         mountinfo = system.read(f"{system.procfs}/self/mountinfo")
+        if system.procfs != "/proc":
+            mountinfo += system.read(f"{system.procfs}/1/mountinfo")
     except OSError:
         return set()
     cached, missing = system.constants.missing_cgroups
@@ -92,9 +95,24 @@ def _inode(system: System, path: str) -> int | None:
 
 
 def mounts(system: System) -> list[str]:
-    """Return where cgroup2 is mounted."""
+    """Return where cgroup2 is mounted; of another procfs, first the mounts of its process 1."""
     usual = [mount for mount in _USUAL_MOUNTS if _is_cgroup2(system, mount)]
-    return usual or [mount.point for mount in read_mounts(system) if mount.kind == "cgroup2"]
+    own = usual or [mount.point for mount in read_mounts(system) if mount.kind == "cgroup2"]
+    return [*filter(partial(_is_cgroup2, system), mounts_of_host(system)), *own]
+
+
+def mounts_of_host(system: System) -> dict[str, str]:
+    """Return where process 1 of another procfs mounted cgroup2, each with the part of the tree that is mounted.
+
+    A container reaches these mounts through the root directory of that process, which needs CAP_SYS_PTRACE (proc(5)).
+    """
+    if system.procfs == "/proc":
+        return {}
+    try:
+        mounts = mounts_of(system, f"{system.procfs}/1")
+    except OSError:
+        return {}
+    return {f"{system.procfs}/1/root{mount.point}": mount.root for mount in mounts if mount.kind == "cgroup2"}
 
 
 def _is_cgroup2(system: System, mount: str) -> bool:
@@ -106,18 +124,16 @@ def _is_cgroup2(system: System, mount: str) -> bool:
 
 # --- groups of processes ---------------------------------------------------------------------------------------------
 
+#: The unit of a service manager below the group that it manages (systemd.special(7)).
+_MANAGER = "/init.scope"
 
-def processes(system: System, group: Cgroup) -> list[int]:
-    """Return the pids in a group; an empty list if it was removed or cannot be read.
 
-    Processes outside the caller's PID namespace, which the kernel shows as 0, are left out.
+def is_of_manager(path: str) -> bool:
+    """Return whether a path is that of a service manager: of systemd as PID 1, or of a user's ``systemd --user``.
+
+    Its processes keep the sockets of other units, so it is never the unit of a socket.
     """
-    try:
-        content = system.read(f"{group.directory}/cgroup.procs")
-    except OSError:
-        return []
-    numbers = (parse_decimal(line.decode("ascii", "replace"), (1 << 32) - 1) for line in content.split())
-    return [pid for pid in numbers if pid]
+    return path.endswith(_MANAGER)
 
 
 def is_ambiguous(group: Cgroup) -> bool:
@@ -129,14 +145,35 @@ def is_ambiguous(group: Cgroup) -> bool:
     return group.path == "/" and group.directory != _USUAL_MOUNTS[0]
 
 
-def parse_memberships(text: str, source: str) -> str | None:
+def parse_memberships(text: str, source: str, *, unified: bool = True) -> str | None:
     r"""Return the group of a process from /proc/PID/cgroup (cgroups(7)): of several, the one in systemd's hierarchy.
 
-    None if there are several hierarchies and none of them is systemd's: the purpose of the others is unknown.
+    If that is the root, the hierarchy may be unused and the group in cgroup2 counts, unless *unified* is False. None if
+    there are several hierarchies and neither names a group: the purpose of the others is unknown.
 
     >>> parse_memberships("4:cpu:/\n1:name=systemd:/system.slice/nginx.service\n0::/\n", "an example")
     '/system.slice/nginx.service'
+    >>> parse_memberships("9:name=systemd:/\n0::/system.slice/nginx.service\n", "an example")
+    '/system.slice/nginx.service'
     """
+    paths = _memberships(text, source)
+    of_systemd, in_cgroup2 = paths.get("name=systemd"), paths.get("")
+    if unified and of_systemd in (None, "/") and in_cgroup2 not in (None, "/"):
+        return in_cgroup2
+    return of_systemd or (in_cgroup2 if len(paths) == 1 else None)
+
+
+def parse_unified(text: str, source: str) -> str | None:
+    r"""Return the group of a process in cgroup2 from /proc/PID/cgroup; None without cgroup2.
+
+    >>> parse_unified("1:name=systemd:/a\n0::/b\n", "an example")
+    '/b'
+    """
+    return _memberships(text, source).get("")
+
+
+def _memberships(text: str, source: str) -> dict[str, str]:
+    """Return the path of a process in each hierarchy, by the names in /proc/PID/cgroup."""
     paths: dict[str, str] = {}
     for line in filter(None, text.split("\n")):
         _, colon, rest = line.partition(":")
@@ -144,7 +181,7 @@ def parse_memberships(text: str, source: str) -> str | None:
         if not colon or not separator:
             raise ParseError(source, "a number, names and a path in each line", line)
         paths[names] = path
-    return paths.get("name=systemd", paths.get("") if len(paths) == 1 else None)
+    return paths
 
 
 # --- units and containers --------------------------------------------------------------------------------------------
@@ -156,17 +193,33 @@ _UNIT_SUFFIXES = (".service", ".scope", ".socket", ".mount", ".swap")
 def unit(path: str) -> str | None:
     r"""Return the systemd unit of a path: its last part that is the name of a unit, unescaped (systemd-escape(1)).
 
-    >>> unit("/system.slice/nginx.service"), unit("/user.slice/user-7.slice/session-3.scope"), unit("/")
+    None for the group of a service manager.
+
+    >>> unit("/system.slice/nginx.service"), unit("/user.slice/user-7.slice/session-3.scope"), unit("/init.scope")
     ('nginx.service', 'session-3.scope', None)
     >>> unit(r"/system.slice/my\x2dapp.service")
     'my-app.service'
     """
+    if is_of_manager(path):
+        return None
     for part in reversed(path.split("/")):
         # A leading underscore distinguishes a name from the kernel's own files (cg_escape, systemd).
         name = part.removeprefix("_")
         if name.endswith(_UNIT_SUFFIXES):
             return _unescape(name)
     return None
+
+
+def is_user_unit(path: str) -> bool:
+    """Return whether the unit of a path belongs to a user's service manager, which runs in ``user@UID.service``.
+
+    >>> is_user_unit("/user.slice/user-7.slice/user@7.service/app.slice/web.service")
+    True
+    >>> is_user_unit("/user.slice/user-7.slice/user@7.service")
+    False
+    """
+    parts = [part for part in path.split("/") if part.endswith(_UNIT_SUFFIXES)]
+    return not is_of_manager(path) and any(part.startswith("user@") for part in parts[:-1])
 
 
 def _unescape(name: str) -> str:

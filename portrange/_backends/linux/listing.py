@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from ..._answers.address import PROTOCOLS
 from ..._answers.listener import BoundSocket, Listener, Listeners
 from ..._frozen import Frozen
 from ..._lazy import import_lock
 from . import sockets
-from .sock_diag import ANY_STATE, CLOSE, TIME_WAIT, SocketFilter, SocketRecord
+from .sock_diag import ANY_STATE, CLOSE, TIME_WAIT, Address, SocketFilter, SocketRecord
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 _SEARCHES = 3
 #: How many network namespaces that could not be queried are listed.
 _MOST_LISTED = 5
+_UNITS = "units and containers: the cgroups of sockets are not available, and some owners are hidden; run as root"
 _FURTHER_OWNERS = "owners: some processes could not be inspected and may own these sockets too; run as root"
 
 
@@ -46,7 +49,10 @@ def listeners(system: System, query: SocketQuery) -> Listeners:
         return Listeners((), tuple(incomplete))
     reader = _process_reader(system)
     found, ownerships = _with_owners(reader, found, lambda: _find(system, query)[0], exhaustive=query.exhaustive)
-    results = [Listener(**_fields(socket, reader, ownerships)) for socket in found]
+    describer = _Describer(reader, ownerships)
+    results = [Listener(**describer.fields(socket)) for socket in found]
+    if any(result.cgroup is None and result.hidden for result in results) and _has_no_cgroups(system, found):
+        incomplete.append(_UNITS)
     if query.exhaustive and any(owned.owners and owned.incomplete for owned in ownerships.values()):
         incomplete.append(_FURTHER_OWNERS)
     return Listeners(tuple(sorted(results, key=_order)), tuple(incomplete))
@@ -64,9 +70,10 @@ def bound_sockets(system: System, protocol: ProtocolName, port: int) -> tuple[Bo
         return ()
     reader = _process_reader(system)
     found, ownerships = _with_owners(reader, found, find, exhaustive=False)
+    describer = _Describer(reader, ownerships)
     results = [
         BoundSocket(
-            **_fields(socket, reader, ownerships),
+            **describer.fields(socket),
             state=_state(socket.record),
             remote_address=str(socket.record.remote) if socket.record.remote.port else "",
             remote_port=socket.record.remote.port,
@@ -142,35 +149,69 @@ def _with_owners(
     return found, ownerships
 
 
-def _fields(found: _FoundSocket, reader: ProcessReader, ownerships: dict[int, Ownership]) -> dict[str, Any]:
-    """Return the fields of `Socket`."""
+class _Describer:
+    """Makes the fields of results during one query; what many sockets have in common is computed once."""
+
+    def __init__(self, reader: ProcessReader, ownerships: dict[int, Ownership]) -> None:
+        with import_lock:
+            from .owners import Ownership
+
+        self._reader = reader
+        self._ownerships = ownerships
+        self._unknown = Ownership()
+        self._user = cache(self._read_user)
+        self._unit = cache(_unit_fields)
+        self._text = cache(str)
+
+    def fields(self, found: _FoundSocket) -> dict[str, Any]:
+        """Return the fields of `Socket`."""
+        record, system = found.record, found.system
+        local = record.local
+        owned = self._ownerships.get(record.inode, self._unknown)
+        # A socket without an inode belongs to no user: the kernel writes 0 there, which does not mean root.
+        uid, user = self._user(record.uid) if record.inode else (None, None)
+        unit, user_unit, container = self._unit(owned.cgroup)
+        return {
+            "protocol": record.protocol,
+            "family": local.family,
+            "address": self._text(Address(local.packed, 0)),
+            "port": local.port,
+            "dual_stack": record.dual_stack,
+            "interface": system.interface_name(record.interface) if record.interface else None,
+            "owners": owned.owners,
+            "possible_owners": owned.possible_owners,
+            "hidden": owned.hidden or owned.moved,
+            "scope": owned.scope,
+            "uid": uid,
+            "user": user,
+            "cgroup": owned.cgroup,
+            "unit": unit,
+            "user_unit": user_unit,
+            "container": container,
+            "namespace": found.namespace,
+        }
+
+    def _read_user(self, number: int) -> tuple[int | None, str | None]:
+        uid = self._reader.known_uid(number)
+        return uid, None if uid is None else self._reader.user(uid)
+
+
+def _unit_fields(path: str | None) -> tuple[str | None, bool, str | None]:
+    """Return the fields `unit`, `user_unit` and `container` of a path."""
+    if path is None:
+        return None, False, None
     with import_lock:
         from . import cgroup
-        from .owners import Ownership
 
-    record, system = found.record, found.system
-    owned = ownerships.get(record.inode) or Ownership()
-    path = owned.cgroup
-    # A socket without an inode belongs to no user: the kernel writes 0 there, which does not mean root.
-    uid = reader.known_uid(record.uid) if record.inode else None
-    return {
-        "protocol": record.protocol,
-        "family": record.local.family,
-        "address": str(record.local),
-        "port": record.local.port,
-        "dual_stack": record.dual_stack,
-        "interface": system.interface_name(record.interface) if record.interface else None,
-        "owners": owned.owners,
-        "possible_owners": owned.possible_owners,
-        "hidden": owned.hidden or owned.moved,
-        "scope": owned.scope,
-        "uid": uid,
-        "user": None if uid is None else reader.user(uid),
-        "cgroup": path,
-        "unit": cgroup.unit(path) if path else None,
-        "container": cgroup.container(path) if path else None,
-        "namespace": found.namespace,
-    }
+    return cgroup.unit(path), cgroup.is_user_unit(path), cgroup.container(path)
+
+
+def _has_no_cgroups(system: System, found: list[_FoundSocket]) -> bool:
+    """Return whether the cgroups of sockets are unknown: without sock_diag, before Linux 5.9, or without cgroup2."""
+    with import_lock:
+        from . import cgroup
+
+    return any(socket.record.cgroup_id is None for socket in found) or not cgroup.mounts(system)
 
 
 def _state(record: SocketRecord) -> SocketState:

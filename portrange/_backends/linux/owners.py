@@ -1,5 +1,7 @@
 """The owners of sockets: first among the processes of the socket's cgroup, then, if that is not enough, among all.
 
+A socket unit (systemd.socket(5)) has two owners: the service manager, and the service that it starts on demand.
+
 A process owns a socket if one of its descriptors is open on it: /proc/PID/fd/N links to ``socket:[INODE]`` (proc(5)).
 """
 
@@ -12,6 +14,7 @@ from ..._errors import SourceError
 from ..._frozen import Frozen
 from ..._render.sanitize import decode
 from . import cgroup, procfs
+from .members import INIT, Members, SearchArea
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +24,8 @@ if TYPE_CHECKING:
     from .procfs import ProcessReader
     from .sock_diag import SocketRecord
 
-#: Process 1 creates the sockets of services that are started on demand (systemd.socket(5)), and keeps them.
-_INIT = 1
+#: The target of a descriptor of epoll(7), which a service manager uses to wait for connections.
+_EPOLL = frozenset({"anon_inode:[eventpoll]"})
 #: How often processes are listed, to inspect those that were started during the search.
 _PASSES = 3
 
@@ -51,8 +54,10 @@ class _Search:
     def __init__(self, reader: ProcessReader, targets: frozenset[str]) -> None:
         self.system = reader.system
         self.targets = targets
-        #: The owners of each socket (by link target), by pid, with one of their links, such as ``7/fd/3``.
-        self.found: dict[str, dict[int, str]] = {}
+        #: The owners of each socket, by its link target.
+        self.found: dict[str, set[int]] = {}
+        #: The links to sockets, name and target, by pid and directory.
+        self._links: dict[int, dict[str, dict[str, str]]] = {}
         self.inspected: set[int] = set()
         self.refused: set[int] = set()
         #: Processes that procfs does not show: they have ended or are hidden.
@@ -61,6 +66,9 @@ class _Search:
         self.hides_processes = False
         #: A process at its first description, and its start; None if it did not exist.
         self.described = cache(reader.describe)
+        #: The path of the cgroup of a process; None if it is unknown, or that of a service manager.
+        self.unit_path_of = cache(self._read_unit_path)
+        self._watched = cache(self._read_watched)
 
     def inspect(self, pids: Iterable[int]) -> None:
         """Read the descriptors of the processes that were not inspected yet."""
@@ -91,30 +99,83 @@ class _Search:
             for thread in procfs.surviving_threads(self.system, pid):
                 self._read_descriptors(pid, f"{pid}/task/{thread}/fd")
 
-    def is_owned_by(self, target: str, pids: Iterable[int]) -> bool:
-        """Return whether one of *pids* owns a socket, not counting process 1, which keeps sockets for services."""
-        found = self.found.get(target, {})
-        return any(pid in found for pid in pids if pid != _INIT)
+    def is_settled(self, target: str, area: SearchArea) -> bool:
+        """Return whether the owners of a socket that were found in its search area are all owners.
 
-    def confirmed(self, target: str) -> tuple[Process, ...]:
-        """Return the owners of a socket, oldest first, each of which owned it while it was the described process.
+        A service is an owner. A service manager keeps the socket for a service, but has not passed it to one while it
+        waits for connections itself.
+        """
+        found = self.found.get(target, set())
+        if found.isdisjoint(area.managers):
+            return not found.isdisjoint(area.services - {INIT} if INIT in found else area.services)
+        return not found.isdisjoint(area.services) or any(self._waits(pid, target) for pid in found & area.managers)
 
-        A pid may be reused between reading descriptors and reading the name. So the descriptor and then the start time
+    def _waits(self, pid: int, target: str) -> bool:
+        """Return whether a service manager waits for connections on a socket.
+
+        systemd stops to do so when it has started the service (socket_enter_running, src/core/socket.c of systemd).
+        """
+        links = self._links[pid].get(f"{pid}/fd", {})
+        return any(link == target and name in self._watched(pid) for name, link in links.items())
+
+    def _read_watched(self, pid: int) -> frozenset[str]:
+        """Return the descriptors that a process watches with epoll(7): "tfd:" in fdinfo (proc_pid_fdinfo(5))."""
+        directory = f"{self.system.procfs}/{pid}"
+        watched: set[str] = set()
+        try:
+            for name in self.system.find_links(f"{directory}/fd", _EPOLL):
+                lines = self.system.read(f"{directory}/fdinfo/{name}").decode("ascii", "replace").split("\n")
+                watched.update(line.split()[1] for line in lines if line.startswith("tfd:") and len(line.split()) > 1)
+        except OSError:
+            pass  # then nothing is known to be watched
+        return frozenset(watched)
+
+    def confirmed(self) -> dict[str, tuple[Process, ...]]:
+        """Return the owners of each socket, oldest first, each of which owned it while it was the described process.
+
+        A pid may be reused between reading descriptors and reading the name. So the descriptors and then the start time
         are read again: if both are the same, it was one process all the time.
         """
-        owners: list[tuple[int, int, Process]] = []
-        for pid, link in self.found.get(target, {}).items():
+        owners: dict[str, list[tuple[int, int, Process]]] = {}
+        for pid, directories in self._links.items():
             entry = self.described(pid)
             if entry is None:
                 continue
             process, started = entry
-            try:
-                is_open = procfs.accessed(self.system.read_link, f"{self.system.procfs}/{link}") == target
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                continue  # closed, ended, or another process
-            if is_open and procfs.start_ticks(self.system, pid) == started:
-                owners.append((started, pid, process))
-        return tuple(process for _, _, process in sorted(owners, key=lambda owner: owner[:2]))
+            still_open = {
+                target for directory, links in directories.items() for target in self._still_open(directory, links)
+            }
+            if still_open and procfs.start_ticks(self.system, pid) == started:
+                owner = (started, pid, process)
+                for target in still_open:
+                    owners.setdefault(target, []).append(owner)
+        # The sockets of one process share a tuple.
+        alone = {owner[1]: (owner[2],) for entries in owners.values() if len(entries) == 1 for owner in entries}
+        return {
+            target: alone[entries[0][1]] if len(entries) == 1 else _oldest_first(entries)
+            for target, entries in owners.items()
+        }
+
+    def _still_open(self, directory: str, expected: dict[str, str]) -> list[str]:
+        """Return the sockets, of links by name, that are open as before; none if the process has ended."""
+        path = f"{self.system.procfs}/{directory}"
+        try:
+            links = procfs.accessed(lambda path: self.system.read_links(path, expected), path)
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return []  # ended, or another process
+        return [target for name, target in expected.items() if links.get(name) == target]
+
+    def _read_unit_path(self, pid: int, *, unified: bool) -> str | None:
+        described = self.described(pid)
+        source = f"{self.system.procfs}/{pid}/cgroup"
+        try:
+            content = procfs.accessed(self.system.read, source)
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return None
+        if described is None or procfs.start_ticks(self.system, pid) != described[1]:
+            return None  # another process with the same pid
+        path = cgroup.parse_memberships(decode(content), source, unified=unified)
+        return None if path is not None and cgroup.is_of_manager(path) else path
 
     def _read_descriptors(self, pid: int, directory: str) -> None:
         path = f"{self.system.procfs}/{directory}"
@@ -127,8 +188,18 @@ class _Search:
         except OSError as error:
             raise SourceError.from_os_error(path, error) from error
         else:
-            for name, target in links.items():
-                self.found.setdefault(target, {})[pid] = f"{directory}/{name}"
+            if not links:
+                return
+            self._links.setdefault(pid, {})[directory] = links
+            for target in links.values():
+                if target in self.found:
+                    self.found[target].add(pid)
+                else:
+                    self.found[target] = {pid}
+
+
+def _oldest_first(entries: list[tuple[int, int, Process]]) -> tuple[Process, ...]:
+    return tuple(process for _, _, process in sorted(entries, key=lambda entry: entry[:2]))
 
 
 def find(reader: ProcessReader, records: Iterable[SocketRecord], *, exhaustive: bool) -> dict[int, Ownership]:
@@ -142,18 +213,16 @@ def find(reader: ProcessReader, records: Iterable[SocketRecord], *, exhaustive: 
         number: None if number is None else cgroup.find(system, number)
         for number in {record.cgroup_id for record in by_inode.values()}
     }
-    members: dict[int | None, list[int]] = {}
-    for number, group in groups.items():
-        # The root group contains no processes on a system with systemd, and all of them elsewhere.
-        if group is not None and group.path != "/":
-            members[number] = cgroup.processes(system, group)
-            search.inspect(members[number])
+    members = Members(system)
+    areas = {number: SearchArea() if group is None else members.area(group) for number, group in groups.items()}
+    for area in areas.values():
+        search.inspect(area.pids)
 
     # An owner that was found in the cgroup of another socket does not end the search: others may be anywhere.
     unsettled = {
         targets[inode]
         for inode, record in by_inode.items()
-        if exhaustive or not search.is_owned_by(targets[inode], members.get(record.cgroup_id, ()))
+        if exhaustive or not search.is_settled(targets[inode], areas[record.cgroup_id])
     }
     if unsettled:
         search.inspect_all()
@@ -161,48 +230,56 @@ def find(reader: ProcessReader, records: Iterable[SocketRecord], *, exhaustive: 
         search.inspect_threads()
 
     incomplete = search.hides_processes or bool(search.refused)
+    confirmed = search.confirmed()
+    possible_owners = {
+        number: _possible_owners(search, members, groups[number], area) for number, area in areas.items()
+    }
     ownerships: dict[int, Ownership] = {}
+    # Most sockets of one process share an instance: a process may have thousands.
+    shared: dict[tuple[int, int | None, bool, bool], Ownership] = {}
     for inode, record in by_inode.items():
         target = targets[inode]
-        owners = search.confirmed(target)
-        group = groups[record.cgroup_id]
-        ownerships[inode] = Ownership(
-            owners=owners,
-            possible_owners=_possible_owners(search, group, members.get(record.cgroup_id, [])),
-            hidden=not owners and incomplete,
-            scope="host" if target in unsettled else "service",
-            cgroup=_path(search, group, owners),
-            incomplete=incomplete,
-            moved=not owners and target in search.found,
-        )
+        owners = confirmed.get(target, ())
+        is_unsettled, moved = target in unsettled, not owners and target in search.found
+        key = (id(owners), record.cgroup_id, is_unsettled, moved)
+        if key not in shared:
+            shared[key] = Ownership(
+                owners=owners,
+                possible_owners=possible_owners[record.cgroup_id],
+                hidden=not owners and incomplete,
+                scope="host" if is_unsettled else "service",
+                cgroup=_path(search, groups[record.cgroup_id], owners),
+                incomplete=incomplete,
+                moved=moved,
+            )
+        ownerships[inode] = shared[key]
     return ownerships
 
 
-def _possible_owners(search: _Search, group: Cgroup | None, members: list[int]) -> tuple[Process, ...]:
-    """Return the processes of a cgroup that could not be inspected; only their pids if procfs hides them."""
-    refused = [pid for pid in members if pid in search.refused]
-    hidden = [pid for pid in members if pid in search.missing] if search.hides_processes else []
-    if group is None or not (refused or hidden) or not procfs.shares_pid_namespace(search.system):
+def _possible_owners(search: _Search, members: Members, group: Cgroup | None, area: SearchArea) -> tuple[Process, ...]:
+    """Return the processes of a search area that could not be inspected; only their pids if procfs hides them."""
+    refused = [pid for pid in area.pids if pid in search.refused]
+    hidden = [pid for pid in area.pids if pid in search.missing] if search.hides_processes else []
+    if group is None or not (refused or hidden) or not members.are_in_procfs():
         return ()
-    current = cgroup.processes(search.system, group) if hidden else []
+    current = members.area(group).pids if hidden else []
     described = [entry[0] for entry in map(search.described, refused) if entry is not None]
     unnamed = [Process(pid) for pid in hidden if pid in current]
     return tuple(sorted((*described, *unnamed), key=lambda process: process.pid))
 
 
 def _path(search: _Search, group: Cgroup | None, owners: tuple[Process, ...]) -> str | None:
-    """Return the path of a socket's cgroup; if that is ambiguous, the path of its oldest owner's."""
-    if group is None or not cgroup.is_ambiguous(group):
-        return group.path if group else None
-    described = search.described(owners[0].pid) if owners else None
-    if described is None:
-        return None
-    process, started = described
-    source = f"{search.system.procfs}/{process.pid}/cgroup"
-    try:
-        content = procfs.accessed(search.system.read, source)
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return None
-    if procfs.start_ticks(search.system, process.pid) != started:
-        return None  # another process with the same pid
-    return cgroup.parse_memberships(decode(content), source)
+    """Return the path of a socket's cgroup; if that names no unit or is unknown, the path of its oldest owner's.
+
+    A service manager is not the owner that counts: it keeps the socket for another unit.
+    """
+    is_ambiguous = group is not None and cgroup.is_ambiguous(group)
+    known = None if group is None or is_ambiguous else group.path
+    if known is not None and not cgroup.is_of_manager(known):
+        return known
+    for process in owners:
+        # The group of the socket in cgroup2 is known where it is ambiguous: the root.
+        path = search.unit_path_of(process.pid, unified=not is_ambiguous)
+        if path is not None:
+            return path
+    return known

@@ -62,6 +62,11 @@ class Address(Frozen):
         return socket.inet_ntop(socket.AF_INET6, self.packed)
 
 
+#: The remote ends of unconnected sockets, by the size of an address, and as the kernel writes them.
+_NO_PEER = {size: Address(bytes(size), 0) for size in (4, 16)}
+_NO_END = (bytes(16), bytes(2))
+
+
 class SocketRecord(Frozen):
     """A socket, as sock_diag or a table in procfs describes it."""
 
@@ -136,6 +141,7 @@ _OLD_REQUEST = struct.Struct("=BBBB" + _SOCKID + "II")
 _REPLY = struct.Struct("=BB2x" + _SOCKID + "12xII")
 _REPLY_SIZE = 72
 # struct rtattr { u16 len; u16 type; }
+_U64 = struct.Struct("=Q")
 _ATTRIBUTE = struct.Struct("=HH")
 _ATTRIBUTE_SIZE = 4
 _INET_DIAG_REQ_BYTECODE = 1
@@ -214,9 +220,15 @@ class DumpInterruptedError(Exception):
     """The sockets changed during the dump (NLM_F_DUMP_INTR), so it may miss some; repeat the request."""
 
 
-def records(datagrams: Iterable[bytes], sequence: int, protocol: ProtocolName) -> tuple[list[SocketRecord], int]:
+def records(
+    datagrams: Iterable[bytes],
+    sequence: int,
+    protocol: ProtocolName,
+    parsed: dict[bytes, list[SocketRecord]] | None = None,
+) -> tuple[list[SocketRecord], int]:
     """Return the sockets of a reply, and the number of datagrams that contain them.
 
+    *parsed* contains the sockets of datagrams of earlier replies to the same request, and gets those of this one.
     Stops at the message that ends the reply. Raises `OSError` with the kernel's error number if the kernel refuses
     (ENOENT: the protocol or its diag module does not exist), `DumpInterruptedError`, and `ParseError` for anything
     that does not have the documented layout, including a reply without an end.
@@ -224,11 +236,19 @@ def records(datagrams: Iterable[bytes], sequence: int, protocol: ProtocolName) -
     found: list[SocketRecord] = []
     parts = 0
     for datagram in datagrams:
+        known = parsed.get(datagram) if parsed else None
+        if known is not None:
+            found += known
+            parts += 1
+            continue
         bodies, is_last = _split(datagram, sequence)
-        found += [_record(body, protocol) for body in bodies]
+        sockets = [_record(body, protocol) for body in bodies]
+        found += sockets
         parts += bool(bodies)
         if is_last:
             return found, parts
+        if parsed is not None and sockets:
+            parsed[datagram] = sockets
     raise _unexpected("a message that ends the reply", b"")
 
 
@@ -304,16 +324,21 @@ def _record(body: bytes, protocol: ProtocolName) -> SocketRecord:
         raise _unexpected("a socket of AF_INET or AF_INET6", body)
     v6only: bool | None = None
     cgroup_id: int | None = None
-    for number, value in _attributes(body):
-        if number == _INET_DIAG_SKV6ONLY and len(value) >= 1:
-            v6only = value[0] != 0
-        elif number == _INET_DIAG_CGROUP_ID and len(value) >= 8:
-            (cgroup_id,) = struct.unpack_from("=Q", value)
+    position, end_of_body = _REPLY_SIZE, len(body) - _ATTRIBUTE_SIZE
+    while position <= end_of_body:
+        length, number = _attribute_at(body, position)
+        if number == _INET_DIAG_SKV6ONLY and length > _ATTRIBUTE_SIZE:
+            v6only = body[position + _ATTRIBUTE_SIZE] != 0
+        elif number == _INET_DIAG_CGROUP_ID and length >= _ATTRIBUTE_SIZE + 8:
+            (cgroup_id,) = _U64.unpack_from(body, position + _ATTRIBUTE_SIZE)
+        position += length + (-length & 3)
     return SocketRecord(
         protocol,
         state,
         Address(source[:size], int.from_bytes(sport, "big")),
-        Address(destination[:size], int.from_bytes(dport, "big")),
+        _NO_PEER[size]
+        if (destination, dport) == _NO_END
+        else Address(destination[:size], int.from_bytes(dport, "big")),
         inode,
         uid,
         v6only,
@@ -324,17 +349,21 @@ def _record(body: bytes, protocol: ProtocolName) -> SocketRecord:
 
 def is_v6only(body: bytes) -> bool:
     """Return whether an unconnected IPv6 socket accepts IPv6 only; connected ones do not have this attribute."""
-    return any(number == _INET_DIAG_SKV6ONLY and value[:1] == b"\1" for number, value in _attributes(body))
-
-
-def _attributes(body: bytes) -> Iterator[tuple[int, bytes]]:
-    position = _REPLY_SIZE
-    while position + _ATTRIBUTE_SIZE <= len(body):
-        length, number = _ATTRIBUTE.unpack_from(body, position)
-        if length < _ATTRIBUTE_SIZE or position + length > len(body):
-            raise _unexpected(f"an attribute of {length} bytes", body[position:])
-        yield number, body[position + _ATTRIBUTE_SIZE : position + length]
+    position, end_of_body = _REPLY_SIZE, len(body) - _ATTRIBUTE_SIZE
+    while position <= end_of_body:
+        length, number = _attribute_at(body, position)
+        if number == _INET_DIAG_SKV6ONLY and length > _ATTRIBUTE_SIZE:
+            return body[position + _ATTRIBUTE_SIZE] == 1
         position += length + (-length & 3)
+    return False
+
+
+def _attribute_at(body: bytes, position: int) -> tuple[int, int]:
+    """Return the length, including its header, and the number of the attribute at a position."""
+    length, number = _ATTRIBUTE.unpack_from(body, position)
+    if length < _ATTRIBUTE_SIZE or position + length > len(body):
+        raise _unexpected(f"an attribute of {length} bytes", body[position:])
+    return length, number
 
 
 def _unexpected(expected: str, found: bytes) -> ParseError:

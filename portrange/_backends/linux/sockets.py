@@ -93,9 +93,11 @@ def matching(system: System, wanted: SocketFilter) -> list[SocketRecord]:
     try:
         for family in FAMILIES:
             union: dict[object, SocketRecord] = {}
+            # Lists with one sequence number usually consist of the same bytes, which are parsed once.
+            sequence, parsed = _next_sequence(), dict[bytes, list[SocketRecord]]()
             for _ in range(_LISTS):
                 request = partial(sock_diag.request, wanted, family)
-                records, parts = dump(system, request, sock_diag.records, wanted.protocol)
+                records, parts = dump(system, request, sock_diag.records, wanted.protocol, parsed, sequence=sequence)
                 if _is_complete(union, records, in_parts=parts > 1):
                     break
             found += union.values()
@@ -153,17 +155,24 @@ def _is_wsl1(system: System) -> bool | None:
 # --- sock_diag -------------------------------------------------------------------------------------------------------
 
 
-def dump(system: System, request: Callable[[int], bytes], read: Callable[..., T], *args: Any) -> T:
+def _next_sequence() -> int:
+    return next(_sequence) & 0xFFFFFFFF
+
+
+def dump(
+    system: System, request: Callable[[int], bytes], read: Callable[..., T], *args: Any, sequence: int | None = None
+) -> T:
     """Return ``read(datagrams, sequence, *args)`` for the reply to ``request(sequence)``.
 
-    The request is repeated if the kernel reports that the dump was interrupted or that a part of it was lost.
+    Each request has its own socket, so a caller may use one *sequence* number for several. The request is repeated if
+    the kernel reports that the dump was interrupted or that a part of it was lost.
     """
     for _ in range(_ATTEMPTS):
-        sequence = next(_sequence) & 0xFFFFFFFF
+        number = _next_sequence() if sequence is None else sequence
         try:
-            datagrams = system.sock_diag(request(sequence))
+            datagrams = system.sock_diag(request(number))
             try:
-                return read(datagrams, sequence, *args)
+                return read(datagrams, number, *args)
             finally:
                 datagrams.close()
         except sock_diag.DumpInterruptedError:

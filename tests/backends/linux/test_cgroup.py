@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portrange import ParseError
-from portrange._backends.linux.cgroup import Cgroup, container, is_ambiguous, parse_memberships, unit
+from portrange._backends.linux.cgroup import Cgroup, container, is_ambiguous, is_user_unit, parse_memberships, unit
 from portrange._backends.linux.procfs import Mount, parse_mounts
 
 ID = "0123456789abcdef" * 4
@@ -29,6 +29,8 @@ TASK = POD.replace("-", "")
         ("/system.slice/docker.service/worker", "docker.service"),
         ("/system.slice/_cgroup.service", "cgroup.service"),
         ("/machine.slice/service", None),
+        ("/init.scope", None),
+        ("/user.slice/user-1000.slice/user@1000.service/init.scope", None),
     ],
 )
 def test_unit(path, name):
@@ -114,6 +116,10 @@ def test_container_is_none_for_similar_paths(path):
         ("0::/a:b/c\n", "/a:b/c"),
         (f"3:cpu,cpuacct:/a\n1:name=systemd:/docker/{ID}\n0::/\n", f"/docker/{ID}"),
         ("1:name=systemd:/a\n", "/a"),
+        # systemd's hierarchy of version 1 exists, but nothing uses it.
+        ("9:name=systemd:/\n0::/system.slice/ssh.service\n", "/system.slice/ssh.service"),
+        ("9:name=systemd:/\n8:pids:/a\n0::/\n", "/"),
+        ("8:pids:/a\n0::/system.slice/ssh.service\n", "/system.slice/ssh.service"),
         ("2:cpu:/docker/x\n1:name=openrc:/docker\n0::/\n", None),
         ("2:cpu:/a\n", None),
         ("", None),
@@ -121,6 +127,29 @@ def test_container_is_none_for_similar_paths(path):
 )
 def test_parse_memberships_prefers_the_systemd_hierarchy(text, path):
     assert parse_memberships(text, "file") == path
+
+
+def test_parse_memberships_can_ignore_cgroup2_beside_systemds_hierarchy():
+    assert parse_memberships("9:name=systemd:/\n0::/a\n", "file", unified=False) == "/"
+    assert parse_memberships("9:name=systemd:/b\n0::/a\n", "file", unified=False) == "/b"
+    assert parse_memberships("0::/a\n", "file", unified=False) == "/a"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/user.slice/user-7.slice/user@7.service/app.slice/web.service", True),
+        ("/user.slice/user-7.slice/user@7.service/session.slice/dbus.socket", True),
+        ("/user.slice/user-7.slice/user@7.service/init.scope", False),
+        ("/user.slice/user-7.slice/user@7.service", False),
+        ("/user.slice/user-7.slice/session-3.scope", False),
+        ("/system.slice/user@7.service.d/web.service", False),
+        ("/system.slice/web.service", False),
+        ("/", False),
+    ],
+)
+def test_is_user_unit(path, expected):
+    assert is_user_unit(path) is expected
 
 
 @pytest.mark.parametrize("text", ["x", "0:/\n", "0::/\n\x85\n"])

@@ -9,7 +9,7 @@ from fakes import FakeHost
 
 from portrange import ParseError, Process, SourceError
 from portrange._backends.linux import cgroup, procfs
-from portrange._backends.linux.cgroup import Cgroup
+from portrange._backends.linux.members import read_pids
 from portrange._backends.linux.procfs import ProcessReader, Stat, parse_boot_time, parse_stat, parse_uid, read_mounts
 
 STAT = b"7 (%s) %s 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0\n"
@@ -270,10 +270,9 @@ def test_further_threads_raises_when_task_is_unreadable():
 
 
 def test_processes_of_cgroup():
-    group = Cgroup("/sys/fs/cgroup/a", "/a")
     listed = FakeHost({"/sys/fs/cgroup/a/cgroup.procs": b"12\n0\n9\n\xff\n4294967296\n"})
-    assert cgroup.processes(listed, group) == [12, 9]
-    assert cgroup.processes(FakeHost({"/sys/fs/cgroup/a/cgroup.procs": DENIED}), group) == []
+    assert read_pids(listed, "/sys/fs/cgroup/a") == [12, 0, 9]
+    assert read_pids(FakeHost({"/sys/fs/cgroup/a/cgroup.procs": DENIED}), "/sys/fs/cgroup/a") == []
 
 
 def test_cgroup_mounts():
