@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._answers.listener import BoundSocket, Listener, Listeners, Obstacle, Process, Socket
     from ._answers.port import Assignment, Band, CommonUse, PortInfo, RegistryEntry, Risk, Service
     from ._answers.span import Span
-    from ._answers.usage import Destination, EphemeralUsage, LocalAddress
+    from ._answers.usage import Destination, EphemeralUsage, LocalAddress, SocketOwner
     from ._errors import InvalidPortError, ParseError, PortrangeError, SourceError, UnsupportedPlatformError
     from ._host.host import Host
     from ._questions.busy import why_busy
@@ -32,7 +32,7 @@ else:
         "_answers.listener": ("BoundSocket", "Listener", "Listeners", "Obstacle", "Process", "Socket"),
         "_answers.port": ("Assignment", "Band", "CommonUse", "PortInfo", "RegistryEntry", "Risk", "Service"),
         "_answers.span": ("Span",),
-        "_answers.usage": ("Destination", "EphemeralUsage", "LocalAddress"),
+        "_answers.usage": ("Destination", "EphemeralUsage", "LocalAddress", "SocketOwner"),
         "_errors": ("InvalidPortError", "ParseError", "PortrangeError", "SourceError", "UnsupportedPlatformError"),
         "_host.host": ("Host",),
         "_questions.busy": ("why_busy",),
@@ -81,6 +81,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, so that a test can check it
     "Risk",
     "Service",
     "Socket",
+    "SocketOwner",
     "SourceError",
     "Span",
     "UnsupportedPlatformError",

@@ -18,7 +18,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TypedDict, TypeVar, cast
 
@@ -104,9 +104,9 @@ class RecordedHost(SystemHost):
     def subdirectories(self, path: str) -> list[str]:
         return super().subdirectories(self._path(path))
 
-    def find_directory(self, top: str, inode: int) -> str | None:
-        found = super().find_directory(self._path(top), inode)
-        return None if found is None else found.removeprefix(self._path(""))
+    def find_directories(self, top: str, inodes: Collection[int]) -> dict[int, str]:
+        found = super().find_directories(self._path(top), inodes)
+        return {inode: directory.removeprefix(self._path("")) for inode, directory in found.items()}
 
     # --- names and numbers ---
 

@@ -15,7 +15,7 @@ from process_rows import Rows
 from recorded import RecordedHost
 
 import portrange
-from portrange import Destination, EphemeralRange, EphemeralUsage, LocalAddress, Span
+from portrange import Destination, EphemeralRange, EphemeralUsage, LocalAddress, SocketOwner, Span
 from portrange._backends.linux import sock_diag
 from portrange._backends.linux import usage as linux_usage
 from portrange._backends.linux.sock_diag import Address, SocketFilter
@@ -170,6 +170,22 @@ def test_explain_warns_before_exhaustion():
     assert "use 85 of the 100 ports that are available to them (all live). 1 more destination is nearly full." in text
     assert "fails" not in text
     assert "Remedies" in text
+
+
+def test_explain_names_the_largest_owners():
+    owners = (
+        SocketOwner(1200, 3, 33, "www", "web.service"),
+        SocketOwner(40, 0, 0, "root", "docker.scope", "a1" * 32),
+        SocketOwner(7, 0, 1234),
+        SocketOwner(1, 0, None, None, "x\x1b.service"),
+    )
+    text = summary(usage(destination(10), by_owner=owners))
+    start = "Sockets by owner: web.service (user www) 1,200, container a1a1a1a1a1a1 (user root) 40, user 1234 7, 1 more"
+    assert f"{start} owner." in text
+    assert "Sockets by owner: web.service (user www) 1,200." in summary(usage(by_owner=owners[:1]))
+    assert "owner" not in summary(usage(by_owner=()))
+    assert str(owners[3]) == r"x\x1b.service: 1 socket"
+    assert SocketOwner(5).name == "no user"
 
 
 def test_explain_counts_other_full_destinations():
@@ -374,6 +390,34 @@ def test_listener_bound_to_an_interface_accepts_only_there(listening: int, conne
         linux_usage.AF_INET6
     ]
     assert table.accepted[0][1] == accepted
+
+
+def test_sockets_are_counted_by_user_and_cgroup():
+    def owned(port: int, *, state: int = 1, uid: int = 1000, inode: int = 7, group: int | None = 5) -> bytes:
+        whole = bytearray(message(port, state=state))
+        whole[16 + 64 : 16 + 72] = struct.pack("=II", uid, inode)
+        if group is not None:
+            whole += struct.pack("=HHQ", 12, 21, group)
+        whole[:4] = struct.pack("=I", len(whole))
+        return bytes(whole)
+
+    sockets = [
+        owned(40000),
+        owned(40001, inode=8),
+        owned(40002, uid=0),
+        owned(40003, group=None),
+        owned(40004, inode=0),  # closed by its program
+        owned(40005, inode=0, uid=0, group=None, state=3),  # not complete
+        owned(40006, inode=0, state=6),  # TIME-WAIT
+        owned(39999),  # outside of the range
+    ]
+    found = linux_usage.count_connected(reply(*sockets), SEQUENCE, IN_RANGE, EMPTY, 0)
+    assert found.owners(connected=True) == {
+        (1000, 5, False): 2,
+        (0, 5, False): 1,
+        (1000, None, False): 1,
+        (None, 5, False): 1,
+    }
 
 
 def test_time_wait_on_a_listening_port_is_not_reusable():

@@ -8,6 +8,7 @@ wrong value is worse than no value.
 
 from __future__ import annotations
 
+import collections
 import sys
 import threading
 from collections.abc import Iterator
@@ -39,16 +40,27 @@ class EphemeralUsageCollector(Collector):
         share = GaugeMetricFamily(
             "portrange_destination_share", "Share of the limit that is taken", labels=["source", "destination"]
         )
+        owned = GaugeMetricFamily(
+            "portrange_owner_sockets",
+            "Sockets of an owner that have an ephemeral port",
+            labels=["protocol", "user", "unit", "container"],
+        )
         for protocol in ("tcp", "udp"):
             usage = portrange.ephemeral_usage(protocol=protocol, host=self._host)
             size.add_metric([protocol], usage.size)
             used.add_metric([protocol], usage.used)
             for state, count in usage.states:
                 sockets.add_metric([protocol, state], count)
+            by_owner = collections.Counter[tuple[str, str, str]]()
+            for owner in usage.by_owner or ():
+                user = owner.user or str(owner.uid if owner.uid is not None else "")
+                by_owner[user, owner.unit or "", owner.container or ""] += owner.sockets
+            for labels, count in by_owner.items():
+                owned.add_metric([protocol, *labels], count)
             if protocol == "tcp":  # UDP is limited by address, not by destination
                 for destination in usage.destinations:
                     share.add_metric([destination.source, destination.endpoint], destination.share)
-        yield from (size, used, sockets, share)
+        yield from (size, used, sockets, owned, share)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from .._frozen import replace
 from .._lazy import import_lock
 from .._render.sanitize import visible
 from .address import endpoint
@@ -20,18 +21,32 @@ if not TYPE_CHECKING:
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any, Literal, SupportsIndex, TypeAlias, overload
 
     from .._render.text import Names
     from .address import FamilyName, ProtocolName
 
     Scope: TypeAlias = Literal["service", "host"]
-    SocketState: TypeAlias = Literal["listen", "bound", "time-wait", "connection"]
+    SocketState: TypeAlias = Literal[
+        "listen",
+        "bound",
+        "connection",
+        "established",
+        "syn-sent",
+        "syn-received",
+        "fin-wait-1",
+        "fin-wait-2",
+        "close-wait",
+        "closing",
+        "last-ack",
+        "time-wait",
+    ]
     ObstacleKind: TypeAlias = Literal[
         "listener",
         "bound",
         "connection",
+        "closing",
         "time-wait",
         "privileged",
         "excluded",
@@ -61,6 +76,9 @@ class Process(Record):
     """The name of the user that the process runs as."""
     started: float | None = None
     """The start time in seconds since the epoch; pids are reused, pid and start time together are unique."""
+    stopped: bool | None = None
+    """True if the process is stopped, by a signal or a debugger (states T and t of proc(5)): it does not respond. None
+    if the system does not show it."""
 
     def __str__(self) -> str:
         return visible(f"{self.name or '?'} ({self.pid})")
@@ -152,12 +170,20 @@ class Socket(Record):
 class Listener(Socket):
     """A socket that accepts traffic from any peer: a TCP socket in state LISTEN, or a bound, unconnected UDP socket."""
 
+    backlog: int | None = None
+    """The limit of the accept queue (listen(2)): the kernel drops new connections while `queued` is greater. None if
+    the system does not show it, or for a protocol other than TCP."""
+    queued: int | None = None
+    """The number of connections that the program has not accepted yet; None if the system does not show it, or for a
+    protocol other than TCP."""
+
 
 class BoundSocket(Socket):
     """A socket that occupies a port, in any state."""
 
     state: SocketState = "connection"
-    """The state: "listen", "bound" (not listening), "time-wait" (closed, has no owner) or "connection" (all others)."""
+    """The state: "listen", "bound" (not listening), on Linux a state of TCP (RFC 9293, section 3.3.2) such as
+    "established" or "time-wait", or "connection" for any other connected socket."""
     remote_address: str = ""
     """The address of the peer; empty if there is none."""
     remote_port: int = 0
@@ -212,7 +238,7 @@ class Listeners(Record, Sequence[Listener]):
             from .._render import text
 
         # Protocol and address are what readers look for: they are not shortened.
-        table = text.table(_HEADERS, map(_row, self.listeners), columns, whole=(0, 1)) if self.listeners else ""
+        table = text.table(_HEADERS, _rows(self.listeners), columns, whole=(0, 1)) if self.listeners else ""
         reasons = [line for reason in self.incomplete for line in text.wrap(visible(f"incomplete: {reason}"), columns)]
         return "\n".join(filter(None, (table, self._if_empty(), *reasons)))
 
@@ -223,7 +249,7 @@ class Listeners(Record, Sequence[Listener]):
         with import_lock:
             from .._render import html
 
-        rows = [[str(cell) for cell in _row(listener)] for listener in self.listeners]
+        rows = [[str(cell) for cell in row] for row in _rows(self.listeners)]
         return html.table(_HEADERS, rows, self.incomplete) or f"<p>{self._if_empty()}</p>"
 
 
@@ -234,7 +260,9 @@ class Obstacle(Record):
     """The kind of obstacle:
 
     - "listener", "bound" (a socket has the address and does not listen), "connection" (the local port of a client or of
-      an accepted connection), "time-wait": a socket has the port;
+      an accepted connection): a socket has the port;
+    - "closing", "time-wait": the kernel keeps the port of a connection that has no owner any more, such as those of a
+      program that crashed; a server may bind it if it and the earlier one set SO_REUSEADDR;
     - "privileged": binding the port needs a privilege;
     - "excluded": the system excludes the port from use;
     - "refused": a security policy refuses it;
@@ -278,16 +306,48 @@ def unit_text(socket: Socket) -> str:
 #: Sockets without an owner that is known or hidden.
 _NOT_VISIBLE = "no visible process: the kernel, or another PID namespace"
 _NO_PROCESS = "no process: not accepted yet, or closed by its program"
+_NOT_CONNECTED = frozenset({"listen", "bound", "time-wait"})
 
 
-def _row(listener: Listener) -> tuple[str | Names, ...]:
-    """Return the row of a listener in the table."""
+def alike(listeners: Iterable[Listener]) -> Iterator[tuple[Listener, list[Listener]]]:
+    """Yield the listeners that tables and pages show as one: of the same address, user and unit, and names of owners.
+
+    These are the sockets of workers that share a port (SO_REUSEPORT). Each group has a listener with all owners and the
+    listeners themselves.
+    """
+    groups: dict[object, list[Listener]] = {}
+    for listener in listeners:
+        names = frozenset(process.name for process in listener.owners or listener.possible_owners)
+        groups.setdefault((*_facts(listener), listener.namespace, listener.hidden, names), []).append(listener)
+    for group in groups.values():
+        first = group[0]
+        if len(group) > 1:
+            owners = dict.fromkeys(owner for listener in group for owner in listener.owners)
+            possible = dict.fromkeys(owner for listener in group for owner in listener.possible_owners)
+            first = replace(first, owners=tuple(owners), possible_owners=tuple(possible))
+        yield first, group
+
+
+def place(listener: Listener, count: int = 1) -> str:
+    """Return the address and port of *count* listeners that are alike."""
+    families = " and IPv4" if listener.dual_stack else ""
+    return f"{listener.endpoint}{families}" + (f" ×{count}" if count > 1 else "")
+
+
+def _rows(listeners: Iterable[Listener]) -> Iterator[tuple[str | Names, ...]]:
+    """Yield the rows of the table."""
+    for listener, group in alike(listeners):
+        protocol, _, *others = _facts(listener)
+        yield protocol, place(listener, len(group)), *others, _owner_names(listener)
+
+
+def _facts(listener: Listener) -> tuple[str, ...]:
+    """Return the cells of a listener in the table, without its owners."""
     return (
         listener.protocol,
-        listener.endpoint + (" and IPv4" if listener.dual_stack else ""),
+        place(listener),
         listener.user or ("" if listener.uid is None else str(listener.uid)),
         unit_text(listener) or listener.container or "",
-        _owner_names(listener),
     )
 
 
@@ -299,7 +359,7 @@ def _owner_names(socket: Socket) -> Names:
     if socket.owners:
         return Names("", _named(socket.owners))
     if not socket.hidden:
-        is_connection = isinstance(socket, BoundSocket) and socket.state == "connection"
+        is_connection = isinstance(socket, BoundSocket) and socket.state not in _NOT_CONNECTED
         return Names(_NO_PROCESS if is_connection else _NOT_VISIBLE)
     opening = "owner hidden, possibly " if socket.possible_owners else "owner hidden"
     return Names(opening, _named(socket.possible_owners))

@@ -363,7 +363,21 @@ def _host_lines(info: PortInfo) -> Iterator[str]:
     facts += [f"unknown if {fact}" for fact, value in known.items() if value is None]
     yield "; ".join(facts)
     if None in (info.ephemeral, *known.values()):
-        yield from (f"incomplete: {reason}" for reason in settings.incomplete)
+        yield from (f"incomplete: {reason}" for reason in _in_short(settings.incomplete))
+
+
+def _in_short(reasons: Iterable[str]) -> Iterator[str]:
+    """Yield reasons, one for all files of a directory that cannot be read for the same reason.
+
+    >>> list(_in_short(["/a/b: denied", "/a/c: denied", "d"]))
+    ['/a/b, c: denied', 'd']
+    """
+    names: dict[tuple[str, str], list[str]] = {}
+    for reason in reasons:
+        source, colon, failure = reason.partition(": ")
+        directory, _, name = source.rpartition("/")
+        names.setdefault((directory and f"{directory}/", colon + failure), []).append(name)
+    return (f"{directory}{', '.join(files)}{failure}" for (directory, failure), files in names.items())
 
 
 def _ephemeral(info: PortInfo) -> str:

@@ -139,6 +139,42 @@ class LocalAddress(Record):
         return visible(f"{self.place}: {self.used:,} of {self.limit:,} ports")
 
 
+class SocketOwner(Record):
+    """The sockets of one user in one systemd unit or container that have an ephemeral port.
+
+    Sockets in TIME-WAIT have no owner and are not counted.
+    """
+
+    _derived = ("name",)
+    _none = MappingProxyType({"unit": "none", "container": "none"})
+
+    sockets: int
+    """The number of sockets."""
+    unconnected: int = 0
+    """The number of them that listen or are bound. The others are the connections that ``ss -tn`` lists."""
+    uid: int | None = None
+    """The user ID that created the sockets; None for sockets that no process has open (not accepted yet, or closed), or
+    if the caller's user namespace does not map it (user_namespaces(7))."""
+    user: str | None = None
+    """The name of that user, None if it is unknown."""
+    unit: str | None = None
+    """The systemd unit of the sockets' cgroup; None if there is none or it is unknown."""
+    container: str | None = None
+    """The container ID in the cgroup; None if there is none or it is unknown."""
+
+    @property
+    def name(self) -> str:
+        """The owner as text: the unit or the first 12 digits of the container ID, and the user."""
+        user = self.user or ("" if self.uid is None else str(self.uid))
+        place = self.container[:12] if self.container else self.unit
+        if place:
+            return visible(f"{'container ' if self.container else ''}{place}" + (f" (user {user})" if user else ""))
+        return visible(f"user {user}") if user else "no user"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.sockets:,} {_plural(self.sockets, 'socket')}"
+
+
 class EphemeralUsage(Record):
     """The usage of the ephemeral ports of one protocol.
 
@@ -181,6 +217,9 @@ class EphemeralUsage(Record):
     """The ephemeral range of IPv6, if it differs from `pool`."""
     incomplete: tuple[str, ...] = ()
     """What could not be inspected, one sentence each."""
+    by_owner: tuple[SocketOwner, ...] | None = None
+    """The sockets with an ephemeral port by user, unit and container, the most first; None if the system does not show
+    them, as in the tables of /proc/net. On Linux no privilege is needed, and no process is inspected."""
 
     @property
     def share(self) -> float:
@@ -278,13 +317,24 @@ def _others(usage: EphemeralUsage) -> Iterator[str]:
 #: The share from which a limit is near.
 _NEAR = 0.8
 _NOTHING_NEAR = "No limit is near."
+#: The number of owners that are named.
+_OWNERS = 3
 
 
 def _summary(usage: EphemeralUsage) -> str:
     """Return the usage, the fullest destinations, the errors that follow and the remedies, in sentences."""
     sentences = _tcp(usage) if usage.protocol == "tcp" else _udp(usage)
     incomplete = (f"Incomplete: {reason}." for reason in usage.incomplete)
-    return visible(" ".join([_in_use(usage), *sentences, *incomplete]))
+    return visible(" ".join([_in_use(usage), *_by_owner(usage), *sentences, *incomplete]))
+
+
+def _by_owner(usage: EphemeralUsage) -> Iterator[str]:
+    owners = usage.by_owner or ()
+    if owners:
+        shown = [f"{owner.name} {owner.sockets:,}" for owner in owners[:_OWNERS]]
+        others = len(owners) - len(shown)
+        more = f", {others:,} more {_plural(others, 'owner')}" if others else ""
+        yield f"Sockets by owner: {', '.join(shown)}{more}."
 
 
 def _in_use(usage: EphemeralUsage) -> str:

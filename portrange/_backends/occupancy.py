@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from .._answers.address import FamilyName, ProtocolName
     from .._answers.ephemeral import EphemeralRange
+    from .._answers.usage import SocketOwner
 
     #: A set of ports: ``flags[port] = 1`` adds a port. A dict is smaller than 64 KiB only if few ports are in it.
     Flags: TypeAlias = bytearray | dict[int, int]
@@ -149,6 +150,7 @@ class Occupancy:
     - `waiting`: the ports of unconnected sockets, whatever their address.
     - `states`: the number of sockets with an ephemeral port, by state.
     - `incomplete`: what is unknown or missing.
+    - `by_owner`: `EphemeralUsage.by_owner`, for backends that know the owner of each socket.
     """
 
     def __init__(self, protocol: ProtocolName, platform: str, pools: Mapping[FamilyName, EphemeralRange]) -> None:
@@ -161,6 +163,7 @@ class Occupancy:
         self.waiting = bytearray(PORTS)
         self.states: Counter[str] = Counter()
         self.incomplete: list[str] = []
+        self.by_owner: tuple[SocketOwner, ...] | None = None
         self._ports: dict[FamilyName, dict[tuple[str, str | None], list[Flags]]] = {family: {} for family in pools}
         self._connected_over_ipv6: list[Flags] = []
 
@@ -283,6 +286,7 @@ class Occupancy:
             addresses=addresses.rows,
             pool_ipv6=None if same_range else self.pools["ipv6"],
             incomplete=tuple(self.incomplete),
+            by_owner=self.by_owner,
         )
 
     def _address_usage(self) -> _AddressUsage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from itertools import groupby
 
-from .._answers.listener import unit_text
+from .._answers.listener import alike, place, unit_text
 from .._answers.port import PortInfo, port_page
 from .._errors import PortrangeError
 from .._lazy import import_lock
@@ -20,6 +20,7 @@ from .output import COMMANDS, PAGE, Command, Output, described
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterable, Iterator, Sequence
 
     from .._answers.address import ProtocolName
     from .._answers.listener import Listener, Listeners, Process
@@ -74,19 +75,48 @@ def listening(
 
 
 def listener_lines(found: Listeners) -> list[str]:
-    """Return one line a socket, with the command lines of its owners below; once for sockets that share owners."""
+    """Return one line for sockets that are alike, with the command lines of their owners below.
+
+    Sockets of the same owners share the command lines.
+    """
     lines: list[str] = []
-    for owners, listeners in groupby(found, key=lambda listener: listener.owners):
-        lines += [*map(_listener_line, listeners), *_command_lines(owners)]
+    for owners, groups in groupby(alike(found), key=lambda group: group[0].owners):
+        for listener, group in groups:
+            lines += [_listener_line(listener, len(group)), *_full_queue(group)]
+        lines += [*_stopped(owners), *_command_lines(owners)]
     lines += [f"incomplete: {reason}" for reason in found.incomplete]
     return lines
 
 
-def _listener_line(listener: Listener) -> str:
-    address = f"{listener.protocol} {listener.endpoint}{' and IPv4' if listener.dual_stack else ''}"
+def _listener_line(listener: Listener, count: int) -> str:
     user = listener.user or listener.uid
     context = [unit_text(listener) or listener.container or "", "" if user is None else f"user {user}"]
+    address = f"{listener.protocol} {place(listener, count)}"
     return ", ".join(filter(None, [f"{address}   {listener.holder}", *context]))
+
+
+def _full_queue(listeners: Sequence[Listener]) -> Iterator[str]:
+    """Yield a line if accept queues are full (sk_acceptq_is_full, include/net/sock.h): new connections are dropped."""
+    full = [
+        (listener.queued, listener.backlog)
+        for listener in listeners
+        if listener.queued is not None and listener.backlog is not None and listener.queued > listener.backlog
+    ]
+    if full:
+        queued, backlog = max(full)
+        sockets = f" of {len(full)} sockets" if len(listeners) > 1 else ""
+        yield (
+            f"  accept queue{sockets} full: {queued:,} connections wait to be accepted (backlog {backlog:,}), new ones "
+            "are dropped"
+        )
+
+
+def _stopped(owners: Iterable[Process]) -> Iterator[str]:
+    """Yield a line for owners that do not respond because they are stopped."""
+    stopped = [owner for owner in owners if owner.stopped]
+    if stopped:
+        pids = " ".join(str(owner.pid) for owner in stopped)
+        yield f"  stopped: {', '.join(map(str, stopped))} will not respond until continued (kill -CONT {pids})"
 
 
 def _command_lines(owners: tuple[Process, ...]) -> list[str]:

@@ -16,7 +16,7 @@ from .._render.sanitize import printable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
     from typing import Any, TypeVar
 
     from typing_extensions import Self
@@ -195,26 +195,24 @@ class System:
             os.close(descriptor)
         return found
 
-    def find_directory(self, top: str, inode: int) -> str | None:
-        """Return the directory below *top* with this inode number, None if there is none; nearest levels first.
+    def find_directories(self, top: str, inodes: Collection[int]) -> dict[int, str]:
+        """Return the directories below *top* with these inode numbers, found in one search, nearest levels first.
 
-        Raises the first `OSError` of a directory that cannot be searched, unless the inode is found elsewhere.
+        Raises the first `OSError` of a directory that cannot be searched, unless all are found elsewhere.
         """
         failure: OSError | None = None
+        found: dict[int, str] = {}
         level = [top]
         while level:
             below: list[str] = []
             for directory in level:
                 try:
-                    # Two links (its name and "."): no subdirectories. Some file systems do not count links.
-                    if os.stat(directory).st_nlink == 2:
-                        continue
-                    with os.scandir(directory) as entries:
-                        for entry in entries:
-                            if entry.is_dir(follow_symlinks=False):
-                                if entry.inode() == inode:
-                                    return entry.path
-                                below.append(entry.path)
+                    for inode, path in _subdirectories(directory):
+                        below.append(path)
+                        if inode in inodes:
+                            found[inode] = path
+                            if len(found) == len(inodes):
+                                return found
                 except FileNotFoundError:
                     continue  # removed since it was listed
                 except OSError as error:
@@ -222,7 +220,7 @@ class System:
             level = below
         if failure is not None:
             raise failure
-        return None
+        return found
 
     # --- names and numbers -------------------------------------------------------------------------------------------
 
@@ -407,3 +405,14 @@ def run_program(command: Sequence[str]) -> bytes:
         complaint = (done.stderr or done.stdout).decode("utf-8", "replace").strip().partition("\n")[0]
         raise OSError(f"exit status {done.returncode}: {complaint}")
     return done.stdout
+
+
+def _subdirectories(directory: str) -> Iterator[tuple[int, str]]:
+    """Yield the inode numbers and paths of the subdirectories of a directory."""
+    # Two links (its name and "."): no subdirectories. Some file systems do not count links.
+    if os.stat(directory).st_nlink == 2:
+        return
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield entry.inode(), entry.path

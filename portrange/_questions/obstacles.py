@@ -34,21 +34,23 @@ class Endpoint(Frozen):
     """The network interface of the zone."""
 
 
-#: The kind of obstacle for each state of a socket, in the order of results, and its message.
-_MESSAGES: dict[SocketState, tuple[ObstacleKind, str]] = {
-    "listen": ("listener", "{endpoint} has a listener ({owner}); {advice}"),
-    "bound": ("bound", "{endpoint} is bound without listening ({owner}); {advice}"),
-    "connection": ("connection", "{endpoint} is the local end of {count}{remote} ({owner}); {advice}"),
-    "time-wait": (
-        "time-wait",
-        (
-            "{endpoint} is in TIME-WAIT for a minute after {count}{remote}; wait, or set SO_REUSEADDR if the earlier "
-            "socket had it"
-        ),
-    ),
+#: The message of each kind of obstacle that is a socket, in the order of results.
+_MESSAGES: dict[ObstacleKind, str] = {
+    "listener": "{endpoint} has a listener ({owner}); {advice}",
+    "bound": "{endpoint} is bound without listening ({owner}); {advice}",
+    "connection": "{endpoint} is the local end of {count}{remote} ({state}{owner}); {advice}",
+    "closing": "{endpoint} is in {state} after {count}{remote} that its program has closed, or that ended; {advice}",
+    "time-wait": "{endpoint} is in TIME-WAIT for a minute after {count}{remote}; {advice}",
 }
+#: The kinds of the states of sockets that are not connections.
+_KINDS: dict[SocketState, ObstacleKind] = {"listen": "listener", "bound": "bound", "time-wait": "time-wait"}
+#: The states after close() until the peer has closed the connection as well (RFC 9293, section 3.3.2).
+_CLOSING = frozenset({"fin-wait-1", "fin-wait-2", "closing", "last-ack"})
 
 _STOP = "stop that program or "
+# A socket that does not listen allows a bind if both sockets have SO_REUSEADDR, and accepted sockets inherit it from
+# the listener (inet_csk_bind_conflict, net/ipv4/inet_connection_sock.c; socket(7)).
+_REUSE = "wait, or set SO_REUSEADDR if the earlier socket had it: the server then starts at once"
 
 # --- sockets ---------------------------------------------------------------------------------------------------------
 
@@ -60,21 +62,34 @@ def of_sockets(sockets: Sequence[BoundSocket], settings: PortSettings) -> Iterat
     for socket in sockets:
         groups.setdefault(replace(socket, remote_address="", remote_port=0, scope="host"), []).append(socket)
     order = list(_MESSAGES)
-    for group in sorted(groups.values(), key=lambda group: order.index(group[0].state)):
-        kind, message = _MESSAGES[group[0].state]
-        is_connection = kind == "connection"
-        advice = _connection_advice(group[0], listeners, settings) if is_connection else _socket_advice(group[0])
-        yield Obstacle(kind, _fill(message, group, advice), socket=group[0], count=len(group))
+    for group in sorted(groups.values(), key=lambda group: order.index(_kind(group[0]))):
+        kind = _kind(group[0])
+        if kind in ("closing", "time-wait"):
+            advice = _REUSE
+        elif kind == "connection":
+            advice = _connection_advice(group[0], listeners, settings)
+        else:
+            advice = _socket_advice(group[0])
+        yield Obstacle(kind, _fill(_MESSAGES[kind], group, advice), socket=group[0], count=len(group))
+
+
+def _kind(socket: BoundSocket) -> ObstacleKind:
+    # Without a user, the kernel has detached the socket from all processes.
+    is_detached = not socket.owners and not socket.hidden and socket.uid is None
+    return "closing" if socket.state in _CLOSING and is_detached else _KINDS.get(socket.state, "connection")
 
 
 def _fill(message: str, group: list[BoundSocket], advice: str) -> str:
     first = group[0]
     remote = f" with {endpoint_text(first.remote_address, first.remote_port)}" if first.remote_port else ""
+    is_detached = _kind(first) == "closing"
+    state = "" if first.state == "connection" else first.state.upper() + ("" if is_detached else ", ")
     return visible(
         message.format(
             endpoint=f"{first.protocol} {first.endpoint}",
             owner=", ".join(filter(None, (first.holder, unit_text(first)))),
             count="a connection" if len(group) == 1 else f"{len(group):,} connections",
+            state=state,
             advice=advice,
             remote=remote + (" and others" if len(group) > 1 else ""),
         )
@@ -83,21 +98,24 @@ def _fill(message: str, group: list[BoundSocket], advice: str) -> str:
 
 def _connection_advice(connection: BoundSocket, listeners: Iterable[BoundSocket], settings: PortSettings) -> str:
     """Return advice for a connection: made to a listener on this port, or from an ephemeral port or a bound one."""
-    if any(listener.address in (connection.address, *WILDCARDS.values()) for listener in listeners):
-        return "made to the listener: stop that program or take another port"
+    for listener in listeners:
+        if listener.address in (connection.address, *WILDCARDS.values()):
+            proxy = _proxy_advice(listener)
+            return f"made to the listener: {proxy or 'stop that program or take another port'}"
+    proxy = _proxy_advice(connection)
+    if proxy is not None:
+        return proxy
     another = "another port" if settings.ephemeral(connection.port) is False else "a port outside the ephemeral range"
     return f"{_STOP if _may_have_owner(connection) else ''}take {another}"
 
 
 def _socket_advice(socket: BoundSocket) -> str:
     """Return advice for a socket that listens or is bound; an owner that is not a proxy can simply be stopped."""
-    activation = _activation_advice(socket)
-    if activation is not None:
-        return activation
-    advice = [text for text in map(_proxy_advice, socket.owners) if text is not None]
-    if advice and len(advice) == len(socket.owners):
-        return advice[0]
-    return f"{_STOP if _may_have_owner(socket) else ''}take another port"
+    return (
+        _activation_advice(socket)
+        or _proxy_advice(socket)
+        or f"{_STOP if _may_have_owner(socket) else ''}take another port"
+    )
 
 
 def _may_have_owner(socket: BoundSocket) -> bool:
@@ -150,33 +168,73 @@ def _is_unit_name(name: str) -> bool:
 # --- proxies: processes that own a port on behalf of another program -------------------------------------------------
 # To stop a proxy does not help, or stops far more than this port.
 
-_CONTAINER = "it publishes a container's port: stop that container ({command} lists it) or take another port"
 
-#: By the name of the process, without .exe. Any process can have such a name, so it only selects the advice.
-_PROXIES = {
-    "docker-proxy": _CONTAINER.format(command="docker ps"),
-    "com.docker.backend": _CONTAINER.format(command="docker ps"),
-    "rootlesskit": _CONTAINER.format(command="docker ps"),
-    "rootlessport": _CONTAINER.format(command="podman ps"),
-    "wslrelay": "it forwards to a program inside WSL: stop that program or take another port",
-    "ControlCenter": "it is the AirPlay receiver of macOS: turn it off (AirDrop & Handoff) or take another port",
-}
-#: By pid and name.
-_PROXIES_BY_PID = {
-    # See launchd.plist(5).
+def _publishes(command: str, what: str = "container") -> str:
+    return f"it publishes a {what}'s port: stop that {what} ({command} lists it) or take another port"
+
+
+#: By the name of the process, without .exe, and for some names by pid as well. Any process can have such a name, so it
+#: only selects the advice. The sources are the documentation of each project.
+_PROXIES: dict[str | tuple[int, str], str] = {
+    # Docker: docker-proxy with the userland proxy, dockerd without it ("Packet filtering and firewalls"); RootlessKit
+    # in rootless mode; Docker Desktop (com.docker.backend, before that vpnkit).
+    "docker-proxy": _publishes("docker ps"),
+    "dockerd": (
+        "it publishes a container's port, or serves Docker's API: stop that container (docker ps lists it) or take "
+        "another port"
+    ),
+    "rootlesskit": _publishes("docker ps or nerdctl ps"),
+    "com.docker.backend": _publishes("docker ps"),
+    "com.docker.vpnkit": _publishes("docker ps"),
+    "vpnkit": _publishes("docker ps"),
+    "wslrelay": "it forwards to a program inside WSL (wsl ss -tlnp lists it): stop that program or take another port",
+    # Podman: conmon as root, the others without root (podman-run(1), --network); gvproxy for podman machine.
+    "conmon": _publishes("podman ps"),
+    "slirp4netns": _publishes("podman ps"),
+    "rootlessport": _publishes("podman ps"),
+    "pasta": _publishes("podman ps"),
+    "pasta.avx2": _publishes("podman ps"),
+    "gvproxy": _publishes("podman ps"),
+    # passt(1) connects virtual machines, of libvirt for instance.
+    "passt": _publishes("virsh list", "virtual machine"),
+    "passt.avx2": _publishes("virsh list", "virtual machine"),
+    # Services of type NodePort, external IPs and health checks.
+    "kube-proxy": (
+        "it serves a Kubernetes service: change that service (kubectl get services --all-namespaces lists it) or take "
+        "another port"
+    ),
+    # Servers that start other programs: inetd(8), xinetd(8), launchd.plist(5); see `_activation_advice` for systemd.
+    "inetd": "it starts a program for each connection: remove its line from inetd.conf or take another port",
+    "xinetd": "it starts a program for each connection: disable it in /etc/xinetd.d or take another port",
     (1, "launchd"): "it waits to start a service: unload its job (launchctl list) or take another port",
+    "ControlCenter": "it is the AirPlay receiver of macOS: turn it off (AirDrop & Handoff) or take another port",
     # http.sys listens for IIS, WinRM and others, srv2.sys and netbt.sys for shared files.
     (4, "System"): (
         "the Windows kernel listens: the file server (ports 139 and 445), or http.sys on behalf of a program that "
         "netsh http show servicestate lists"
     ),
+    # One process for several services, such as IP Helper (iphlpsvc) for port proxies.
+    "svchost": (
+        "it runs Windows services: stop that service (tasklist /svc lists them), remove the port proxy (netsh "
+        "interface portproxy show all) or take another port"
+    ),
 }
 
 
-def _proxy_advice(owner: Process) -> str | None:
-    """Return what to do about a port of a proxy; None if *owner* is not a known proxy."""
-    name = (owner.name or "").removesuffix(".exe")
-    return _PROXIES_BY_PID.get((owner.pid, name)) or _PROXIES.get(name)
+def _proxy_advice(socket: BoundSocket) -> str | None:
+    """Return what to do about a port of a proxy; None if an owner is not a known proxy.
+
+    If the owner is hidden, its possible owners decide.
+    """
+    advice = [_advice_for(process) for process in socket.owners or socket.possible_owners]
+    known = [text for text in advice if text is not None]
+    # dockerd and its docker-proxy processes are in one cgroup.
+    return known[-1] if known and len(known) == len(advice) else None
+
+
+def _advice_for(process: Process) -> str | None:
+    name = (process.name or "").removesuffix(".exe")
+    return _PROXIES.get((process.pid, name)) or _PROXIES.get(name)
 
 
 # --- ports -----------------------------------------------------------------------------------------------------------

@@ -88,6 +88,38 @@ def test_table_is_aligned_and_omits_empty_columns():
     assert all(len(line) <= 30 for line in rows.to_text(30).splitlines())
 
 
+def test_table_shows_workers_that_share_a_port_as_one_row():
+    first, second, other = (Process(pid, name) for pid, name in ((1, "web"), (2, "web"), (3, "proxy")))
+    rows = Listeners(
+        (
+            listener(owners=(first,), user="a"),
+            listener(owners=(second,), user="a"),
+            listener(owners=(other,), user="a"),
+            listener(owners=(second,), user="b"),
+            listener(owners=(first,), user="a", protocol="udp"),
+            listener(owners=(second,), user="a", namespace="net:[1]"),
+        )
+    )
+    lines = str(rows).splitlines()[1:]
+    assert [line.split(maxsplit=2)[-1] for line in lines] == [
+        "×2  a     web (1), web (2)",
+        "a     proxy (3)",
+        "b     web (2)",
+        "a     web (1)",
+        "a     web (2)",
+    ]
+    assert rows._repr_html_().count("<tr>") == 1 + len(lines)
+    assert len(rows.to_dicts()) == len(rows) == 6
+
+
+def test_table_counts_hidden_workers_that_share_a_port():
+    rows = Listeners((*[listener(hidden=True, possible_owners=(NGINX,))] * 3, listener(hidden=True)))
+    assert [line.split(maxsplit=2)[2] for line in str(rows).splitlines()[1:]] == [
+        "×3  owner hidden, possibly nginx (812)",
+        "owner hidden",
+    ]
+
+
 def test_untrusted_names_are_escaped():
     untrusted = listener(owners=(Process(1, "<script>\x1b[2J\n\u202e"),))
     assert r"<script>\x1b[2J\n\u202e" in str(Listeners((untrusted,)))

@@ -1,5 +1,4 @@
 """Format the results of a benchmark as text, Markdown and JSON-compatible values."""
-# ruff: noqa: RUF001, RUF002 - the multiplication sign is intended
 
 from __future__ import annotations
 

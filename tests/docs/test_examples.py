@@ -134,6 +134,8 @@ def test_exporter_reports_current_usage_at_each_scrape(exporter):
         for connection in connections:
             connection.close()
     assert after['portrange_ephemeral_ports_used{protocol="tcp"}'] >= 20
+    owned = [value for name, value in after.items() if name.startswith('portrange_owner_sockets{container="')]
+    assert sum(owned) >= 20 or not portrange.ephemeral_usage().by_owner
     [full] = [
         value
         for name, value in after.items()

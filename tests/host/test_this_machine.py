@@ -70,9 +70,13 @@ def test_directory_is_found_by_inode_number(tmp_path):
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
     (tmp_path / "file").write_text("")
-    assert System().find_directory(str(tmp_path), below.stat().st_ino) == str(below)
-    assert System().find_directory(str(tmp_path), (tmp_path / "file").stat().st_ino) is None
-    assert System().find_directory(str(tmp_path / "none"), 1) is None
+    assert System().find_directories(str(tmp_path), {below.stat().st_ino}) == {below.stat().st_ino: str(below)}
+    assert System().find_directories(str(tmp_path), {(tmp_path / "file").stat().st_ino}) == {}
+    assert System().find_directories(str(tmp_path / "none"), {1}) == {}
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    inodes = {directory.stat().st_ino: str(directory) for directory in (below, beside)}
+    assert System().find_directories(str(tmp_path), {*inodes, (tmp_path / "file").stat().st_ino}) == inodes
 
 
 # --- names ---

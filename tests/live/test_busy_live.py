@@ -20,6 +20,14 @@ def owner_pids(obstacle: portrange.Obstacle) -> list[int]:
     return [owner.pid for owner in obstacle.socket.owners]
 
 
+def obstacles_after_fin(port: int) -> tuple[portrange.Obstacle, ...]:
+    """Return the obstacles once the peers have acknowledged each FIN, which they may delay."""
+    while True:
+        found = portrange.why_busy(port, address="127.0.0.1")
+        if not any(obstacle.socket is not None and obstacle.socket.state == "fin-wait-1" for obstacle in found):
+            return found
+
+
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
 def test_why_busy_listener_names_its_process(world: World, kind: str):
     child = world.start(f"made = {kind}(); say(port(made)); wait()")
@@ -170,6 +178,92 @@ def test_time_wait_is_a_separate_obstacle_kind(world: World, reuse_address: str)
     assert "set SO_REUSEADDR if the earlier socket had it" in obstacle.detail
     child.send("bind")
     assert child.hear() is (reuse_address == "yes")
+
+
+@pytest.mark.parametrize("reuse_address", ["no", "yes"])
+def test_connection_of_crashed_server_is_closing_and_allows_restart_with_so_reuseaddr(world: World, reuse_address: str):
+    server = world.start(
+        """
+        server = tcp(reuse_address=sys.argv[1] == "yes")
+        say(port(server))
+        accepted = [server.accept()[0] for _ in range(2)]
+        say(len(accepted))
+        wait()
+        """,
+        reuse_address,
+    )
+    port = server.hear()
+    client = world.start(
+        "made = [socket.create_connection(('127.0.0.1', int(sys.argv[1]))) for _ in range(2)]; say(0); wait()", port
+    )
+    client.hear()
+    assert server.hear() == 2
+    [_, connections] = portrange.why_busy(port, address="127.0.0.1")
+    assert (connections.kind, connections.count) == ("connection", 2)
+    assert connections.socket is not None
+    assert connections.socket.state == "established"
+    assert "(ESTABLISHED, " in connections.detail
+
+    world.end(server)  # by SIGKILL
+    [closing] = obstacles_after_fin(port)
+    assert (closing.kind, closing.blocks, closing.count) == ("closing", True, 2)
+    assert closing.socket is not None
+    assert (closing.socket.state, closing.socket.owners, closing.socket.hidden) == ("fin-wait-2", (), False)
+    assert "is in FIN-WAIT-2 after 2 connections with 127.0.0.1:" in closing.detail
+    assert "set SO_REUSEADDR if the earlier socket had it: the server then starts at once" in closing.detail
+    program = """
+        try:
+            tcp("127.0.0.1", int(sys.argv[1]), reuse_address=True)
+            say(True)
+        except OSError:
+            say(False)
+    """
+    assert world.ask(program, port) is (reuse_address == "yes")
+
+
+def test_half_closed_connection_with_an_owner_is_not_closing(world: World):
+    server = world.start("""
+        server = tcp()
+        say(port(server))
+        accepted, _ = server.accept()
+        server.close()
+        accepted.shutdown(socket.SHUT_WR)
+        say(0)
+        wait()
+    """)
+    port = server.hear()
+    client = world.start("made = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); say(0); wait()", port)
+    client.hear()
+    server.hear()
+    [obstacle] = obstacles_after_fin(port)
+    assert (obstacle.kind, owner_pids(obstacle)) == ("connection", [server.pid])
+    assert obstacle.socket is not None
+    assert obstacle.socket.state == "fin-wait-2"
+
+
+@pytest.mark.parametrize(
+    ("program", "advice"),
+    [
+        ("conmon", "stop that container (podman ps lists it) or take another port"),
+        ("pasta.avx2", "stop that container (podman ps lists it) or take another port"),
+    ],
+)
+def test_advice_for_process_named_like_a_proxy_names_the_container(world: World, program: str, advice: str):
+    child = world.start(
+        """
+        with open("/proc/self/comm", "w") as file:
+            file.write(sys.argv[1])
+        server = tcp()
+        client = socket.create_connection(server.getsockname())
+        accepted, _ = server.accept()
+        say(port(server))
+        wait()
+        """,
+        program,
+    )
+    listener, connection = portrange.why_busy(child.hear(), address="127.0.0.1")
+    assert listener.detail.endswith(f"({program} ({child.pid})); it publishes a container's port: {advice}")
+    assert connection.detail.endswith(f"made to the listener: it publishes a container's port: {advice}")
 
 
 def test_connected_udp_socket_is_a_connection_obstacle(world: World):

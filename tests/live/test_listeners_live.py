@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 
 import pytest
 from live.world import World
 
 import portrange
+from portrange._cli.cmd_page import listener_lines
+from portrange._frozen import replace
 
 
 def pids(listener: portrange.Socket) -> list[int]:
@@ -421,3 +424,81 @@ def test_proc_path_with_trailing_slashes_uses_the_own_network(world: World, writ
         written,
     )
     assert found == [[own]]
+
+
+def test_workers_that_share_a_port_are_one_row_and_one_line(world: World):
+    child = world.start("""
+        first = tcp(reuse_port=True)
+        number = port(first)
+        made = [tcp("127.0.0.1", number, reuse_port=True) for _ in range(15)]
+        def work():
+            for inherited in (first, *made):
+                inherited.close()
+            made[:] = [tcp("127.0.0.1", number, reuse_port=True) for _ in range(16)]
+            say(number)
+            wait()
+        fork(work)
+        wait()
+    """)
+    port = child.hear()
+    found = portrange.who_listens(port)
+    assert len(found) == len(found.to_dicts()) == 32
+    _, row = str(found).splitlines()
+    owners = sorted({(owner.pid, owner.name) for listener in found for owner in listener.owners})
+    assert len(owners) == 2
+    assert f"127.0.0.1:{port} ×32  " in row
+    assert row.endswith(", ".join(f"{name} ({pid})" for pid, name in owners))
+    line, *commands = listener_lines(found)
+    assert f"tcp 127.0.0.1:{port} ×32   " in line
+    assert len(commands) == 1
+
+
+@pytest.mark.usefixtures("sock_diag")
+def test_full_accept_queue_is_on_the_page(world: World):
+    child = world.start("""
+        server = socket.create_server(("127.0.0.1", 0), backlog=1)
+        say(port(server))
+        hear()
+        accepted = [server.accept() for _ in range(2)]
+        say(0)
+        wait()
+    """)
+    port = child.hear()
+    [idle] = portrange.who_listens(port)
+    assert (idle.backlog, idle.queued) == (1, 0)
+    assert not any("accept queue" in line for line in listener_lines(portrange.who_listens(port)))
+    # The kernel drops connections only once the queue is longer than its limit.
+    clients = world.start(
+        "made = [socket.create_connection(('127.0.0.1', int(sys.argv[1]))) for _ in range(2)]; say(0); wait()", port
+    )
+    clients.hear()
+    found = portrange.who_listens(port)
+    assert [(listener.backlog, listener.queued) for listener in found] == [(1, 2)]
+    line = "  accept queue full: 2 connections wait to be accepted (backlog 1), new ones are dropped"
+    assert line in listener_lines(found)
+    assert found.to_dicts()[0]["queued"] == 2
+    child.send("accept")
+    child.hear()
+    assert [listener.queued for listener in portrange.who_listens(port)] == [0]
+
+
+def test_sockets_without_an_accept_queue_have_no_backlog(world: World):
+    child = world.start("made = udp(); say(port(made)); wait()")
+    [listener] = portrange.who_listens(child.hear())
+    assert (listener.backlog, listener.queued) == (None, None)
+
+
+def test_stopped_owner_is_on_the_page(world: World):
+    child = world.start("made = tcp(); say(port(made)); wait()")
+    port = child.hear()
+    [running] = portrange.who_listens(port)[0].owners
+    assert running.stopped is False
+    os.kill(child.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+    found = portrange.who_listens(port)
+    assert found[0].owners == (replace(running, stopped=True),)
+    line = f"  stopped: {running} will not respond until continued (kill -CONT {child.pid})"
+    assert line in listener_lines(found)
+    os.kill(child.pid, signal.SIGCONT)
+    os.waitid(os.P_PID, child.pid, os.WCONTINUED)
+    assert not any("stopped" in line for line in listener_lines(portrange.who_listens(port)))

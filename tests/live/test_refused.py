@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,7 +23,7 @@ SOCKETS = """
     fork(wait)
 """
 #: Fields that the procfs tables do not contain.
-NOT_IN_TABLES = ("cgroup", "unit", "container", "dual_stack", "interface", "scope")
+NOT_IN_TABLES = ("cgroup", "unit", "container", "dual_stack", "interface", "scope", "backlog")
 
 
 class NoSockDiag(SystemHost):
@@ -229,3 +230,55 @@ def test_descriptor_exhaustion_raises_instead_of_a_wrong_result(world: World):
     assert any(isinstance(answer, str) and "Too many open files" in answer for answer in answers)
     assert all(answer == [child.pid] for answer in answers if not isinstance(answer, str))
     assert answers[-1] == [child.pid]
+
+
+@pytest.mark.usefixtures("namespaces", "sock_diag")
+@pytest.mark.parametrize("without_netlink", ["", "yes"])
+def test_procfs_with_processes_only_lists_all_protocols(world: World, without_netlink: str):
+    """The unit setting ProcSubset=pid (systemd.exec(5)) mounts such a procfs."""
+    found = world.ask(
+        """
+        new_mounts()
+        import portrange
+        from portrange._answers.port import port_page
+        from portrange._cli.cmd_page import listener_lines
+        try:
+            mount_proc(options="subset=pid")
+        except OSError as error:
+            say(str(error))
+            wait()
+        if sys.argv[1]:
+            forbid_netlink()
+        server = tcp()
+        found = portrange.who_listens(port(server))
+        page = port_page(portrange.classify(8080))["This host"]
+        say([len(found), found.incomplete, listener_lines(found), page])
+        """,
+        without_netlink,
+    )
+    if isinstance(found, str):
+        pytest.skip(f"procfs cannot be mounted with subset=pid: {found}")
+    count, incomplete, lines, page = found
+    assert (count, incomplete) == (1, [])
+    assert not any("incomplete" in line for line in lines)
+    assert [line.count("ip_local_") for line in page if line.startswith("incomplete: ")] == [2, 0]
+
+
+class OnlySockDiagForTcp(SystemHost):
+    """A host without procfs tables, whose kernel refuses dumps of SCTP and DCCP."""
+
+    def read(self, path: str) -> bytes:
+        if "/net/" in path:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return super().read(path)
+
+    def sock_diag(self, request: bytes) -> Iterator[bytes]:
+        if request[17] in (socket.IPPROTO_SCTP, 33):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return super().sock_diag(request)
+
+
+@pytest.mark.usefixtures("sock_diag")
+def test_protocols_that_cannot_be_listed_are_one_reason():
+    reason = "sctp and dccp sockets (NETLINK_SOCK_DIAG and /proc/net: No such file or directory)"
+    assert portrange.listeners(host=OnlySockDiagForTcp()).incomplete == (reason,)

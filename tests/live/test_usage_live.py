@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
+import subprocess
 import sys
 import textwrap
+from collections import Counter
 from typing import Any
 
 import pytest
 from fakes import SystemHost
+from live.cgroups import Cgroups
 from live.world import Child, World
 
 import portrange
@@ -20,6 +24,7 @@ pytestmark = pytest.mark.usefixtures("root", "namespaces", "sock_diag")
 FIRST, LAST = 40000, 40007
 SIZE = LAST - FIRST + 1
 EPHEMERAL = range(FIRST, LAST + 1)
+ID = "0123456789abcdef" * 4
 #: Names of the backends available on this machine; None is the native one.
 BACKENDS = [None, "portable"] if importlib.util.find_spec("psutil") else [None]
 
@@ -717,8 +722,10 @@ def test_usage_falls_back_to_procfs_tables_without_sock_diag(world: World):
     assert tcp["incomplete"] == udp["incomplete"] == []
     [reason] = udp_by_table.pop("incomplete")
     assert "IPV6_V6ONLY" in reason
+    assert [owner["sockets"] for owner in udp["by_owner"]] == [1]
+    assert tcp_by_table["by_owner"] is udp_by_table["by_owner"] is None
     for usage in (tcp, tcp_by_table, udp, udp_by_table):
-        del usage["text"]
+        del usage["text"], usage["by_owner"]
     incomplete = tcp_by_table.pop("incomplete")
     assert any("bound and do not listen" in reason for reason in incomplete)
     assert any("TIME-WAIT" in reason for reason in incomplete)
@@ -783,3 +790,71 @@ def test_memory_is_independent_of_the_number_of_connections(world: World, number
     assert sockets >= 6499
     # Below 4,000 connections the reply datagrams still grow. One object per socket would need 125,000 bytes more.
     assert many - few < 50_000
+
+
+# --- owners ---------------------------------------------------------------------------------------------------------
+
+
+def test_sockets_by_owner_equal_the_units_that_ss_shows(world: World, cgroups: Cgroups):
+    if shutil.which("ss") is None:
+        pytest.skip("ss is not installed")
+    options = subprocess.run(["ss", "--help"], check=False, capture_output=True, text=True).stdout
+    if "--cgroup" not in options:
+        pytest.skip("this ss does not show cgroups")
+    groups = {name: cgroups.make(name) for name in ("web.service", "a/batch.service", f"docker-{ID}.scope")}
+    child = start(
+        world,
+        f"""
+        import subprocess
+        listening = server(9001)
+        ready, report = os.pipe()
+        def use(directory, count, as_nobody):
+            join_cgroup(directory)
+            kept[:] = [bound("127.0.0.1")]
+            if as_nobody:
+                become_nobody()
+            for _ in range(count):
+                kept.append(connected(9001))
+            os.write(report, b"+")
+            wait()
+        for number, directory in enumerate({[*groups.values()]!r}):
+            for as_nobody in (False, True):
+                fork(lambda: use(directory, 10 * (number + 1) + as_nobody, as_nobody))
+                os.read(ready, 1)
+        closed = connected(9001)
+        accepted = [listening.accept()[0] for _ in range(124)]
+        closed.close()
+        def ask(then):
+            ss = subprocess.run(["ss", "-Htnp", "--cgroup"], capture_output=True, text=True).stdout
+            say([usage(), ss])
+            then()
+        def ask_as_nobody():
+            become_nobody()
+            ask(wait)
+        ask(lambda: fork(ask_as_nobody))
+        """,
+        "40000 40999",
+    )
+    for found, ss in (child.hear(), child.hear()):
+        lines = [line for line in ss.splitlines() if 40000 <= int(line.split()[3].rpartition(":")[2]) <= 40999]
+        units = Counter(re.findall(r"cgroup:\S*/(\S+)", "\n".join(lines)))
+        mine = [owner for owner in found["by_owner"] if owner["unit"] in {os.path.basename(name) for name in groups}]
+        by_unit: Counter[str] = Counter()
+        for owner in mine:
+            by_unit[owner["unit"]] += owner["sockets"] - owner["unconnected"]
+        assert by_unit == {name: count for name, count in units.items() if name in by_unit}
+        assert by_unit == {"web.service": 21, "batch.service": 41, f"docker-{ID}.scope": 61}
+        # The sockets that were bound before the change of the user are root's.
+        assert [(owner["sockets"], owner["unconnected"], owner["user"], owner["container"]) for owner in mine] == [
+            (32, 2, "root", ID),
+            (31, 0, "nobody", ID),
+            (22, 2, "root", None),
+            (21, 0, "nobody", None),
+            (12, 2, "root", None),
+            (11, 0, "nobody", None),
+        ]
+        # A connection that was closed has no owner.
+        states = dict(found["states"])
+        sockets = [owner["sockets"] for owner in found["by_owner"] if owner["uid"] is not None]
+        assert sum(sockets) == states["established"] + states["bound"]
+        assert f"Sockets by owner: container {ID[:12]} (user root) 32, " in paragraph(found)

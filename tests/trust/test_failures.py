@@ -28,7 +28,7 @@ _CALLS = (
     "read_link",
     "read_links",
     "find_links",
-    "find_directory",
+    "find_directories",
     "subdirectories",
     "identity_of",
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -61,8 +61,8 @@ class Slow(SystemHost):
     def find_links(self, directory: str, targets: frozenset[str]) -> dict[str, str]:
         return self._call("find_links", super().find_links, directory, targets)
 
-    def find_directory(self, top: str, inode: int) -> str | None:
-        return self._call("find_directory", super().find_directory, top, inode)
+    def find_directories(self, top: str, inodes: Collection[int]) -> dict[int, str]:
+        return self._call("find_directories", super().find_directories, top, inodes)
 
     def sock_diag(self, request: bytes) -> Iterator[bytes]:  # type: ignore[override]  # also a generator
         self.calls["sock_diag"] += 1

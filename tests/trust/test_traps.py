@@ -25,6 +25,7 @@ from portrange import Host, classify, ephemeral_range, listeners, who_listens, w
 from portrange._backends.base import SocketQuery
 from portrange._backends.portable import PortableBackend
 from portrange._backends.select import backend_for
+from portrange._frozen import replace
 from portrange._questions import obstacles
 
 #: Queries a listener of another user as an unprivileged user.
@@ -680,6 +681,19 @@ def test_trap_30_linux_needs_no_program_and_windows_reports_a_missing_one(world:
         (813, "com.docker.backend.exe", "docker ps"),
         (814, "wslrelay.exe", "inside WSL"),
         (815, "ControlCenter", "AirPlay"),
+        (818, "conmon", "podman ps"),
+        (818, "slirp4netns", "podman ps"),
+        (818, "rootlessport", "podman ps"),
+        (818, "pasta", "podman ps"),
+        (818, "pasta.avx2", "podman ps"),
+        (818, "gvproxy", "podman ps"),
+        (818, "passt", "virsh list"),
+        (818, "passt.avx2", "virsh list"),
+        (818, "dockerd", "docker ps"),
+        (818, "rootlesskit", "docker ps"),
+        (818, "kube-proxy", "kubectl get services"),
+        (818, "xinetd", "/etc/xinetd.d"),
+        (818, "svchost.exe", "tasklist /svc"),
         (1, "systemd", "systemctl list-sockets"),
         (816, "nginx", "stop that program"),
         (817, "System", "stop that program"),
@@ -692,6 +706,19 @@ def test_trap_31_proxy_process_is_named_with_advice(pid: int, name: str, advice:
     [obstacle] = obstacles.of_sockets([bound_socket], portrange.PortSettings("linux"))
     assert f"{name} ({pid})" in obstacle.detail
     assert advice in obstacle.detail
+
+
+def test_trap_31_hidden_owner_that_can_only_be_a_proxy_has_its_advice():
+    docker = (portrange.Process(811, "dockerd"), portrange.Process(812, "docker-proxy"))
+    bound_socket = portrange.BoundSocket(
+        "tcp", "ipv4", "0.0.0.0", 80, possible_owners=docker, hidden=True, uid=0, state="listen"
+    )
+    settings = portrange.PortSettings("linux")
+    [obstacle] = obstacles.of_sockets([bound_socket], settings)
+    assert obstacle.detail.endswith("stop that container (docker ps lists it) or take another port")
+    other = replace(bound_socket, possible_owners=(*docker, portrange.Process(813, "nginx")))
+    [obstacle] = obstacles.of_sockets([other], settings)
+    assert obstacle.detail.endswith("; stop that program or take another port")
 
 
 def test_trap_31_process_0_of_windows_is_not_an_owner():

@@ -74,6 +74,7 @@ usage = portrange.ephemeral_usage()
 assert_type(usage.pool, portrange.EphemeralRange)
 assert_type(usage.destinations, tuple[portrange.Destination, ...])
 assert_type(usage.addresses, tuple[portrange.LocalAddress, ...])
+assert_type(usage.by_owner, tuple[portrange.SocketOwner, ...] | None)
 assert_type(usage.states, tuple[tuple[str, int], ...])
 assert_type(usage.share, float)
 

@@ -17,6 +17,8 @@ from .procfs import mounts_of, read_mounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ..._host.system import System
 
 #: The mounts of cgroup2 on unified and on hybrid systems (systemd's file-hierarchy); others are found in mountinfo.
@@ -61,6 +63,22 @@ def find(system: System, cgroup_id: int) -> Cgroup | None:
     return found
 
 
+def find_all(system: System, cgroup_ids: Collection[int]) -> dict[int, Cgroup | None]:
+    """Return the groups with these IDs, as `find` does; those that are not cached are found in one search."""
+    known = system.constants.cgroups
+    wanted = {number for number in cgroup_ids if number not in known}
+    if 1 < len(wanted) <= _MOST_CACHED - len(known):
+        try:
+            for top in mounts(system):
+                found = system.find_directories(top, wanted)
+                for number, directory in found.items():
+                    known[number] = (directory, _path(directory, top))
+                wanted.difference_update(found)
+        except OSError:
+            pass  # one by one
+    return {number: find(system, number) for number in cgroup_ids}
+
+
 def _missing(system: System) -> set[int]:
     """Return the IDs that are not in the tree; valid while the mounts are the same, which show it or hide it."""
     try:
@@ -81,10 +99,16 @@ def _search(system: System, cgroup_id: int) -> Cgroup | None:
     if not tops:
         raise FileNotFoundError("cgroup2 is not mounted")
     for top in tops:
-        directory = top if _inode(system, top) == cgroup_id else system.find_directory(top, cgroup_id)
+        is_top = _inode(system, top) == cgroup_id
+        directory = top if is_top else system.find_directories(top, {cgroup_id}).get(cgroup_id)
         if directory is not None:
-            return Cgroup(directory, printable(directory.removeprefix(top)) or "/")
+            return Cgroup(directory, _path(directory, top))
     return None
+
+
+def _path(directory: str, top: str) -> str:
+    """Return the path of a group below a mount."""
+    return printable(directory.removeprefix(top)) or "/"
 
 
 def _inode(system: System, path: str) -> int | None:

@@ -9,7 +9,7 @@ from ..._answers.listener import BoundSocket, Listener, Listeners
 from ..._frozen import Frozen
 from ..._lazy import import_lock
 from . import sockets
-from .sock_diag import ANY_STATE, CLOSE, TIME_WAIT, Address, SocketFilter, SocketRecord
+from .sock_diag import ANY_STATE, CLOSE, TCP_STATES, TIME_WAIT, Address, SocketFilter, SocketRecord
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,10 @@ def listeners(system: System, query: SocketQuery) -> Listeners:
     reader = _process_reader(system)
     found, ownerships = _with_owners(reader, found, lambda: _find(system, query)[0], exhaustive=query.exhaustive)
     describer = _Describer(reader, ownerships)
-    results = [Listener(**describer.fields(socket)) for socket in found]
+    results = [
+        Listener(**describer.fields(socket), backlog=socket.record.backlog, queued=socket.record.queued)
+        for socket in found
+    ]
     if any(result.cgroup is None and result.hidden for result in results) and _has_no_cgroups(system, found):
         incomplete.append(_UNITS)
     if query.exhaustive and any(owned.owners and owned.incomplete for owned in ownerships.values()):
@@ -220,7 +223,9 @@ def _state(record: SocketRecord) -> SocketState:
         return "listen"
     if record.state == CLOSE:
         return "bound"  # the kernel returns a socket that is bound but does not listen as CLOSE
-    return "time-wait" if record.state == TIME_WAIT else "connection"
+    # DCCP shares the number of TIME_WAIT (include/linux/dccp.h).
+    is_named = record.protocol == "tcp" or record.state == TIME_WAIT
+    return TCP_STATES.get(record.state, "connection") if is_named else "connection"
 
 
 def _order(socket: Socket) -> tuple[int, int, str, str, float]:

@@ -28,6 +28,8 @@ _HIGHEST_U64 = (1 << 64) - 1
 #: Field 22 of /proc/PID/stat, counted from the state, which is field 3.
 _STARTTIME = 22 - 3
 _ZOMBIE = "Z"
+#: Stopped by a signal, and by a debugger.
+_STOPPED = frozenset("Tt")
 _HEX_DIGITS = frozenset("0123456789abcdef")
 
 
@@ -172,13 +174,12 @@ class ProcessReader:
         except (FileNotFoundError, ProcessLookupError):
             return None
         except PermissionError:
-            return Process(pid, decode(stat.name), started=self._started(stat)), stat.started
+            process = Process(pid, decode(stat.name), started=self._started(stat), stopped=stat.state in _STOPPED)
+            return process, stat.started
         name = decode(_whole_name(stat.name, arguments))
         user = None if uid is None else self.user(uid) or str(uid)
-        return (
-            Process(pid, name, parse_cmdline(arguments), self._exe(directory), user, self._started(stat)),
-            stat.started,
-        )
+        exe, started = self._exe(directory), self._started(stat)
+        return Process(pid, name, parse_cmdline(arguments), exe, user, started, stat.state in _STOPPED), stat.started
 
     def _exe(self, directory: str) -> str | None:
         """Return the program file. It needs the permissions of reading descriptors, and kernel threads have none."""

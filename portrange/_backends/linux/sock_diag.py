@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ..._answers.address import FamilyName, ProtocolName
+    from ..._answers.listener import SocketState
     from ..._answers.span import Span
 
 SOURCE = "NETLINK_SOCK_DIAG"
@@ -33,6 +34,21 @@ LISTEN = 10
 #: Occurs in requests only, since Linux 6.8: a socket that is bound but does not listen is returned as CLOSE.
 BOUND_INACTIVE = 13
 ANY_STATE = frozenset(range(ESTABLISHED, BOUND_INACTIVE + 1))
+#: The names of the states of TCP (RFC 9293, section 3.3.2). A connection that is not complete has one of two numbers.
+TCP_STATES: dict[int, SocketState] = {
+    ESTABLISHED: "established",
+    2: "syn-sent",
+    3: "syn-received",
+    4: "fin-wait-1",
+    5: "fin-wait-2",
+    TIME_WAIT: "time-wait",
+    CLOSE: "bound",
+    8: "close-wait",
+    9: "last-ack",
+    LISTEN: "listen",
+    11: "closing",
+    12: "syn-received",
+}
 
 AF_INET, AF_INET6 = 2, 10
 #: Bytes of an address.
@@ -88,6 +104,11 @@ class SocketRecord(Frozen):
     """The ID of its cgroup; None if the source does not contain it."""
     interface: int | None = None
     """The index of the interface it is bound to, 0 for none; None if the source does not contain it."""
+    queued: int | None = None
+    """The connections in the accept queue of a listening TCP socket; None for others."""
+    backlog: int | None = None
+    """The limit of the accept queue of a listening TCP socket; None for others, or if the source does not contain it.
+    """
 
     @property
     def dual_stack(self) -> bool | None:
@@ -138,7 +159,7 @@ _REQUEST = struct.Struct("=BBBxI" + _SOCKID)
 # struct inet_diag_req { u8 family, src_len, dst_len, ext; sockid id; u32 states, dbs; }
 _OLD_REQUEST = struct.Struct("=BBBB" + _SOCKID + "II")
 # struct inet_diag_msg { u8 family, state, timer, retrans; sockid id; u32 expires, rqueue, wqueue, uid, inode; }
-_REPLY = struct.Struct("=BB2x" + _SOCKID + "12xII")
+_REPLY = struct.Struct("=BB2x" + _SOCKID + "4xIIII")
 _REPLY_SIZE = 72
 # struct rtattr { u16 len; u16 type; }
 _U64 = struct.Struct("=Q")
@@ -318,20 +339,24 @@ def _raise_error(kind: int, body: bytes) -> None:
 
 
 def _record(body: bytes, protocol: ProtocolName) -> SocketRecord:
-    family, state, sport, dport, source, destination, interface, _, uid, inode = _REPLY.unpack_from(body)
+    family, state, sport, dport, source, destination, interface, _, rqueue, wqueue, uid, inode = _REPLY.unpack_from(
+        body
+    )
     size = _ADDRESS_SIZES.get(family)
     if size is None:
         raise _unexpected("a socket of AF_INET or AF_INET6", body)
     v6only: bool | None = None
-    cgroup_id: int | None = None
+    group: int | None = None
     position, end_of_body = _REPLY_SIZE, len(body) - _ATTRIBUTE_SIZE
     while position <= end_of_body:
         length, number = _attribute_at(body, position)
         if number == _INET_DIAG_SKV6ONLY and length > _ATTRIBUTE_SIZE:
             v6only = body[position + _ATTRIBUTE_SIZE] != 0
         elif number == _INET_DIAG_CGROUP_ID and length >= _ATTRIBUTE_SIZE + 8:
-            (cgroup_id,) = _U64.unpack_from(body, position + _ATTRIBUTE_SIZE)
+            (group,) = _U64.unpack_from(body, position + _ATTRIBUTE_SIZE)
         position += length + (-length & 3)
+    # Of other sockets, these are bytes in buffers (tcp_diag_get_info, net/ipv4/tcp_diag.c).
+    has_queue = protocol == "tcp" and state == LISTEN
     return SocketRecord(
         protocol,
         state,
@@ -342,20 +367,33 @@ def _record(body: bytes, protocol: ProtocolName) -> SocketRecord:
         inode,
         uid,
         v6only,
-        cgroup_id,
+        group,
         interface,
+        rqueue if has_queue else None,
+        wqueue if has_queue else None,
     )
+
+
+def cgroup_id(attributes: bytes) -> int | None:
+    """Return the ID of the cgroup in the attributes that follow an inet_diag_msg; None if it is not there."""
+    for number, value in _attributes(attributes, 0):
+        if number == _INET_DIAG_CGROUP_ID and len(value) >= 8:
+            (group,) = _U64.unpack_from(value)
+            return int(group)
+    return None
 
 
 def is_v6only(body: bytes) -> bool:
     """Return whether an unconnected IPv6 socket accepts IPv6 only; connected ones do not have this attribute."""
-    position, end_of_body = _REPLY_SIZE, len(body) - _ATTRIBUTE_SIZE
-    while position <= end_of_body:
+    return any(number == _INET_DIAG_SKV6ONLY and value[:1] == b"\1" for number, value in _attributes(body, _REPLY_SIZE))
+
+
+def _attributes(body: bytes, position: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the number and value of each attribute from a position on; `_record` does the same without copies."""
+    while position + _ATTRIBUTE_SIZE <= len(body):
         length, number = _attribute_at(body, position)
-        if number == _INET_DIAG_SKV6ONLY and length > _ATTRIBUTE_SIZE:
-            return body[position + _ATTRIBUTE_SIZE] == 1
+        yield number, body[position + _ATTRIBUTE_SIZE : position + length]
         position += length + (-length & 3)
-    return False
 
 
 def _attribute_at(body: bytes, position: int) -> tuple[int, int]:

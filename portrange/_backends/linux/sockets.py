@@ -54,7 +54,7 @@ _REMEDIES = {
 def available(system: System) -> tuple[ProtocolName, ...]:
     """Return the protocols that the kernel has; all of them if that cannot be read, because queries show it as well."""
     try:
-        lines = system.read(f"{_net(system)}/protocols").splitlines()
+        lines = _read_net(system, "protocols").splitlines()
     except OSError:
         return PROTOCOLS
     registered = {line.partition(b" ")[0] for line in lines}
@@ -70,18 +70,30 @@ def listening(
     errors of `matching`.
     """
     found: list[SocketRecord] = []
-    incomplete: list[str] = []
+    failures: dict[ProtocolName, SourceError] = {}
     for protocol in protocols or available(system):
         try:
             records = matching(system, SocketFilter(protocol, frozenset((LISTENING[protocol],)), port))
         except SourceError as error:
             if protocols or protocol not in OPTIONAL:
                 raise
-            incomplete.append(f"{protocol} sockets ({error})")
+            failures[protocol] = error
         else:
             # Leaves out UDP sockets without a port, and those that were connected before they were shut down.
             found += [record for record in records if record.local.port and not record.remote.port]
-    return found, incomplete
+    return found, _unlisted(failures)
+
+
+def _unlisted(failures: dict[ProtocolName, SourceError]) -> list[str]:
+    """Return one line for all protocols that could not be queried, with the reason of the first one."""
+    if not failures:
+        return []
+    with import_lock:
+        from ..._render.text import joined
+
+    error = next(iter(failures.values()))
+    reason = os.strerror(error.errno) if error.errno else error.reason
+    return [f"{joined(failures)} sockets ({error.source}: {reason})"]
 
 
 def matching(system: System, wanted: SocketFilter) -> list[SocketRecord]:
@@ -196,7 +208,7 @@ def _from_tables(system: System, wanted: SocketFilter) -> Iterator[SocketRecord]
         union: dict[object, SocketRecord] = {}
         try:
             for _ in range(_LISTS):
-                text = system.read(source).decode("ascii", "backslashreplace")
+                text = _read_net(system, table).decode("ascii", "backslashreplace")
                 if _is_complete(union, _matching_rows(text, source, wanted), in_parts=len(text) > _PART):
                     break
         except FileNotFoundError:
@@ -226,11 +238,14 @@ def parse_table(text: str, source: str, protocol: ProtocolName) -> Iterator[Sock
         try:
             local, remote = _address(fields[1]), _address(fields[2])
             state, uid, inode = int(fields[3], 16), _number(fields[7], 32), _number(fields[9], 64)
+            # The length of the accept queue (get_tcp4_sock, net/ipv4/tcp_ipv4.c); the table does not have its limit.
+            is_listening = protocol == "tcp" and state == LISTEN
+            queued = int(fields[4].partition(":")[2], 16) if is_listening else None
         except (ValueError, IndexError):
             raise ParseError(source, "a socket with at least 10 fields", line) from None
         if not 0 < state < 32:
             raise ParseError(source, "a socket with at least 10 fields", line)
-        yield SocketRecord(protocol, state, local, remote, inode, uid)
+        yield SocketRecord(protocol, state, local, remote, inode, uid, queued=queued)
 
 
 def parse_sctp_endpoints(text: str, source: str) -> Iterator[SocketRecord]:
@@ -276,6 +291,21 @@ def _number(field: str, bits: int) -> int:
 def _net(system: System) -> str:
     """Return the directory of the network tables of this system's network namespace."""
     return f"{system.network or _own_directory(system)}/net"
+
+
+def _read_net(system: System, name: str) -> bytes:
+    """Return a file of the network tables.
+
+    Where procfs shows processes only (subset=pid, proc(5); ProcSubset=pid, systemd.exec(5)), /proc/net does not exist,
+    although /proc/self/net does, to which it links.
+    """
+    directory = _net(system)
+    try:
+        return system.read(f"{directory}/{name}")
+    except FileNotFoundError:
+        if directory != f"{system.procfs}/net":
+            raise
+        return system.read(f"{system.procfs}/self/net/{name}")
 
 
 def _own_directory(system: System) -> str:

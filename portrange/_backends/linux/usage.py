@@ -2,13 +2,14 @@
 
 A busy host has more connections than a program should create objects for. So each message is cut into the state, the
 local port, and the 38 bytes of the remote port, both addresses and the interface. These are the key of a table, the
-only thing that grows.
+only thing that grows. The sockets of an owner have the same user ID and attributes, among them the ID of the cgroup.
 """
 
 from __future__ import annotations
 
 import struct
 import sys
+from collections import Counter
 from functools import cache, partial
 from operator import add
 
@@ -28,6 +29,7 @@ from .sock_diag import (
     CLOSE,
     ESTABLISHED,
     LISTEN,
+    TCP_STATES,
     TIME_WAIT,
     Address,
     SocketFilter,
@@ -35,11 +37,11 @@ from .sock_diag import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from ..._answers.address import FamilyName, ProtocolName
     from ..._answers.ephemeral import EphemeralRange
-    from ..._answers.usage import EphemeralUsage
+    from ..._answers.usage import EphemeralUsage, SocketOwner
     from ..._host.system import System
     from ..occupancy import Flags
     from .sock_diag import SocketRecord
@@ -48,24 +50,8 @@ if TYPE_CHECKING:
 #: kernel would visit all connections, none of which is in that state.
 _UNCONNECTED = {"tcp": frozenset({LISTEN, BOUND_INACTIVE}), "udp": frozenset({CLOSE})}
 _CONNECTED = {"tcp": ANY_STATE - {LISTEN, BOUND_INACTIVE, CLOSE}, "udp": frozenset({ESTABLISHED})}
-#: The names of the states of include/net/tcp_states.h (RFC 9293). UDP has two of them.
-_STATES = {
-    "tcp": {
-        ESTABLISHED: "established",
-        2: "syn-sent",
-        3: "syn-received",
-        4: "fin-wait-1",
-        5: "fin-wait-2",
-        TIME_WAIT: "time-wait",
-        CLOSE: "bound",
-        8: "close-wait",
-        9: "last-ack",
-        LISTEN: "listen",
-        11: "closing",
-        12: "syn-received",
-    },
-    "udp": {ESTABLISHED: "connected", CLOSE: "bound"},
-}
+#: The names of states. UDP has two of them.
+_STATES: dict[str, Mapping[int, str]] = {"tcp": TCP_STATES, "udp": {ESTABLISHED: "connected", CLOSE: "bound"}}
 _FAMILY_NAMES: dict[int, FamilyName] = {AF_INET: "ipv4", AF_INET6: "ipv6"}
 #: The first release of Linux whose sock_diag returns TCP sockets that are bound but do not listen.
 _LISTS_BOUND = (6, 8)
@@ -140,6 +126,7 @@ def _from_sock_diag(system: System, occupancy: Occupancy) -> EphemeralUsage:
     )
     for family, table in connected.items():
         _add_table(occupancy, _FAMILY_NAMES[family], table, interface_name, connected=True)
+    occupancy.by_owner = _owners(system, unconnected.owners(connected=False) + connected.owners(connected=True))
     move_mapped(connected)
     rows = (
         _Row(_FAMILY_NAMES[family], key, counts, table.shared.get(key, 0))
@@ -170,8 +157,35 @@ def _count(
     tables = Tables()
     for family, name in _FAMILY_NAMES.items():
         request = partial(sock_diag.request, wanted, name, span=span)
-        tables[family] = sockets.dump(system, request, count, *args)[family]
+        counted = sockets.dump(system, request, count, *args)
+        tables[family] = counted[family]
+        tables.owned.update(counted.owned)
+        tables.detached.update(counted.detached)
     return tables
+
+
+def _owners(system: System, owned: Mapping[tuple[int | None, int | None, bool], int]) -> tuple[SocketOwner, ...]:
+    """Return the owners of sockets, from their number by user ID, cgroup ID and whether they are unconnected."""
+    with import_lock:
+        from ..._answers.usage import SocketOwner
+        from . import cgroup
+        from .procfs import ProcessReader
+
+    reader = ProcessReader(system)
+    groups = cgroup.find_all(system, {number for _, number, _ in owned if number is not None})
+    totals: dict[tuple[int | None, str | None, str | None], list[int]] = {}
+    for (uid, number, is_unconnected), count in owned.items():
+        group = groups.get(number) if number is not None else None
+        unit, container = (cgroup.unit(group.path), cgroup.container(group.path)) if group else (None, None)
+        known = None if uid is None else reader.known_uid(uid)
+        total = totals.setdefault((known, unit, container), [0, 0])
+        total[0] += count
+        total[1] += count * is_unconnected
+    owners = [
+        SocketOwner(sockets, unconnected, uid, None if uid is None else reader.user(uid), unit, container)
+        for (uid, unit, container), (sockets, unconnected) in totals.items()
+    ]
+    return tuple(sorted(owners, key=lambda owner: (-owner.sockets, owner.unit or "", owner.user or "")))
 
 
 def _add_table(
@@ -247,8 +261,11 @@ LOCAL, REMOTE, INTERFACE = slice(2, 18), slice(18, 34), slice(34, 38)
 REUSABLE, FIRST_STATE, _COUNTERS = 0, 1, 16
 _STATE_MASK = _COUNTERS - 1
 
-#: The parts of an inet_diag_msg: family, state, the local port (in network order), and the key.
-_SOCKET = struct.Struct(">BB2xH38s")
+#: The parts of an inet_diag_msg: family, state, the local port (in network order), the key, the user ID and the inode.
+_SOCKET = struct.Struct(">BB2xH38s20x4s4s")
+#: Where the attributes of a socket begin.
+_ATTRIBUTES = 72
+_NO_INODE = bytes(4)
 #: The milliseconds until a TIME-WAIT socket ends.
 _EXPIRES = struct.Struct("=52xI")
 _ANY_ADDRESS = bytes(16)
@@ -299,6 +316,22 @@ class Tables(dict[int, Table]):
 
     def __init__(self) -> None:
         super().__init__((number, Table()) for number in (AF_INET, AF_INET6))
+        #: The number of sockets by their user ID and attributes, without those in TIME-WAIT.
+        self.owned: Counter[bytes] = Counter()
+        #: The same for sockets that no process has open: not accepted yet, or closed.
+        self.detached: Counter[bytes] = Counter()
+
+    def owners(self, *, connected: bool) -> Counter[tuple[int | None, int | None, bool]]:
+        """Return the number of sockets by user ID, cgroup ID and whether they are unconnected."""
+        found: Counter[tuple[int | None, int | None, bool]] = Counter()
+        for packed, number in self.owned.items():
+            uid = int.from_bytes(packed[:4], sys.byteorder)
+            found[uid, sock_diag.cgroup_id(packed[4:]), not connected] += number
+        for packed, number in self.detached.items():
+            group = sock_diag.cgroup_id(packed[4:])
+            if group is not None:  # a connection that is not complete has no cgroup
+                found[None, group, not connected] += number
+        return found
 
     def ports(self) -> bytes:
         """Return the flags of the ports that are used on any address."""
@@ -312,12 +345,13 @@ def count_unconnected(datagrams: Iterable[bytes], sequence: int, in_range: bytes
     """Return the unconnected sockets of a reply with an ephemeral port; *in_range* flags those ports."""
     tables = Tables()
     for body in sock_diag.messages(datagrams, sequence):
-        family, state, port, key = _SOCKET.unpack_from(body)
+        family, state, port, key, uid, _ = _SOCKET.unpack_from(body)
         if in_range[port]:
             table = tables[family]
             counts, flags = table[key]
             counts[state & _STATE_MASK] += 1
             flags[port] = 1
+            tables.owned[uid + body[_ATTRIBUTES:]] += 1
             if family == AF_INET6 and key[LOCAL] == _ANY_ADDRESS and not sock_diag.is_v6only(body):
                 table.at(_MAPPED_ANY + key[INTERFACE])[port] = 1
     return tables
@@ -334,15 +368,18 @@ def count_connected(
     tables = Tables()
     unpack = _SOCKET.unpack_from
     taken = unconnected.ports()
+    owned, detached = tables.owned, tables.detached
     # This loop runs once for each connection and determines the speed.
     for body in sock_diag.messages(datagrams, sequence):
-        family, state, port, key = unpack(body)
+        family, state, port, key, uid, inode = unpack(body)
         if in_range[port]:
             table = tables[family]
             counts, flags = _beside(unconnected[family], table, port, key) if taken[port] else table[key]
             counts[state & _STATE_MASK] += 1
             flags[port] = 1
-            if state == TIME_WAIT and not taken[port] and _EXPIRES.unpack_from(body)[0] <= expires:
+            if state != TIME_WAIT:
+                (detached if inode == _NO_INODE else owned)[uid + body[_ATTRIBUTES:]] += 1
+            elif not taken[port] and _EXPIRES.unpack_from(body)[0] <= expires:
                 counts[REUSABLE] += 1
     return tables
 

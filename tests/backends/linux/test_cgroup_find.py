@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Collection
 
 import pytest
 from fakes import FakeHost
@@ -30,12 +31,12 @@ class Tree(FakeHost):
             raise FileNotFoundError(errno.ENOENT, "No such file or directory")
         return self.numbers[path]
 
-    def find_directory(self, top: str, inode: int) -> str | None:
+    def find_directories(self, top: str, inodes: Collection[int]) -> dict[int, str]:
         assert top == MOUNT
         self.searched += 1
         if self.denied:
             raise PermissionError(errno.EACCES, "Permission denied")
-        return next((path for path, number in self.numbers.items() if number == inode), None)
+        return {number: path for path, number in self.numbers.items() if number in inodes}
 
 
 @pytest.fixture
@@ -50,6 +51,22 @@ def test_cgroup_is_found_below_the_mount(tree):
 def test_mount_point_is_the_root_cgroup(tree):
     assert cgroup.find(tree, 1) == Cgroup(MOUNT, "/")
     assert tree.searched == 0
+
+
+def test_several_cgroups_are_found_in_one_search(tree):
+    groups = {2: Cgroup(f"{MOUNT}/a", "/a"), 3: Cgroup(f"{MOUNT}/a/b", "/a/b")}
+    assert cgroup.find_all(tree, [2, 3]) == groups
+    assert tree.searched == 1
+    assert cgroup.find_all(tree, [2, 3, 9]) == {**groups, 9: None}
+    assert cgroup.find_all(tree, [2, 3, 9]) == {**groups, 9: None}
+    assert tree.searched == 2
+
+
+def test_several_cgroups_of_an_unreadable_tree_are_unknown(tree):
+    tree.denied = True
+    assert cgroup.find_all(tree, [2, 3]) == {2: None, 3: None}
+    tree.denied = False
+    assert None not in cgroup.find_all(tree, [2, 3]).values()
 
 
 def test_path_that_is_not_utf_8_is_escaped(tree):

@@ -29,7 +29,7 @@ def described(files, **options):
 
 def test_describe():
     found = described(SEVEN, links={"/proc/7/exe": "/usr/sbin/nginx"}, users={33: "www"})
-    assert found == (Process(7, "nginx", ("nginx: master",), "/usr/sbin/nginx", "www", 1047.11), 4711)
+    assert found == (Process(7, "nginx", ("nginx: master",), "/usr/sbin/nginx", "www", 1047.11, stopped=False), 4711)
 
 
 def test_user_without_a_name_is_the_uid():
@@ -83,7 +83,7 @@ def test_parse_capabilities_rejects_invalid_text(text):
 @pytest.mark.parametrize("refused", ["cmdline", "status"])
 def test_unreadable_fields_are_omitted(refused):
     found = described({**SEVEN, f"/proc/7/{refused}": DENIED})
-    assert found == (Process(7, "nginx", started=1047.11), 4711)
+    assert found == (Process(7, "nginx", started=1047.11, stopped=False), 4711)
 
 
 def test_only_the_pid_is_known_when_stat_is_unreadable():
