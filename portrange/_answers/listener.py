@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from .._frozen import replace
 from .._lazy import import_lock
-from .._render.sanitize import visible
+from .._render.strings import visible
 from .address import endpoint
 from .record import Record
 from .span import port_number

@@ -339,7 +339,7 @@ def _common_uses(info: PortInfo) -> Iterator[str]:
 def used_by(uses: Sequence[CommonUse], services: Sequence[Service] = ()) -> str:
     """Return which programs use a port, and the name it is registered for."""
     with import_lock:
-        from .._render.text import joined
+        from .._render.strings import joined
 
     registration = f" (registered to {services[0].name})" if services else ""
     return f"commonly used by {joined(use.program for use in uses)}{registration}"

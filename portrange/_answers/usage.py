@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from .._lazy import import_lock
-from .._render.sanitize import visible
+from .._render.strings import visible
 from .address import WILDCARDS, endpoint, zoned
 from .record import Record
 
@@ -486,7 +486,7 @@ def _error(usage: EphemeralUsage, call: str) -> str:
 
 def _either(names: list[str]) -> str:
     with import_lock:
-        from .._render.text import joined
+        from .._render.strings import joined
 
     return joined(names, "or")
 

@@ -95,7 +95,7 @@ class SettingsReader(Frozen):
         """
         if protocol not in self.protocols:
             with import_lock:
-                from .._render.text import joined
+                from .._render.strings import joined
             raise UnsupportedPlatformError(
                 f"{self.platform} has no ephemeral range for {protocol}: use {joined(self.protocols, 'or')}"
             )

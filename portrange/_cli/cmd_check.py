@@ -7,7 +7,7 @@ from .._frozen import Frozen
 from .._questions.classify import classify
 from .._registry.facts import DEFAULT_RANGES, DEFAULT_TARGETS
 from .._render import text
-from .._render.sanitize import visible
+from .._render.strings import joined, visible
 from .cmd_list import LISTENERS_IN_JSON
 from .cmd_page import listening
 from .manifests import Published, conflicts, read_published
@@ -122,7 +122,7 @@ def _lines(port: Checked, *, verbose: bool) -> Iterator[text.Line]:
     verdict, role = ("ok", "good") if port.passes else ("FAIL", "bad")
     facts = [*port.conflicts, _failure(port.failing) if port.failing else _notes(port.info)]
     if port.published_by:
-        facts.append(f"published by {text.joined(port.published_by)}")
+        facts.append(f"published by {joined(port.published_by)}")
     facts += _in_use(port)
     yield text.Line(f"{port.info.number:<5} {verdict:<4}", "; ".join(facts), role)
     if verbose:

@@ -12,7 +12,7 @@ from .._lazy import import_lock
 from .._questions.classify import classify
 from .._questions.listen import who_listens
 from .._render import text
-from .._render.sanitize import visible
+from .._render.strings import visible
 from .cmd_list import LISTENERS_IN_JSON
 from .options import add_listening, port
 from .output import COMMANDS, PAGE, Command, Output, described

@@ -11,7 +11,7 @@ from .._answers.address import WILDCARDS
 from .._answers.span import parse_decimal
 from .._frozen import Frozen
 from .._lazy import import_lock
-from .._render.text import joined
+from .._render.strings import joined
 from .options import STDIN, read_stdin
 
 TYPE_CHECKING = False

@@ -7,7 +7,7 @@ import sys
 
 from .._frozen import Frozen
 from .._lazy import import_lock
-from .._render.sanitize import visible
+from .._render.strings import visible
 from .._render.text import PLAIN, Style
 
 TYPE_CHECKING = False

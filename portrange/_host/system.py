@@ -11,7 +11,7 @@ import sys
 
 from .._errors import PortrangeError
 from .._lazy import import_lock
-from .._render.sanitize import printable
+from .._render.strings import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from .._errors import SourceError, UnsupportedPlatformError
 from .._host.binding import ABSENT, IN_USE, NOT_LOCAL, REFUSED, UNUSABLE
 from .._host.host import system_of
 from .._lazy import import_lock
-from .._render.sanitize import printable
+from .._render.strings import printable
 from . import obstacles
 from .arguments import protocol_name
 from .obstacles import Endpoint, needs_interface

@@ -8,7 +8,7 @@ from .._answers.listener import Obstacle, unit_text, unit_user
 from .._answers.span import contains
 from .._frozen import Frozen, replace
 from .._lazy import import_lock
-from .._render.sanitize import visible
+from .._render.strings import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from .._registry.facts import (
     DefaultRange,
     OrchestratorRange,
 )
-from .._render.text import joined
+from .._render.strings import joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -77,8 +77,8 @@ def suggest_port(name: str, *, avoid: Iterable[Avoided] = (), host: Host | None 
     empty name, an unknown name in `avoid` or a number outside 0-65535, `PortrangeError` if no port is left.
 
     >>> port = portrange.suggest_port("my-service")
-    >>> port == portrange.suggest_port("my-service"), portrange.classify(port).safe
-    (True, True)
+    >>> port == portrange.suggest_port("my-service"), portrange.classify(port).assignment
+    (True, <Assignment.UNASSIGNED: 'unassigned'>)
     """
     encoded = _encoded(name)
     avoided = merge(_spans(avoid))

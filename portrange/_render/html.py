@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._lazy import import_lock
-from .sanitize import visible
+from .strings import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._frozen import Frozen
 from .._lazy import import_lock
-from .sanitize import visible
+from .strings import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,16 +39,6 @@ class Style(Frozen):
 PLAIN = Style()
 
 # --- one string ------------------------------------------------------------------------------------------------------
-
-
-def joined(items: Iterable[str], last: str = "and") -> str:
-    """Return a list as it is written in a sentence.
-
-    >>> joined(["a", "b", "c"]), joined(["a", "b"], "or"), joined(["a"])
-    ('a, b and c', 'a or b', 'a')
-    """
-    names = list(items)
-    return f"{', '.join(names[:-1])} {last} {names[-1]}" if len(names) > 1 else "".join(names)
 
 
 def width(text: str) -> int:

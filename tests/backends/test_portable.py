@@ -18,7 +18,7 @@ from this_system import IS_WINE, use_once
 
 from portrange import Host, ParseError, SourceError, UnsupportedPlatformError, listeners, who_listens
 from portrange._backends.portable.psutil_table import PsutilTable, SocketRow, open_table, parse_address, parse_row
-from portrange._render.sanitize import printable
+from portrange._render.strings import printable
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 HOST = Host(backend="portable")

@@ -23,7 +23,7 @@ from portrange._backends.linux import cgroup, members, procfs, settings, sock_di
 from portrange._backends.linux.sock_diag import SocketRecord
 from portrange._cli import choose
 from portrange._cli.options import parser_for
-from portrange._render.sanitize import decode
+from portrange._render.strings import decode
 
 SOURCE = "the source"
 _LONGEST_REFUSAL = 2000

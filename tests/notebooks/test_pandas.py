@@ -36,9 +36,11 @@ def test_missing_values_do_not_turn_integers_into_floats():
     assert kinds(frame) == {
         **dict.fromkeys(["protocol", "family", "address", "scope", "user", "unit", "container", "process"], "text"),
         **dict.fromkeys(["port", "uid", "pid"], "Int64"),
-        **dict.fromkeys(["dual_stack", "hidden"], "boolean"),
+        **dict.fromkeys(["dual_stack", "hidden", "user_unit"], "boolean"),
         # Sequences of processes and columns without any value have no specific type.
-        **dict.fromkeys(["owners", "possible_owners", "interface", "cgroup", "namespace"], "object"),
+        **dict.fromkeys(
+            ["owners", "possible_owners", "interface", "cgroup", "namespace", "backlog", "queued"], "object"
+        ),
     }
     assert frame["pid"].tolist() == [pandas.NA, 812]
 

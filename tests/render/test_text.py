@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portrange._render.sanitize import visible
+from portrange._render.strings import visible
 from portrange._render.text import Line, Names, Style, labelled, page, shorten, table, width, wrap
 
 

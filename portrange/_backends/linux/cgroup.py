@@ -12,7 +12,7 @@ from functools import partial
 from ..._errors import ParseError
 from ..._frozen import Frozen
 from ..._lazy import import_lock
-from ..._render.sanitize import printable
+from ..._render.strings import printable
 from .procfs import mounts_of, read_mounts
 
 TYPE_CHECKING = False

@@ -11,7 +11,7 @@ from functools import cache
 
 from ..._answers.span import parse_decimal
 from ..._frozen import Frozen
-from ..._render.sanitize import decode
+from ..._render.strings import decode
 from . import cgroup, procfs
 
 TYPE_CHECKING = False

@@ -12,7 +12,7 @@ from functools import cache
 from ..._answers.listener import Process
 from ..._errors import SourceError
 from ..._frozen import Frozen
-from ..._render.sanitize import decode
+from ..._render.strings import decode
 from . import cgroup, procfs
 from .members import INIT, Members, SearchArea
 

@@ -9,7 +9,7 @@ from ..._answers.span import parse_decimal
 from ..._errors import ParseError, SourceError
 from ..._frozen import Frozen
 from ..._lazy import import_lock
-from ..._render.sanitize import decode, printable
+from ..._render.strings import decode, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

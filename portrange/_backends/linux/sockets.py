@@ -89,7 +89,7 @@ def _unlisted(failures: dict[ProtocolName, SourceError]) -> list[str]:
     if not failures:
         return []
     with import_lock:
-        from ..._render.text import joined
+        from ..._render.strings import joined
 
     error = next(iter(failures.values()))
     reason = os.strerror(error.errno) if error.errno else error.reason

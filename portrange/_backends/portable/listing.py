@@ -101,7 +101,7 @@ def _listed(protocols: tuple[ProtocolName, ...] | None) -> tuple[ProtocolName, .
     unlisted = [protocol for protocol in protocols or () if protocol not in LISTED_PROTOCOLS]
     if unlisted:
         with import_lock:
-            from ..._render.text import joined
+            from ..._render.strings import joined
         raise UnsupportedPlatformError(
             f"cannot list {joined(unlisted)} sockets: psutil lists only {joined(LISTED_PROTOCOLS)}"
         )

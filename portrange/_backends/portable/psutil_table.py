@@ -15,7 +15,7 @@ from ..._answers.listener import Process
 from ..._errors import ParseError, SourceError
 from ..._frozen import Frozen
 from ..._lazy import import_lock
-from ..._render.sanitize import printable
+from ..._render.strings import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

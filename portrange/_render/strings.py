@@ -1,6 +1,10 @@
-"""Make untrusted text safe to store and print: process names, command lines, paths, names of interfaces and users."""
+"""Small text helpers: make untrusted text (process names, command lines, paths) safe to print, and join names."""
 
 from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def decode(content: bytes) -> str:
@@ -35,3 +39,13 @@ def visible(text: str) -> str:
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
+
+
+def joined(items: Iterable[str], last: str = "and") -> str:
+    """Return a list as it is written in a sentence.
+
+    >>> joined(["a", "b", "c"]), joined(["a", "b"], "or"), joined(["a"])
+    ('a, b and c', 'a or b', 'a')
+    """
+    names = list(items)
+    return f"{', '.join(names[:-1])} {last} {names[-1]}" if len(names) > 1 else "".join(names)
