@@ -1,9 +1,9 @@
 """Ports that widespread programs bind by default without a registration, or beside another registration.
 
-Each row names the documentation of the project: its host, and the title of the page or the name of the file. The rows
-were collected by hand; a program belongs here if it is widespread and binds the port by default, or in the
-configuration that its documentation begins with. About a third of the rows were compared with the project's files; the
-others state what the project has documented for years. `COMMON_USES_DATE` is the date of the table.
+Each row names the documentation of the project: its host, and the title of the page or the name of the file. About 30
+rows were compared with the project's documentation or source; the others are still to be compared. A program belongs
+here if it is widespread and binds the port by default, or in the configuration that its documentation begins with.
+`COMMON_USES_DATE` is the date of the table.
 """
 
 from __future__ import annotations
