@@ -1,8 +1,8 @@
 """Immutable classes with named fields: what a frozen, slotted dataclass is, without importing `dataclasses`.
 
-Measured on CPython 3.11: `dataclasses` takes 9 ms to import (it needs `inspect`, `ast` and `re`) and 2 ms to define a
-class of 16 fields, `typing.NamedTuple` needs 11 ms for `typing`. These classes take 0.1 ms each, so a program that asks
-one question does not pay for the definitions. Type checkers see them as frozen dataclasses (PEP 681).
+Measured on CPython 3.11: importing `dataclasses` (which needs `inspect`, `ast` and `re`) and defining one class of 16
+fields takes 11 ms; importing this module and defining the same class takes 2 ms. A cold query does not pay for the
+definitions. Type checkers see the classes as frozen dataclasses (PEP 681).
 """
 
 from __future__ import annotations

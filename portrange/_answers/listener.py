@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import MappingProxyType
 
 from .._frozen import replace
@@ -13,15 +14,13 @@ from .span import port_number
 
 TYPE_CHECKING = False
 if not TYPE_CHECKING:
-    # Loaded when Python starts, unlike `collections`, which `collections.abc` imports.
-    from _collections_abc import Sequence
 
     def overload(method):  # noqa: ANN001, ANN202 - type checkers see that of typing
         return method
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from typing import Any, Literal, SupportsIndex, TypeAlias, overload
 
     from .._render.text import Names
