@@ -13,8 +13,9 @@ from ._lazy import import_lock
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._answers.ephemeral import EphemeralRange, PortSettings
-    from ._answers.listener import BoundSocket, Listener, Listeners, Obstacle, Process, Socket
+    from ._answers.listener import BoundSocket, Listener, Listeners, Obstacle, Obstacles, Process, Socket
     from ._answers.port import Assignment, Band, CommonUse, PortInfo, RegistryEntry, Risk, Service
+    from ._answers.services import Services
     from ._answers.span import Span
     from ._answers.usage import Destination, EphemeralUsage, LocalAddress, SocketOwner
     from ._errors import InvalidPortError, ParseError, PortrangeError, SourceError, UnsupportedPlatformError
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 else:
     _MODULES = {
         "_answers.ephemeral": ("EphemeralRange", "PortSettings"),
-        "_answers.listener": ("BoundSocket", "Listener", "Listeners", "Obstacle", "Process", "Socket"),
+        "_answers.listener": ("BoundSocket", "Listener", "Listeners", "Obstacle", "Obstacles", "Process", "Socket"),
         "_answers.port": ("Assignment", "Band", "CommonUse", "PortInfo", "RegistryEntry", "Risk", "Service"),
+        "_answers.services": ("Services",),
         "_answers.span": ("Span",),
         "_answers.usage": ("Destination", "EphemeralUsage", "LocalAddress", "SocketOwner"),
         "_errors": ("InvalidPortError", "ParseError", "PortrangeError", "SourceError", "UnsupportedPlatformError"),
@@ -71,6 +73,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, so that a test can check it
     "Listeners",
     "LocalAddress",
     "Obstacle",
+    "Obstacles",
     "ParseError",
     "PortInfo",
     "PortSettings",
@@ -80,6 +83,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, so that a test can check it
     "RegistryEntry",
     "Risk",
     "Service",
+    "Services",
     "Socket",
     "SocketOwner",
     "SourceError",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from types import MappingProxyType
 
 from .._frozen import replace
@@ -10,22 +9,18 @@ from .._lazy import import_lock
 from .._render.strings import visible
 from .address import endpoint
 from .record import Record
-from .span import port_number
+from .results import Results
 
 TYPE_CHECKING = False
-if not TYPE_CHECKING:
-
-    def overload(method):  # noqa: ANN001, ANN202 - type checkers see that of typing
-        return method
-
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any, Literal, SupportsIndex, TypeAlias, overload
+    from typing import Any, Literal, TypeAlias, TypeVar
 
     from .._render.text import Names
     from .address import FamilyName, ProtocolName
+    from .results import Facts
 
+    S = TypeVar("S", bound="Socket")
     Scope: TypeAlias = Literal["service", "host"]
     SocketState: TypeAlias = Literal[
         "listen",
@@ -55,8 +50,8 @@ if TYPE_CHECKING:
         "hidden",
         "reserved",
     ]
-
-_HEADERS = ("PROTO", "ADDRESS", "USER", "UNIT", "OWNER")
+else:
+    S = Record
 
 
 class Process(Record):
@@ -165,6 +160,9 @@ class Socket(Record):
     def __str__(self) -> str:
         return visible(f"{self.protocol} {self.endpoint}  {self.holder}")
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {_short(self)}>"
+
 
 class Listener(Socket):
     """A socket that accepts traffic from any peer: a TCP socket in state LISTEN, or a bound, unconnected UDP socket."""
@@ -189,67 +187,41 @@ class BoundSocket(Socket):
     """The port of the peer; 0 if there is none."""
 
 
-class Listeners(Record, Sequence[Listener]):
+class _SocketResults(Results[S]):
+    """Base class of sequences of sockets."""
+
+    _headers = ("PROTO", "ADDRESS", "USER", "UNIT", "OWNER")
+
+    def _facts(self, item: S) -> Iterable[Facts]:
+        return (socket_facts(item),)
+
+    def _contains(self, item: S, port: int) -> bool:
+        return item.port == port
+
+    def _flat(self, item: S) -> dict[str, Any]:
+        return flat_socket(item)
+
+
+class Listeners(_SocketResults[Listener]):
     """An immutable sequence of listeners, in the order of port, protocol and address.
 
     It is false only if it is empty and complete: if `incomplete` is not empty, it is true even without a listener.
+
+    >>> import portrange
+    >>> found = Listeners((Listener("tcp", "ipv4", "127.0.0.1", 8000, user="alice"),))
+    >>> 8000 in found, found.where(user="alice") == found, len(found.on(80))
+    (True, True, 0)
     """
+
+    _nothing = "no listeners"
 
     listeners: tuple[Listener, ...] = ()
     """The listeners as a tuple."""
     incomplete: tuple[str, ...] = ()
     """What could not be inspected, one sentence each; empty if all listeners were found."""
 
-    def __len__(self) -> int:
-        return len(self.listeners)
-
-    def __bool__(self) -> bool:
-        return bool(self.listeners or self.incomplete)
-
-    def __iter__(self) -> Iterator[Listener]:
-        return iter(self.listeners)
-
-    @overload
-    def __getitem__(self, index: int) -> Listener: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Listener, ...]: ...
-    def __getitem__(self, index: int | slice) -> Listener | tuple[Listener, ...]:
-        return self.listeners[index]
-
-    def on(self, port: SupportsIndex) -> Listeners:
-        """Return the listeners on *port*.
-
-        Raises `TypeError` if it is not a whole number, `InvalidPortError` if it is not from 0 to 65535.
-        """
-        number = port_number(port)
-        return Listeners(tuple(listener for listener in self.listeners if listener.port == number), self.incomplete)
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """Return one JSON-safe dictionary a listener, for ``pandas.DataFrame``."""
-        return [listener.to_dict() for listener in self.listeners]
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def to_text(self, columns: int | None = None) -> str:
-        """Return an aligned table; with *columns*, names are shortened so that each line fits."""
-        with import_lock:
-            from .._render import text
-
-        # Protocol and address are what readers look for: they are not shortened.
-        table = text.table(_HEADERS, _rows(self.listeners), columns, whole=(0, 1)) if self.listeners else ""
-        reasons = [line for reason in self.incomplete for line in text.wrap(visible(f"incomplete: {reason}"), columns)]
-        return "\n".join(filter(None, (table, self._if_empty(), *reasons)))
-
-    def _if_empty(self) -> str:
-        return "" if self else "no listeners"
-
-    def _repr_html_(self) -> str:
-        with import_lock:
-            from .._render import html
-
-        rows = [[str(cell) for cell in row] for row in _rows(self.listeners)]
-        return html.table(_HEADERS, rows, self.incomplete) or f"<p>{self._if_empty()}</p>"
+    def _rows(self) -> Iterator[tuple[str | Names, ...]]:
+        return _rows(self.listeners)
 
 
 class Obstacle(Record):
@@ -281,6 +253,82 @@ class Obstacle(Record):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.detail}"
+
+    def __repr__(self) -> str:
+        subject = f" {_short(self.socket)}" if self.socket else ""
+        times = f" ×{self.count}" if self.count > 1 else ""
+        return f"<Obstacle {self.kind}{subject}{times}>"
+
+
+class Obstacles(Results[Obstacle]):
+    """An immutable sequence of obstacles, worst first. It is empty only if a bind probe succeeded."""
+
+    _headers = ("KIND", "DETAIL")
+    _whole = (0,)
+    _nothing = "no obstacles"
+
+    obstacles: tuple[Obstacle, ...] = ()
+    """The obstacles as a tuple."""
+    incomplete: tuple[str, ...] = ()
+    """What could not be inspected, one sentence each."""
+
+    @property
+    def blocks(self) -> bool:
+        """True if binding fails because of one of the obstacles."""
+        return any(obstacle.blocks for obstacle in self.obstacles)
+
+    def _facts(self, item: Obstacle) -> Iterable[Facts]:
+        return () if item.socket is None else (socket_facts(item.socket),)
+
+    def _contains(self, item: Obstacle, port: int) -> bool:
+        return item.socket is not None and item.socket.port == port
+
+    def _flat(self, item: Obstacle) -> dict[str, Any]:
+        none: dict[str, Any] = dict.fromkeys(_FLAT)
+        socket = none if item.socket is None else flat_socket(item.socket)
+        return {"kind": item.kind, "blocks": item.blocks, "count": item.count, **socket, "detail": item.detail}
+
+    def _rows(self) -> Iterator[tuple[str | Names, ...]]:
+        return ((obstacle.kind, obstacle.detail) for obstacle in self.obstacles)
+
+
+# --- filters and flat dictionaries -----------------------------------------------------------------------------------
+
+
+def socket_facts(socket: Socket) -> Facts:
+    """Return the facts of a socket that `Results.where` compares."""
+    if isinstance(socket, BoundSocket) and socket.state == "time-wait":
+        return {"protocol": (socket.protocol,)}  # it has no owner, no user and no cgroup
+    others = (None,) if socket.hidden else ()
+    return {
+        "protocol": (socket.protocol,),
+        "user": (socket.user,),
+        "uid": (socket.uid,),
+        "process": (*(process.name for process in socket.owners), *others),
+        "pid": (*(process.pid for process in socket.owners), *others),
+        "unit": (socket.unit,) if socket.unit or socket.cgroup is None else (),
+    }
+
+
+#: The keys of a socket in a flat dictionary.
+_FLAT = ("protocol", "address", "port", "pid", "process", "user", "unit", "owners")
+
+
+def flat_socket(socket: Socket) -> dict[str, Any]:
+    """Return a socket as a dictionary of scalars: the oldest owner as pid and process, all owners as text."""
+    user = socket.user or (None if socket.uid is None else str(socket.uid))
+    flat = (
+        *(socket.protocol, socket.address, socket.port, socket.pid, socket.process),
+        *(user, socket.unit, socket.holder),
+    )
+    return dict(zip(_FLAT, flat, strict=True))
+
+
+def _short(socket: Socket) -> str:
+    """Return a socket in a few words: its endpoint, its oldest owner, and the number of the others."""
+    more = f" +{len(socket.owners) - 1}" if len(socket.owners) > 1 else ""
+    owner = f"{socket.process or '?'} {socket.pid}{more}" if socket.owners else "?" if socket.hidden else "no process"
+    return visible(f"{socket.protocol} {socket.endpoint} {owner}")
 
 
 # --- text ------------------------------------------------------------------------------------------------------------

@@ -38,7 +38,10 @@ def _index(port: object) -> int:
     try:
         return to_index(port)  # type: ignore[arg-type]  # raises TypeError for everything else
     except TypeError:
-        raise TypeError(f"a port is a whole number, not {kind}: {port!r}") from None
+        # Environment variables and files contain numbers as text.
+        is_decimal = isinstance(port, str) and parse_decimal(port) is not None
+        remedy = f"; use int({port!r})" if is_decimal else ""
+        raise TypeError(f"a port is a whole number, not {kind}: {port!r}{remedy}") from None
 
 
 def _shown(number: int) -> str:

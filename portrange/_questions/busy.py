@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._answers.address import WILDCARDS
+from .._answers.listener import Obstacles
 from .._answers.span import parse_decimal, port_number
 from .._backends.select import backend_for
 from .._errors import SourceError, UnsupportedPlatformError
@@ -33,7 +34,7 @@ _HIGHEST_INDEX = 0xFFFFFFFF
 
 def why_busy(
     port: SupportsIndex, *, protocol: ProtocolName = "tcp", address: str = "", host: Host | None = None
-) -> tuple[Obstacle, ...]:
+) -> Obstacles:
     """Return the reasons why binding *port* fails, worst first; empty means that a bind probe succeeded.
 
     `address` is a numeric IPv4 or IPv6 address. Empty means all addresses of both families, and so does ``::`` where
@@ -68,7 +69,7 @@ def why_busy(
     blocking = _blocking(failures, settings, sockets) if failures else ()
     if failures and not blocking:
         blocking = tuple(obstacles.hidden(endpoint, error) for endpoint, error in failures.items())
-    return (*blocking, *notes)
+    return Obstacles((*blocking, *notes))
 
 
 # --- what to bind ----------------------------------------------------------------------------------------------------

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from .._answers.services import Services
 from .._registry.lookup import services_named
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .._answers.port import Service
 
-
-def services(name: str) -> tuple[Service, ...]:
+def services(name: str) -> Services:
     """Return the services that IANA registered under *name*, in any case, in the order of their ports.
 
     A service on several ports occurs several times. The result is empty if the name is not registered, or only without
@@ -22,7 +19,7 @@ def services(name: str) -> tuple[Service, ...]:
     >>> [(service.name, service.first) for service in portrange.services("PostgreSQL")]
     [('postgresql', 5432)]
     """
-    return services_named(_string(name))
+    return Services(services_named(_string(name)))
 
 
 def _string(name: object) -> str:

@@ -56,7 +56,7 @@ def test_listeners_is_an_immutable_sequence():
     web, mail = listener(), listener(port=25)
     both = Listeners((mail, web))
     assert (len(both), both[0], both[-1], list(both), web in both) == (2, mail, web, [mail, web], True)
-    assert both[:1] == (mail,)
+    assert both[:1] == Listeners((mail,))
     assert both.on(80) == Listeners((web,))
     assert both.on(81) == Listeners()
     with pytest.raises(AttributeError):

@@ -76,7 +76,7 @@ def free_port() -> None:
         port = server.getsockname()[1]
         assert [obstacle.kind for obstacle in portrange.why_busy(port, address="127.0.0.1")] == ["listener"]
     assert not portrange.who_listens(port)
-    assert portrange.why_busy(port, address="127.0.0.1") == ()
+    assert not portrange.why_busy(port, address="127.0.0.1")
 
 
 def _host(system: System) -> portrange.Host:

@@ -74,7 +74,7 @@ def busy_port() -> None:
         port = server.getsockname()[1]
         kinds = [obstacle.kind for obstacle in portrange.why_busy(port, address="127.0.0.1")]
         assert kinds == ["listener"], kinds
-    assert portrange.why_busy(port, address="127.0.0.1") == ()
+    assert not portrange.why_busy(port, address="127.0.0.1")
 
 
 def silent_netsh() -> None:
