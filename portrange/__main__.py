@@ -7,11 +7,15 @@ import sys
 from . import __version__
 from ._cli import run
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
-def main() -> int:
-    """Run the command line of this process; return the exit status."""
-    return run(sys.argv[1:], version=__version__)
+
+def main() -> NoReturn:
+    """Run the command line of this process and exit: the `__main__.py` that zipapp writes ignores return values."""
+    sys.exit(run(sys.argv[1:], version=__version__))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

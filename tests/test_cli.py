@@ -11,12 +11,17 @@ import signal
 import socket
 import subprocess
 import sys
+import zipapp
 from contextlib import ExitStack
 
 import pytest
 from this_system import IS_WINE, use_once
 
 import portrange
+from portrange._cli.inputs import Target, parse_target
+from portrange._cli.options import COMMON, WITH_VALUE, plain
+from portrange._cli.output import COMMANDS, load
+from portrange._cli.parser import parse
 
 SOURCES = os.path.dirname(os.path.dirname(portrange.__file__))
 
@@ -78,7 +83,7 @@ def test_port_page_of_free_port_has_no_listener():
 
 
 def test_port_page_json(server):
-    answer = json.loads(run(str(server), "--json").stdout)
+    [answer] = json.loads(run(str(server), "--json").stdout)
     assert answer["port"]["number"] == server
     assert answer["listening"]["listeners"][0]["owners"][0]["pid"] == os.getpid()
 
@@ -91,7 +96,7 @@ def test_no_arguments_lists_all_listeners(server):
 
 
 def test_options_are_accepted_before_the_port(server):
-    assert json.loads(run("--json", str(server)).stdout)["port"]["number"] == server
+    assert json.loads(run("--json", str(server)).stdout)[0]["port"]["number"] == server
     answer = json.loads(run("--protocol", "udp", "--json").stdout)
     assert {row["protocol"] for row in answer["listeners"]} <= {"udp"}
 
@@ -107,8 +112,9 @@ def test_busy_exits_1_for_busy_port_and_0_for_free_port(server):
     done = run("busy", str(server))
     assert done.returncode == 1
     assert done.stdout.startswith("listener: tcp 127.0.0.1:")
-    free = run("busy", str(server), "--protocol", "udp", "--json")
-    assert (free.returncode, json.loads(free.stdout)) == (0, [])
+    free = run("busy", f"{server}/udp", "--json")
+    [entry] = json.loads(free.stdout)
+    assert (free.returncode, entry["protocol"], entry["free"], entry["obstacles"]) == (0, "udp", True, [])
 
 
 def test_busy_takes_several_ports_and_standard_input(server):
@@ -119,7 +125,8 @@ def test_busy_takes_several_ports_and_standard_input(server):
     assert lines[0] == f"free:     tcp {free} (test bind succeeded)"
     assert lines[1].startswith(f"listener: tcp 127.0.0.1:{server}")
     answer = json.loads(run("busy", str(free), str(server), "--json").stdout)
-    assert {(entry["port"], entry["kind"]) for entry in answer if entry["blocks"]} == {(server, "listener")}
+    assert [(entry["port"], entry["free"]) for entry in answer] == [(free, True), (server, False)]
+    assert [obstacle["kind"] for obstacle in answer[1]["obstacles"] if obstacle["blocks"]] == ["listener"]
     assert run("busy", str(free), str(free)).returncode == 0
 
 
@@ -188,7 +195,7 @@ def test_check_reads_ports_from_standard_input():
 
 
 @pytest.mark.parametrize("command", ["check", "busy"])
-@pytest.mark.parametrize(("given", "reason"), [("", "no port numbers"), ("80 http", "'http' is not a port")])
+@pytest.mark.parametrize(("given", "reason"), [("", "no port numbers"), ("80 htttp", "'htttp' is not a port")])
 def test_invalid_standard_input_prints_one_line_and_exits_2(command, given, reason):
     done = run(command, "-", input=given)
     assert (done.returncode, done.stdout) == (2, "")
@@ -266,15 +273,25 @@ def test_check_from_other_file_prints_one_line_and_exits_2(tmp_path, content):
         ["65536"],
         ["-1"],
         ["80.0"],
-        ["http"],
+        ["htttp"],
         ["rnage"],
+        ["::1:80"],
+        ["8010-8000"],
+        ["80-"],
+        ["80/icmp"],
+        ["443", "range"],
         ["check", "80", "--accept", "luck"],
         ["0x50"],
         ["٨٠"],
         ["9" * 6000],
-        ["80", "81"],
+        ["80", "70000"],
         ["80", "--family", "ipv6"],
+        ["--color", "blue"],
         ["busy"],
+        ["busy", "0"],
+        ["busy", "localhost:80"],
+        ["show"],
+        ["list", "x"],
         ["busy", "x"],
         ["busy", "80", "--address", "localhost"],
         ["busy", "80", "--protocol", "icmp"],
@@ -312,7 +329,8 @@ def test_unreadable_procfs_still_shows_known_facts(arguments, known, tmp_path):
     assert known in done.stdout
     assert len(done.stderr.splitlines()) == 1
     assert str(tmp_path) in done.stderr
-    assert json.loads(run(*arguments, "--procfs", str(tmp_path), "--json").stdout)["listening"] is None
+    answer = json.loads(run(*arguments, "--procfs", str(tmp_path), "--json").stdout)
+    assert (answer[0] if isinstance(answer, list) else answer)["listening"] is None
 
 
 def test_closed_pipe_exits_0():
@@ -373,37 +391,156 @@ def test_ascii_output_encoding_does_not_fail():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["range", "--help"], ["busy", "--help"], ["check", "--help"]])
-def test_help_names_json_option_and_exit_status(arguments):
-    done = run(*arguments)
-    assert done.returncode == 0
-    assert "--json" in done.stdout
-    assert "EXIT STATUS" in done.stdout
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_manual_and_short_help_name_the_json_option(command):
+    manual, short = run(*command, "--help"), run(*command, "-h")
+    assert (manual.returncode, short.returncode) == (0, 0)
+    assert "--json" in manual.stdout
+    assert "EXIT STATUS" in manual.stdout
+    assert "--json" in short.stdout
+    assert len(short.stdout.splitlines()) <= 23, "does not fit in a terminal of 24 lines"
+
+
+def test_short_help_lists_every_command_in_one_line():
+    lines = run("-h").stdout.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    for name in COMMANDS:
+        assert [line for line in lines if line.startswith(f"  {name} ")]
+
+
+@pytest.mark.parametrize("words", [["help"], ["help", "check"], ["check", "-h"], ["-h", "check"], ["443", "-h"]])
+def test_help_is_found_by_any_order_of_words(words):
+    expected = run("check", "-h") if "check" in words else run("-h")
+    assert run(*words).stdout == expected.stdout
 
 
 @pytest.mark.parametrize(
     ("command", "parts"),
     [
-        ([], lambda answer: [answer, answer["listeners"][0]]),
-        (["{port}"], lambda answer: [answer, *answer.values(), answer["listening"]["listeners"][0]]),
+        (["list"], lambda answer: [answer, answer["listeners"][0]]),
+        (["show", "{port}"], lambda answer: [*answer, answer[0]["port"], answer[0]["listening"]["listeners"][0]]),
         (["range"], lambda answer: [answer]),
         (["usage"], lambda answer: [answer]),
+        (["suggest", "a-name"], lambda answer: [answer]),
         (["check", "60860"], lambda answer: [*answer, answer[0]["listening"]]),
-        (["busy", "{port}"], lambda answer: answer),
+        (["busy", "{port}"], lambda answer: [*answer, answer[0]["obstacles"][0]]),
     ],
 )
-def test_help_lists_all_json_keys(server, command, parts):
+def test_manual_lists_all_json_keys(server, command, parts):
     arguments = [argument.format(port=server) for argument in command]
     answer = json.loads(run(*arguments, "--json").stdout)
-    section = run(*arguments, "--help").stdout.partition("\nJSON\n")[2].partition("\nEXIT STATUS\n")[0]
+    section = run("--help").stdout.partition("\nJSON BY COMMAND\n")[2].partition("\nENVIRONMENT\n")[0]
+    [described] = re.findall(rf"^    {command[0]} .*\n(?:     .*\n)*", section, re.MULTILINE)
     for part in parts(answer):
-        assert set(part) <= set(re.findall(r"\w+", section))
+        assert set(part) <= set(re.findall(r"\w+", described))
 
 
-def test_help_has_manual_page_sections():
+def test_manual_has_the_sections_of_a_manual_page():
     headings = re.findall(r"^[A-Z ]+$", run("--help").stdout, re.MULTILINE)
-    order = ["NAME", "SYNOPSIS", "ARGUMENTS", "COMMANDS", "JSON", "EXIT STATUS", "ENVIRONMENT", "EXAMPLES"]
-    assert headings == order
+    assert headings == [
+        *("USAGE", "COMMANDS", "OPTIONS", "PORTS", "EXAMPLES", "EXIT STATUS"),
+        *("JSON", "JSON BY COMMAND", "ENVIRONMENT"),
+    ]
+    headings = re.findall(r"^[A-Z ]+$", run("check", "--help").stdout, re.MULTILINE)
+    assert headings == ["USAGE", "ARGUMENTS", "OPTIONS", "PORTS", "NOTES", "EXAMPLES", "EXIT STATUS", "SEE ALSO"]
+
+
+def test_options_with_a_value_are_known_without_a_parser():
+    arguments = [*COMMON, *(argument for name in COMMANDS for argument in load(name).arguments)]
+    expected = {
+        name for argument in arguments if argument.is_option and argument.takes_value for name in argument.names
+    }
+    assert expected == WITH_VALUE
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_line_without_options_is_read_as_argparse_reads_it(name):
+    arguments = load(name).arguments
+    given = ["443"] if any(not argument.is_option for argument in arguments) else []
+    assert plain(arguments, given) == parse(f"portrange {name}", name, given, "")
+    assert plain(arguments, ["--json"]) is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "targets"),
+    [
+        ("443", [Target(443, 443)]),
+        ("00443", [Target(443, 443)]),
+        ("https", [Target(443, 443)]),
+        ("HTTPS", [Target(443, 443)]),
+        (":8080", [Target(8080, 8080)]),
+        ("*:80", [Target(80, 80)]),
+        ("80/udp", [Target(80, 80, "udp")]),
+        ("80/TCP", [Target(80, 80, "tcp")]),
+        ("127.0.0.1:80", [Target(80, 80, None, "127.0.0.1")]),
+        ("[::1]:80/tcp", [Target(80, 80, "tcp", "::1")]),
+        ("[fe80::1%eth0]:80", [Target(80, 80, None, "fe80::1%eth0")]),
+        ("localhost:80", [Target(80, 80, None, "localhost")]),
+        ("localhost:http", [Target(80, 80, None, "localhost")]),
+        ("http://localhost:8080/path?a:b", [Target(8080, 8080, None, "localhost")]),
+        ("https://user@localhost", [Target(443, 443, None, "localhost")]),
+        ("http://[::1]:8080", [Target(8080, 8080, None, "::1")]),
+        ("8000-8010", [Target(8000, 8010)]),
+        ("8000-8010/udp", [Target(8000, 8010, "udp")]),
+        ("80,443", [Target(80, 80), Target(443, 443)]),
+        ("x11", [Target(6000, 6063)]),
+    ],
+)
+def test_ports_are_read_as_people_type_them(typed, targets):
+    assert parse_target(typed) == targets
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rnage"], "did you mean the command range?"),
+        (["443", "range"], "did you mean the command range?"),
+        (["--nonsense"], "unknown option --nonsense"),
+        (["--protcol", "tcp"], "unknown option --protcol; did you mean --protocol?"),
+        (["check", "80", "--target=linux", "--strct"], "unknown option --strct; did you mean --strict?"),
+        (["range", "80"], "unexpected argument '80'"),
+        (["::1:80"], "as in [::1]:80"),
+        (["busy", "80", "--address", "localhost"], "use 127.0.0.1 or ::1"),
+        (["busy", "localhost:80"], "use 127.0.0.1 or ::1"),
+        (["busy", "0"], "from 1 to 65535"),
+    ],
+)
+def test_message_about_invalid_arguments_names_the_remedy(arguments, message):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_several_ports_are_shown_in_the_order_of_the_arguments():
+    pages = run("https", ":8080").stdout.split("\n\n")
+    assert [page.partition("\n")[0].split()[:2] for page in pages] == [["Port", "443"], ["Port", "8080"]]
+    answer = json.loads(run("8080", "443", "8080", "-j").stdout)
+    assert [entry["port"]["number"] for entry in answer] == [8080, 443]
+
+
+def test_range_of_ports_lists_its_listeners(server):
+    bounds = f"{server}-{server + 1}" if server < 65535 else f"{server - 1}-{server}"
+    listed = json.loads(run(bounds, "--json").stdout)["listeners"]
+    assert server in [row["port"] for row in listed]
+    assert len({row["port"] for row in listed}) <= 2
+    assert json.loads(run("list", str(server), "-p", "udp", "-j").stdout)["listeners"] == []
+
+
+def test_suggest_with_no_port_left_exits_2():
+    done = run("suggest", "x", "--avoid", "1024-65535")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "avoid fewer ports" in done.stderr
+
+
+def test_exit_status_survives_zipapp(server, tmp_path):
+    archive = tmp_path / "portrange.pyz"
+    root = tmp_path / "tree"
+    package = os.path.dirname(portrange.__file__)
+    shutil.copytree(package, root / portrange.__name__, ignore=shutil.ignore_patterns("__pycache__"))
+    zipapp.create_archive(root, archive, main=f"{portrange.__name__}.__main__:main")
+    done = subprocess.run([sys.executable, str(archive), "busy", str(server)], check=False, capture_output=True)
+    assert done.returncode == 1
+    assert subprocess.run([sys.executable, str(archive), "range"], check=False, capture_output=True).returncode == 0
 
 
 def test_port_page_shows_a_shared_command_line_once():
@@ -477,11 +614,6 @@ def test_usage_lists_the_fullest_destination(server):
     assert done.returncode == 0
     assert f"127.0.0.1:{server}" in done.stdout
     assert ("127.0.0.1", server) in [(row["address"], row["port"]) for row in answer["destinations"]]
-
-
-def test_unknown_command_error_lists_commands_and_service_ports():
-    assert "(range, busy, check, usage, suggest)" in run("rnage").stderr
-    assert "postgresql is registered for 5432 (tcp, udp)" in run("postgresql").stderr
 
 
 def test_port_page_accepts_exhaustive_and_protocol(server):

@@ -5,28 +5,38 @@ from __future__ import annotations
 from .._errors import InvalidPortError, PortrangeError
 from .._lazy import import_lock
 from . import output
-from .output import COMMANDS, LIST, PAGE
+from .inputs import STDIN, is_range
+from .options import WITH_VALUE, plain
+from .output import COMMANDS, PROGRAM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from .options import Parsed
     from .output import Command
-
-#: Options that take a value; the next argument is neither a command nor a port.
-_WITH_VALUE = ("--protocol", "--procfs", "--avoid", "--accept", "--target", "--from", "--address", "--family")
 
 
 def run(arguments: Sequence[str], version: str) -> int:
     """Run a command line and return the exit status. Only the module of the requested command is imported."""
-    name, command, rest = choose(arguments)
+    name, word, rest = choose(arguments)
+    command = output.load(word)
+    parsed = plain(command.arguments, rest)
+    if parsed is None:
+        with import_lock:
+            from .parser import parse
+
+        parsed = parse(name, word, rest, version)
+    return _answer(name, command, parsed)
+
+
+def _answer(name: str, command: Command, parsed: Parsed) -> int:
+    """Run a command, print its output, and return the exit status."""
     with import_lock:
         from .._host.host import Host
-        from .options import parser_for
 
-    parsed = parser_for(name, command, version).parse_args(rest)
     parsed.host = Host(parsed.procfs)
-    parsed.style = output.terminal_style()
+    parsed.style = output.terminal_style(parsed.color)
     try:
         result = command.run(parsed)
     except InvalidPortError as error:
@@ -43,25 +53,28 @@ def run(arguments: Sequence[str], version: str) -> int:
     return status if result.failure is None else output.complain(name, result.failure, output.NO_ANSWER)
 
 
-def choose(arguments: Sequence[str]) -> tuple[str, Command, list[str]]:
-    """Return the full name of the requested command, the command, and the remaining arguments."""
-    previous = ["", *arguments]
-    pairs = list(zip(previous, arguments, strict=False))
-    for index, (before, argument) in enumerate(pairs):
-        if argument in COMMANDS and before not in _WITH_VALUE:
-            rest = [*arguments[:index], *arguments[index + 1 :]]
-            return f"portrange {argument}", _load(COMMANDS[argument][0]), rest
-    is_page = any(_looks_like_a_port(argument, before) for before, argument in pairs)
-    return "portrange", _load(PAGE[0] if is_page else LIST[0]), list(arguments)
+def choose(arguments: Sequence[str]) -> tuple[str, str, list[str]]:
+    """Return the name for messages, the command, and its arguments.
+
+    The command is the first argument that is neither an option nor the value of one. Without a command, ports are shown
+    (`show`), and ranges of ports, or everything, are listed (`list`).
+    """
+    positions = list(_positions(arguments))
+    first = arguments[positions[0]] if positions else ""
+    if first in COMMANDS:
+        return f"{PROGRAM} {first}", first, [*arguments[: positions[0]], *arguments[positions[0] + 1 :]]
+    if first == "help":
+        word = arguments[positions[1]] if len(positions) > 1 else ""
+        return choose([word, "-h"] if word in COMMANDS else ["-h"])
+    word = "show" if positions and not any(is_range(arguments[index]) for index in positions) else "list"
+    return PROGRAM, word, list(arguments)
 
 
-def _looks_like_a_port(argument: str, before: str) -> bool:
-    return before not in _WITH_VALUE and (not argument.startswith("-") or argument[1:2].isdigit())
-
-
-def _load(module: str) -> Command:
-    with import_lock:
-        from importlib import import_module
-
-        command: Command = import_module(f".{module}", __name__).COMMAND
-    return command
+def _positions(arguments: Sequence[str]) -> Iterator[int]:
+    """Yield the indexes of the arguments that are neither options nor values of options."""
+    before = ""
+    for index, argument in enumerate(arguments):
+        is_option = argument.startswith("-") and argument != STDIN and not argument[1:2].isdigit()
+        if not is_option and before not in WITH_VALUE:
+            yield index
+        before = argument

@@ -5,54 +5,72 @@ from __future__ import annotations
 from .._answers.listener import Obstacle
 from .._questions.busy import why_busy
 from .._render import text
-from .options import add_ports, add_protocol, given_ports
-from .output import COMMANDS, NO, OK, Command, Output, described
+from .inputs import ports
+from .options import PORTS, option, protocol
+from .output import NO, OK, Command, Output, described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
     from typing import Any
 
-
-def _add_arguments(parser: ArgumentParser) -> None:
-    add_ports(parser)
-    add_protocol(parser, "tcp")
-    parser.add_argument(
-        "--address", metavar="ADDRESS", default="", help="a numeric address to bind (default: all addresses)"
-    )
+    from .inputs import Target
+    from .options import Parsed
 
 
-def _run(arguments: Namespace) -> Output:
-    ports = given_ports(arguments.ports)
-    if not ports:
+def _run(arguments: Parsed) -> Output:
+    wanted = ports(arguments.ports)
+    if not wanted:
         raise ValueError("no ports: name some, or - for standard input")
+    if any(target.first == 0 for target in wanted):
+        raise ValueError("port 0 lets the system choose a free port: name a port from 1 to 65535")
     lines: list[text.Line] = []
     data: list[dict[str, Any]] = []
-    status = OK
-    for port in ports:
-        obstacles = why_busy(port, protocol=arguments.protocol, address=arguments.address, host=arguments.host)
-        if any(obstacle.blocks for obstacle in obstacles):
-            status = NO
-        else:
-            subject = str(port) if port else "port 0 (any port)"
-            lines.append(text.Line("free:", f"{arguments.protocol} {subject} (test bind succeeded)", "good"))
+    for target in wanted:
+        kind, address = target.protocol or arguments.protocol, target.address or arguments.address
+        obstacles = _obstacles(target, kind, address, arguments)
+        is_free = not any(obstacle.blocks for obstacle in obstacles)
+        if is_free:
+            lines.append(text.Line("free:", f"{kind} {target.first} (test bind succeeded)", "good"))
         lines += [
             text.Line(f"{obstacle.kind}:", obstacle.detail, "bad" if obstacle.blocks else "notice")
             for obstacle in obstacles
         ]
-        data += [{"port": port, **obstacle.to_dict()} for obstacle in obstacles]
+        data.append(
+            {
+                "port": target.first,
+                "protocol": kind,
+                "address": address,
+                "free": is_free,
+                "obstacles": [obstacle.to_dict() for obstacle in obstacles],
+            }
+        )
+    status = OK if all(entry["free"] for entry in data) else NO
     return Output(text.labelled(lines, arguments.style), data, status)
 
 
+def _obstacles(target: Target, kind: Any, address: str, arguments: Parsed) -> tuple[Obstacle, ...]:
+    try:
+        return tuple(why_busy(target.first, protocol=kind, address=address, host=arguments.host))
+    except ValueError:
+        if address.lower().rstrip(".") != "localhost":
+            raise
+    raise ValueError("localhost is a name, and a server binds an address: use 127.0.0.1 or ::1")
+
+
 COMMAND = Command(
-    COMMANDS["busy"][1],
-    _add_arguments,
+    (
+        PORTS,
+        protocol("tcp"),
+        option("--address", metavar="ADDRESS", default="", help="the numeric address to bind (default: all addresses)"),
+    ),
     _run,
-    f"An array with the obstacles of each port, worst first, none for a port that can be bound; each is "
-    f"{described(Obstacle)}, and port before them.",
+    "an array in the order of the arguments; each entry is an object with the keys port, protocol, address (empty for "
+    f"all addresses), free, and obstacles, worst first; each obstacle is {described(Obstacle)}.",
     [
         ("busy 8000", "why a server cannot bind port 8000"),
-        ("busy 53 --protocol udp --address 127.0.0.1", ""),
+        ("busy 127.0.0.1:53 -p udp", "the same for one address and for UDP"),
         ("busy 8080 5432 && docker compose up", "start only if both ports are free"),
+        ("busy 8000-8010", "which of these ports are free?"),
     ],
+    "a port cannot be bound",
 )

@@ -9,19 +9,20 @@ from .._registry.facts import DEFAULT_RANGES, DEFAULT_TARGETS
 from .._render import text
 from .._render.strings import joined, visible
 from .cmd_list import LISTENERS_IN_JSON
-from .cmd_page import listening
+from .cmd_show import listening
+from .inputs import STDIN, ports
 from .manifests import Published, conflicts, read_published
-from .options import STDIN, add_ports, given_ports
-from .output import COMMANDS, NO, OK, Command, Output, described
+from .options import PORTS, option
+from .output import NO, OK, Command, Output, described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator
 
     from .._answers.listener import Listeners
     from .._answers.port import Risk
     from .._errors import PortrangeError
+    from .options import Parsed
 
 _SYSTEMS = tuple(ports.system for ports in DEFAULT_RANGES)
 
@@ -48,42 +49,14 @@ class Checked(Frozen):
         return not self.failing and not self.conflicts
 
 
-def _add_arguments(parser: ArgumentParser) -> None:
-    add_ports(parser)
-    parser.add_argument(
-        "--target",
-        action="append",
-        choices=_SYSTEMS,
-        metavar="NAME",
-        help=f"a system that the project runs on; may be repeated (default: {', '.join(DEFAULT_TARGETS)})",
-    )
-    parser.add_argument("--strict", action="store_true", help="fail for any risk, also a low one")
-    parser.add_argument(
-        "--accept",
-        action="append",
-        choices=RISK_KINDS,
-        default=[],
-        metavar="KIND",
-        help=f"ignore this kind of risk; may be repeated: {', '.join(RISK_KINDS)}",
-    )
-    parser.add_argument(
-        "--from",
-        dest="file",
-        metavar="FILE",
-        help="check the ports in the output of docker compose config --format json, or of kubectl get -o json; "
-        "fail as well if one is published twice on a host address; - is standard input",
-    )
-    parser.add_argument("--verbose", action="store_true", help="print each risk with its severity, remedy and kind")
-
-
-def _run(arguments: Namespace) -> Output:
+def _run(arguments: Parsed) -> Output:
     arguments.host = arguments.host.snapshot()
     published = [] if arguments.file is None else read_published(arguments.file)
-    ports = [*given_ports(arguments.ports), *(port.port for port in published)]
-    if not ports and arguments.file is None:
+    numbers = [*(target.first for target in ports(arguments.ports)), *(port.port for port in published)]
+    if not numbers and arguments.file is None:
         raise ValueError("no ports: name some, or - for standard input, or --from FILE")
     clashes = conflicts(published)
-    checked = [_check(number, arguments, published, clashes.get(number, [])) for number in dict.fromkeys(ports)]
+    checked = [_check(number, arguments, published, clashes.get(number, [])) for number in dict.fromkeys(numbers)]
     lines = [line for port in checked for line in _lines(port, verbose=arguments.verbose)]
     source = "standard input" if arguments.file == STDIN else arguments.file
     return Output(
@@ -93,12 +66,12 @@ def _run(arguments: Namespace) -> Output:
     )
 
 
-def _check(number: int, arguments: Namespace, published: list[Published], clashes: list[str]) -> Checked:
+def _check(number: int, arguments: Parsed, published: list[Published], clashes: list[str]) -> Checked:
     info = classify(number, targets=arguments.target or DEFAULT_TARGETS, host=arguments.host)
     failing = tuple(
         risk
         for risk in info.risks
-        if risk.kind not in arguments.accept and (arguments.strict or risk.severity == "high")
+        if risk.kind not in (arguments.accept or ()) and (arguments.strict or risk.severity == "high")
     )
     origins = dict.fromkeys(port.origin for port in published if port.port == number)
     return Checked(info, failing, tuple(origins), tuple(clashes), *listening(number, arguments.host))
@@ -155,16 +128,43 @@ def _in_use(port: Checked) -> Iterator[str]:
 
 
 COMMAND = Command(
-    COMMANDS["check"][1],
-    _add_arguments,
+    (
+        PORTS,
+        option(
+            "--target",
+            action="append",
+            choices=_SYSTEMS,
+            metavar="NAME",
+            help=f"a system that the project runs on; may be repeated (default: {', '.join(DEFAULT_TARGETS)})",
+        ),
+        option("--strict", action="store_true", help="fail for any risk, also a low one"),
+        option(
+            "--accept",
+            action="append",
+            choices=RISK_KINDS,
+            metavar="KIND",
+            help="ignore this kind of risk; may be repeated; --verbose prints the kinds",
+        ),
+        option(
+            "--from", dest="file", metavar="FILE", help="also check the ports that FILE publishes; - is standard input"
+        ),
+        option("--verbose", action="store_true", help="print each risk with its severity, remedy and kind"),
+    ),
     _run,
-    f"An array in the order of the arguments; each is {described(PortInfo)}, passes, published_by and "
+    f"an array in the order of the arguments; each entry is {described(PortInfo)}, passes, published_by and "
     f"conflicts (with --from), and listening, which is {LISTENERS_IN_JSON}.",
     [
         ("check 8080 5432", "may a project rely on these ports?"),
+        ("check 8000-8010", "or on these?"),
         ("check 12000 --target linux --target freebsd", "if it runs on these systems"),
         ("check 10627 --strict", "fail for low risks as well"),
-        ("check - < ports.txt", "the numbers in a file"),
+        ("check - < ports.txt", "the ports in a file"),
         ("check --from compose.json", "after docker compose config --format json > compose.json"),
+    ],
+    "a port is not safe to hard-code, or published twice",
+    [
+        f"Kinds of risk: {', '.join(RISK_KINDS)}.",
+        f"Systems for --target: {', '.join(_SYSTEMS)}.",
+        "--from reads the JSON output of docker compose config --format json, or of kubectl get -o json.",
     ],
 )

@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
-
 from .._answers.listener import Listeners
+from .._errors import PortrangeError, SourceError
 from .._questions.suggest import AVOIDABLE, suggest_port
-from .cmd_page import listener_lines, listening
-from .options import port
-from .output import COMMANDS, Command, Output
+from .cmd_show import listener_lines, listening
+from .inputs import parse_target
+from .options import option
+from .output import Command, Output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from .options import Parsed
 
 
-def _avoided(argument: str) -> int | tuple[int, int] | str:
-    """Return a port, a range or the name of a system or an orchestrator from the command line."""
+def _avoided(argument: str) -> list[tuple[int, int] | str]:
+    """Return ports, ranges or the name of a system or an orchestrator from the command line."""
     if argument.lower() in AVOIDABLE:
-        return argument.lower()
-    first, dash, last = argument.partition("-")
+        return [argument.lower()]
     try:
-        return (port(first), port(last)) if dash and first else port(argument)
-    except ArgumentTypeError:
-        raise ArgumentTypeError(
-            f"{argument!r} is neither a port, a range such as 8000-8999, nor one of {', '.join(AVOIDABLE)}"
+        return [(target.first, target.last) for target in parse_target(argument)]
+    except ValueError:
+        raise ValueError(
+            f"--avoid: {argument!r} is neither a port, a range such as 8000-8999, nor one of {', '.join(AVOIDABLE)}"
         ) from None
 
 
-def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the project, service or test setup that needs a port")
-    parser.add_argument(
-        "--avoid",
-        action="append",
-        type=_avoided,
-        default=[],
-        metavar="PORT",
-        help="a port, a range (8000-8999), or a name (freebsd, nomad) for its default range; may be repeated",
-    )
-
-
-def _run(arguments: Namespace) -> Output:
-    number = suggest_port(arguments.name, avoid=arguments.avoid, host=arguments.host)
+def _run(arguments: Parsed) -> Output:
+    avoid = [item for argument in arguments.avoid or () for item in _avoided(argument)]
+    try:
+        number = suggest_port(arguments.name, avoid=avoid, host=arguments.host)
+    except SourceError:
+        raise
+    except PortrangeError as error:
+        raise ValueError(str(error)) from error  # --avoid leaves no port
     found, failure = listening(number, arguments.host)
     # Standard output has the number only, for PORT=$(portrange suggest NAME).
     remarks = [f"in use now: {line}" for line in listener_lines(Listeners(found.listeners if found else ()))]
@@ -50,9 +43,16 @@ def _run(arguments: Namespace) -> Output:
 
 
 COMMAND = Command(
-    COMMANDS["suggest"][1],
-    _add_arguments,
+    (
+        option("name", metavar="NAME", help="the project, service or test setup that needs a port"),
+        option(
+            "--avoid",
+            action="append",
+            metavar="PORT",
+            help="a port, a range (8000-8999), or a name (freebsd, nomad) for its default range; may be repeated",
+        ),
+    ),
     _run,
-    "An object with the keys name, port and listening (who listens on that port now).",
+    "an object with the keys name, port and listening (as for show).",
     [("suggest my-service", "the same number on every machine"), ("suggest my-service --avoid freebsd", "")],
 )

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from .._answers.usage import EphemeralUsage
 from .._questions.ephemeral import ephemeral_usage
-from .output import COMMANDS, Command, Output, described
+from .options import protocol
+from .output import NO, OK, Command, Output, described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from .options import Parsed
 
 #: The widest text; longer lines are hard to read.
 _WIDEST = 100
 
 
-def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--protocol", choices=("tcp", "udp"), default="tcp", help="the protocol (default: tcp)")
-
-
-def _run(arguments: Namespace) -> Output:
+def _run(arguments: Parsed) -> Output:
     usage = ephemeral_usage(protocol=arguments.protocol, host=arguments.host)
-    return Output(usage.explain(min(_WIDEST, arguments.style.columns or _WIDEST)), usage.to_dict())
+    text = usage.explain(min(_WIDEST, arguments.style.columns or _WIDEST))
+    return Output(text, usage.to_dict(), NO if usage.exhausted else OK)
 
 
 COMMAND = Command(
-    COMMANDS["usage"][1],
-    _add_arguments,
+    (protocol("tcp", ("tcp", "udp")),),
     _run,
-    f"{described(EphemeralUsage).capitalize()}.",
-    [("usage", "why connect() fails with EADDRNOTAVAIL"), ("usage --protocol udp", "the same for UDP")],
+    described(EphemeralUsage),
+    [("usage", "why connect() fails with EADDRNOTAVAIL"), ("usage -p udp", "the same for UDP")],
+    "no port is left for a destination or on an address",
 )

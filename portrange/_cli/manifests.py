@@ -12,7 +12,7 @@ from .._answers.span import parse_decimal
 from .._frozen import Frozen
 from .._lazy import import_lock
 from .._render.strings import joined
-from .options import STDIN, read_stdin
+from .inputs import STDIN, read_stdin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,32 +8,33 @@ import sys
 from .._frozen import Frozen
 from .._lazy import import_lock
 from .._render.strings import visible
-from .._render.text import PLAIN, Style
+from .._render.text import PLAIN, Style, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
     from collections.abc import Callable, Sequence
     from typing import Any
 
     from .._answers.record import Record
     from .._errors import PortrangeError
+    from .options import Argument, Parsed
 
+PROGRAM = "portrange"
 #: Exit statuses; 1 is a result ("not safe", "busy"), 2 and 3 are failures.
 OK, NO, BAD_INPUT, NO_ANSWER = range(4)
 #: The status that shells report for a program ended by Ctrl-C: 128 and the number of SIGINT.
 INTERRUPTED = 130
 
-#: The commands by name, each with its module and summary. Without a name: the page of a port, or all listeners.
+#: The commands by name, each with its module, its arguments and a summary.
 COMMANDS = {
-    "range": ("cmd_range", "which ports the system allocates automatically"),
-    "busy": ("cmd_busy", "why a port cannot be bound; exit 1 if it cannot"),
-    "check": ("cmd_check", "whether fixed ports are safe to rely on; exit 1 if one is not"),
-    "usage": ("cmd_usage", "whether the ephemeral ports are running out, and to which destination"),
-    "suggest": ("cmd_suggest", "a stable port number for a name; nothing is reserved"),
+    "list": ("cmd_list", "[PORT...]", "every listener, or those on some ports (default: no PORT)"),
+    "show": ("cmd_show", "PORT...", "all about ports: owners, registration (default: PORT)"),
+    "check": ("cmd_check", "PORT...", "may a project hard-code these ports? Exit 1 if not"),
+    "busy": ("cmd_busy", "PORT...", "why can a server not bind these ports? Exit 1 if so"),
+    "suggest": ("cmd_suggest", "NAME", "a port for a project, the same on every machine"),
+    "range": ("cmd_range", "", "the ephemeral port range of this machine"),
+    "usage": ("cmd_usage", "", "are ephemeral ports running out? Exit 1 if so"),
 }
-PAGE = ("cmd_page", "what a port is, how this machine treats it, and who listens on it")
-LIST = ("cmd_list", "every listening socket of this machine")
 
 
 class Output(Frozen):
@@ -52,15 +53,27 @@ class Output(Frozen):
 class Command(Frozen):
     """One command of the command line."""
 
-    summary: str
-    #: Adds the arguments that the command takes beyond the common ones.
-    add_arguments: Callable[[ArgumentParser], object]
+    #: The arguments beyond the common ones.
+    arguments: tuple[Argument, ...]
     #: Runs the command on the parsed arguments, which have the `host` to query and the `style` of the text.
-    run: Callable[[Namespace], Output]
-    #: What `--json` prints, for the help.
+    run: Callable[[Parsed], Output]
+    #: What `--json` prints, for the manual.
     json: str
     #: Command lines without the name of the program, each with an explanation.
     examples: Sequence[tuple[str, str]] = ()
+    #: What exit status 1 means; empty if the command does not use it.
+    no: str = ""
+    #: Further paragraphs of the manual.
+    notes: Sequence[str] = ()
+
+
+def load(word: str) -> Command:
+    """Return a command by its name. Only its module is imported."""
+    with import_lock:
+        from importlib import import_module
+
+        command: Command = import_module(f".{COMMANDS[word][0]}", __package__).COMMAND
+    return command
 
 
 def described(kind: type[Record]) -> str:
@@ -76,29 +89,40 @@ def as_json(data: object) -> str:
     return json.dumps(data, indent=2)
 
 
-def terminal_style() -> Style:
+def terminal_style(color: str = "auto") -> Style:
     """Return the width and colours of the terminal; plain text of any width for pipes and files.
 
-    No colours if NO_COLOR is set and not empty (no-color.org), if TERM is "dumb", and in old Windows consoles, which
-    print the escape codes.
+    *color* is "always", "never", or "auto": no colours if NO_COLOR is set and not empty (no-color.org), if TERM is
+    "dumb", and in old Windows consoles, which print the escape codes.
     """
-    if sys.stdout is None or not sys.stdout.isatty():
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    if color == "auto" and not is_terminal:
         return PLAIN
-    with import_lock:
-        from shutil import get_terminal_size
-
-    dumb = os.environ.get("TERM", "dumb" if os.name != "nt" else "") == "dumb"
-    old_console = os.name == "nt" and not ("WT_SESSION" in os.environ or os.environ.get("TERM"))
     return Style(
-        columns=get_terminal_size().columns,
-        colour=not (os.environ.get("NO_COLOR") or dumb or old_console),
+        columns=terminal_columns() if is_terminal else None,
+        colour=color == "always" or (color == "auto" and _has_colours()),
     )
 
 
+def terminal_columns() -> int:
+    """Return the width of the terminal."""
+    with import_lock:
+        from shutil import get_terminal_size
+
+    return get_terminal_size().columns
+
+
+def _has_colours() -> bool:
+    dumb = os.environ.get("TERM", "dumb" if os.name != "nt" else "") == "dumb"
+    old_console = os.name == "nt" and not ("WT_SESSION" in os.environ or os.environ.get("TERM"))
+    return not (os.environ.get("NO_COLOR") or dumb or old_console)
+
+
 def complain(name: str, error: Exception | str, status: int) -> int:
-    """Print an error or remark as one line on the error stream; return *status*."""
+    """Print an error or remark on the error stream, as one line unless a terminal is narrower; return *status*."""
     if sys.stderr is not None:  # print(file=None) would write to standard output
-        print(f"{name}: {visible(str(error))}", file=sys.stderr)
+        columns = terminal_columns() if sys.stderr.isatty() else None
+        print(*wrap(visible(f"{name}: {error}"), columns), sep="\n", file=sys.stderr)
     return status
 
 

@@ -70,11 +70,14 @@ def _head(text: str, columns: int) -> str:
     return text
 
 
-def wrap(text: str, columns: int | None) -> list[str]:
-    """Return *text* in lines of at most *columns*, broken at spaces if possible; continuation lines are indented."""
+def wrap(text: str, columns: int | None, hanging: int = 2) -> list[str]:
+    """Return *text* in lines of at most *columns*, broken at spaces if possible.
+
+    Continuation lines are indented by *hanging* columns more than the first line.
+    """
     if columns is None or width(text) <= columns:
         return [text]
-    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    indent = " " * (len(text) - len(text.lstrip()) + hanging)
     lines: list[str] = []
     line, *others = text.split(" ")
     for word in others:
@@ -205,8 +208,8 @@ class Line(Frozen):
     """The role of the label, which decides its colour (see `Style.paint`)."""
 
 
-def labelled(lines: Sequence[Line], style: Style = PLAIN, *, indent: str = "", gap: int = 1) -> str:
-    """Return labels in a column of their own with the texts beside them, wrapped to the width.
+def labelled(lines: Sequence[Line], style: Style = PLAIN, *, indent: str = "", gap: int = 1, hanging: int = 2) -> str:
+    """Return labels in a column of their own with the texts beside them, wrapped to the width (see `wrap`).
 
     If the room beside the labels is too narrow to be read, texts are below their labels.
     """
@@ -218,7 +221,7 @@ def labelled(lines: Sequence[Line], style: Style = PLAIN, *, indent: str = "", g
     columns = None if style.columns is None else max(_LEAST, style.columns - len(left))
     shown: list[str] = []
     for line, label in zip(lines, labels, strict=True):
-        parts = [left + part for part in wrap(visible(line.text), columns)]
+        parts = [left + part for part in wrap(visible(line.text), columns, hanging)]
         painted = indent + style.paint(line.role, label)
         if label and is_narrow:
             shown.append(painted)

@@ -22,8 +22,11 @@ from portrange._backends import aix, sunos, sysctl, windows
 from portrange._backends.linux import cgroup, members, procfs, settings, sock_diag, sockets, usage
 from portrange._backends.linux.sock_diag import SocketRecord
 from portrange._cli import choose
-from portrange._cli.options import parser_for
-from portrange._render.strings import decode
+from portrange._cli.inputs import parse_target
+from portrange._cli.options import plain
+from portrange._cli.output import load
+from portrange._cli.parser import parse
+from portrange._render.strings import decode, visible
 
 SOURCE = "the source"
 _LONGEST_REFUSAL = 2000
@@ -113,11 +116,15 @@ def generate(data: bytes) -> tuple[str, str]:
 def parse_arguments(data: bytes) -> tuple[int, str]:
     """Parse a command line and return the exit status (0 if it is valid) and the error output. No query runs."""
     arguments = [argument.decode("utf-8", "surrogateescape") for argument in data.split(b"\0")]
-    name, command, rest = choose(arguments)
+    name, word, rest = choose(arguments)
     errors = io.StringIO()
     with redirect_stderr(errors), redirect_stdout(io.StringIO()):
         try:
-            parser_for(name, command, "1.0").parse_args(rest)
+            parsed = plain(load(word).arguments, rest) or parse(name, word, rest, "1.0")
+            for argument in getattr(parsed, "ports", ()):
+                parse_target(argument)
+        except ValueError as error:
+            return 2, f"{name}: {visible(str(error))}\n"
         except SystemExit as ended:
             assert isinstance(ended.code, int)
             return ended.code, errors.getvalue()

@@ -10,7 +10,7 @@ import pytest
 from live.world import World
 
 import portrange
-from portrange._cli.cmd_page import listener_lines
+from portrange._cli.cmd_show import listener_lines
 from portrange._frozen import replace
 
 

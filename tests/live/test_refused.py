@@ -241,7 +241,7 @@ def test_procfs_with_processes_only_lists_all_protocols(world: World, without_ne
         new_mounts()
         import portrange
         from portrange._answers.port import port_page
-        from portrange._cli.cmd_page import listener_lines
+        from portrange._cli.cmd_show import listener_lines
         try:
             mount_proc(options="subset=pid")
         except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
 from itertools import groupby
 
 from .._answers.listener import alike, place, unit_text
@@ -10,51 +9,62 @@ from .._answers.port import PortInfo, port_page
 from .._errors import PortrangeError
 from .._lazy import import_lock
 from .._questions.classify import classify
-from .._questions.listen import who_listens
+from .._questions.listen import listeners, who_listens
 from .._render import text
 from .._render.strings import visible
 from .cmd_list import LISTENERS_IN_JSON
-from .options import add_listening, port
-from .output import COMMANDS, PAGE, Command, Output, described
+from .inputs import ports
+from .options import ALL_NAMESPACES, EXHAUSTIVE, PORTS, protocol
+from .output import COMMANDS, Command, Output, described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable, Iterator, Sequence
 
     from .._answers.address import ProtocolName
     from .._answers.listener import Listener, Listeners, Process
     from .._host.host import Host
+    from .inputs import Target
+    from .options import Parsed
 
 #: Characters of a command line on the page; --json has all of them.
 _COMMAND_LINE = 200
 _LAST = "Fixed use"
 
 
-def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("port", type=_port_or_hint, metavar="PORT", help="a port number, 0 to 65535")
-    add_listening(parser)
-
-
-def _port_or_hint(argument: str) -> int:
-    """Return the port; for a name, the error lists the commands and the ports registered under that name."""
+def _run(arguments: Parsed) -> Output:
     try:
-        return port(argument)
-    except ArgumentTypeError:
-        if not argument[:1].isalpha():
-            raise
+        wanted = ports(arguments.ports)
+    except ValueError as error:
+        raise ValueError(f"{error}{_did_you_mean(arguments.ports)}") from None
+    if not wanted:
+        raise ValueError("no ports: name some, or - for standard input")
+    shown = [_page(target, arguments) for target in wanted]
+    return Output(
+        "\n\n".join(page.text for page in shown),
+        [page.data for page in shown],
+        failure=next((page.failure for page in shown if page.failure is not None), None),
+    )
+
+
+def _did_you_mean(words: Sequence[str]) -> str:
     with import_lock:
-        from .._questions.services import services
+        from difflib import get_close_matches
 
-    registered = [f"{service.first} ({', '.join(service.protocols)})" for service in services(argument)]
-    hint = f"; {argument} is registered for {', '.join(registered)}" if registered else ""
-    raise ArgumentTypeError(f"{argument!r} is neither a port number nor a command ({', '.join(COMMANDS)}){hint}")
+    for word in words:
+        for match in get_close_matches(word.lower(), COMMANDS, 1):
+            return f"; did you mean the command {match}?"
+    return ""
 
 
-def _run(arguments: Namespace) -> Output:
-    info = classify(arguments.port, host=arguments.host)
+def _page(target: Target, arguments: Parsed) -> Output:
+    info = classify(target.first, host=arguments.host)
     found, failure = listening(
-        arguments.port, arguments.host, protocol=arguments.protocol, exhaustive=arguments.exhaustive
+        target.first,
+        arguments.host,
+        protocol=target.protocol or arguments.protocol,
+        exhaustive=arguments.exhaustive,
+        everywhere=arguments.all_namespaces,
     )
     entries = port_page(info)
     verdict = entries.pop(_LAST)
@@ -65,10 +75,17 @@ def _run(arguments: Namespace) -> Output:
 
 
 def listening(
-    number: int, host: Host, *, protocol: ProtocolName | None = None, exhaustive: bool = False
+    number: int,
+    host: Host,
+    *,
+    protocol: ProtocolName | None = None,
+    exhaustive: bool = False,
+    everywhere: bool = False,
 ) -> tuple[Listeners | None, PortrangeError | None]:
     """Return the listeners on a port, or the error: the rest of the output does not depend on it."""
     try:
+        if everywhere:
+            return listeners(protocol=protocol, exhaustive=exhaustive, namespaces="all", host=host).on(number), None
         return who_listens(number, protocol=protocol, exhaustive=exhaustive, host=host), None
     except PortrangeError as error:
         return None, error
@@ -132,9 +149,13 @@ def _command_lines(owners: tuple[Process, ...]) -> list[str]:
 
 
 COMMAND = Command(
-    PAGE[1],
-    _add_arguments,
+    (PORTS, protocol(), EXHAUSTIVE, ALL_NAMESPACES),
     _run,
-    f"An object: port is {described(PortInfo)}; listening is {LISTENERS_IN_JSON}.",
-    [("443", "all about port 443"), ("443 --exhaustive", "with every process that owns its sockets")],
+    "an array in the order of the arguments; each entry is an object with the keys port and listening: port is "
+    f"{described(PortInfo)}; listening is {LISTENERS_IN_JSON}.",
+    [
+        ("443", "all about port 443"),
+        ("https :8080 127.0.0.1:5432", "several ports, as people write them"),
+        ("443 --exhaustive", "with every process that owns its sockets"),
+    ],
 )
