@@ -90,7 +90,7 @@ def test_port_page_json(server):
 
 def test_no_arguments_lists_all_listeners(server):
     done = run()
-    assert any(f":{server} " in line and str(os.getpid()) in line for line in done.stdout.splitlines())
+    assert any(f" {server}  127.0.0.1 " in line and f" {os.getpid()} " in line for line in done.stdout.splitlines())
     answer = json.loads(run("--json").stdout)
     assert server in [row["port"] for row in answer["listeners"]]
 

@@ -101,8 +101,8 @@ def test_output_fits_the_terminal_and_escapes_control_characters(hostile, column
 def test_long_line_shortens_the_name_and_keeps_the_pid(hostile, columns):
     port, pid = hostile
     _, shown = in_terminal(columns=columns)
-    [line] = [line for line in shown.splitlines() if f"127.0.0.1:{port} " in line]
-    assert line.endswith(f" ({pid})")
+    [line] = [line for line in shown.splitlines() if f" {port}  127.0.0.1 " in line]
+    assert f" {pid} " in line
     assert r"\x1b[2J"[:5] in line
 
 

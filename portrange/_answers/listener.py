@@ -7,16 +7,16 @@ from types import MappingProxyType
 from .._frozen import replace
 from .._lazy import import_lock
 from .._render.strings import visible
-from .address import endpoint
+from .address import WILDCARDS, endpoint, zoned
 from .record import Record
 from .results import Results
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from typing import Any, Literal, TypeAlias, TypeVar
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
-    from .._render.text import Names
+    from .._render.text import Cell, Names
     from .address import FamilyName, ProtocolName
     from .results import Facts
 
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     ]
 else:
     S = Record
+
+
+_UNNAMED: Mapping[str, str] = MappingProxyType({})
 
 
 class Process(Record):
@@ -190,7 +193,7 @@ class BoundSocket(Socket):
 class _SocketResults(Results[S]):
     """Base class of sequences of sockets."""
 
-    _headers = ("PROTO", "ADDRESS", "USER", "UNIT", "OWNER")
+    _headers: ClassVar[tuple[str, ...]] = ("PROTO", "ADDRESS", "USER", "UNIT", "OWNER")
 
     def _facts(self, item: S) -> Iterable[Facts]:
         return (socket_facts(item),)
@@ -213,6 +216,11 @@ class Listeners(_SocketResults[Listener]):
     (True, True, 0)
     """
 
+    _headers = ("PROTO", "PORT", "ADDRESS", "PROCESS", "USER", "UNIT", "NETNS")
+    _whole = (0, 1)
+    # Readers look for the port and the process: the other columns are shortened first.
+    _narrow = ((2, 15), (5, 14), (4, 8), (2, 8), (5, 8), (6, 8))
+    _right = (1,)
     _nothing = "no listeners"
 
     listeners: tuple[Listener, ...] = ()
@@ -220,8 +228,19 @@ class Listeners(_SocketResults[Listener]):
     incomplete: tuple[str, ...] = ()
     """What could not be inspected, one sentence each; empty if all listeners were found."""
 
-    def _rows(self) -> Iterator[tuple[str | Names, ...]]:
-        return _rows(self.listeners)
+    def _rows(self) -> Iterator[tuple[Cell, ...]]:
+        return listener_rows(self.listeners)
+
+    def to_text(
+        self, columns: int | None = None, *, every_socket: bool = False, networks: Mapping[str, str] = _UNNAMED
+    ) -> str:
+        """Return an aligned table; with *columns*, texts are shortened so that each line fits.
+
+        A row has the sockets of one protocol and port with the same owners, and with *every_socket* one socket.
+        *networks* are names for network namespaces.
+        """
+        rows = listener_rows(self.listeners, every_socket=every_socket, networks=networks)
+        return self._with_reasons(self._table(rows, columns) if self.listeners else "", columns)
 
 
 class Obstacle(Record):
@@ -288,7 +307,7 @@ class Obstacles(Results[Obstacle]):
         socket = none if item.socket is None else flat_socket(item.socket)
         return {"kind": item.kind, "blocks": item.blocks, "count": item.count, **socket, "detail": item.detail}
 
-    def _rows(self) -> Iterator[tuple[str | Names, ...]]:
+    def _rows(self) -> Iterator[tuple[Cell, ...]]:
         return ((obstacle.kind, obstacle.detail) for obstacle in self.obstacles)
 
 
@@ -350,6 +369,21 @@ def unit_text(socket: Socket) -> str:
     return f"{socket.unit} (user {unit_user(socket) or 'unknown'})"
 
 
+#: Engines by the beginning of the cgroup's name: docker-ID.scope, libpod-ID.scope, cri-containerd-ID.scope, crio-ID.
+_ENGINES = {
+    "docker": "docker",
+    "libpod": "podman",
+    "libpod_parent": "podman",
+    "cri-containerd": "containerd",
+    "nerdctl": "containerd",
+    "crio": "cri-o",
+    "lxc": "lxc",
+}
+#: The digits of a container ID that engines print.
+_CONTAINER = 12
+_MANAGER = "systemd"
+#: How many names of owners the table has.
+_NAMES = 2
 #: Sockets without an owner that is known or hidden.
 _NOT_VISIBLE = "no visible process: the kernel, or another PID namespace"
 _NO_PROCESS = "no process: not accepted yet, or closed by its program"
@@ -381,11 +415,108 @@ def place(listener: Listener, count: int = 1) -> str:
     return f"{listener.endpoint}{families}" + (f" ×{count}" if count > 1 else "")
 
 
-def _rows(listeners: Iterable[Listener]) -> Iterator[tuple[str | Names, ...]]:
-    """Yield the rows of the table."""
-    for listener, group in alike(listeners):
-        protocol, _, *others = _facts(listener)
-        yield protocol, place(listener, len(group)), *others, _owner_names(listener)
+def listener_rows(
+    listeners: Iterable[Listener], *, every_socket: bool = False, networks: Mapping[str, str] = _UNNAMED
+) -> Iterator[tuple[Cell, ...]]:
+    """Yield the rows of the table, see `Listeners.to_text`."""
+    with import_lock:
+        from .._render.text import Several
+
+    for listener, addresses in _each(listeners) if every_socket else _services(listeners):
+        yield (
+            listener.protocol,
+            str(listener.port),
+            Several(addresses),
+            _process_cell(listener),
+            _user_text(listener),
+            unit_or_container(listener),
+            networks.get(listener.namespace or "", listener.namespace or ""),
+        )
+
+
+def _each(listeners: Iterable[Listener]) -> Iterator[tuple[Listener, list[str]]]:
+    return ((listener, _addresses([listener])) for listener in listeners)
+
+
+def _services(listeners: Iterable[Listener]) -> Iterator[tuple[Listener, list[str]]]:
+    """Yield a listener for each service, with its addresses: the sockets of a port with the same owners and unit."""
+    groups: dict[object, list[Listener]] = {}
+    for listener, _ in alike(listeners):
+        key = (
+            *(listener.protocol, listener.port, listener.owners, listener.possible_owners, listener.hidden),
+            *(_user_text(listener), unit_or_container(listener), listener.namespace),
+        )
+        groups.setdefault(key, []).append(listener)
+    return ((group[0], _addresses(group)) for group in groups.values())
+
+
+def _addresses(listeners: list[Listener]) -> list[str]:
+    """Return the addresses of a service: wildcards first, of both families as ``*``."""
+    wildcards = {
+        listener.interface: [other for other in listeners if _is_wildcard(other, listener.interface)]
+        for listener in listeners
+        if _is_wildcard(listener, listener.interface)
+    }
+    found: list[str] = []
+    for interface, sockets in wildcards.items():
+        families = {socket.family for socket in sockets}
+        is_both = len(families) > 1 or any(socket.dual_stack is not False for socket in sockets)
+        only = "" if is_both else " IPv6" if families == {"ipv6"} else " IPv4"
+        found.append(zoned("*", interface) + only)
+    found += [
+        zoned(listener.address or "?", listener.interface)
+        for listener in listeners
+        if not _is_wildcard(listener, listener.interface)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _is_wildcard(listener: Listener, interface: str | None) -> bool:
+    return listener.address == WILDCARDS[listener.family] and listener.interface == interface
+
+
+def _process_cell(socket: Socket) -> Names | str:
+    """Return the oldest owner of each name and the number of the others; ``?`` if the owner is hidden."""
+    with import_lock:
+        from .._render.text import Names
+
+    pids: dict[str | None, list[int]] = {}
+    # A service manager has the sockets of its services: the service is what readers look for.
+    for owner in sorted(socket.owners, key=lambda owner: owner.name == _MANAGER):
+        pids.setdefault(owner.name, []).append(owner.pid)
+    if not pids:
+        return "?" if socket.hidden else "-"
+    shown = list(pids.items())[:_NAMES]
+    others = sum(map(len, pids.values())) - sum(len(same) for _, same in shown)
+    extra = [len(same) - 1 for _, same in shown]
+    extra[-1] += others
+    return Names(
+        "",
+        [
+            (name or "?", f"{same[0]}" + (f" +{more}" if more else ""))
+            for (name, same), more in zip(shown, extra, strict=True)
+        ],
+    )
+
+
+def _user_text(socket: Socket) -> str:
+    return socket.user or ("" if socket.uid is None else str(socket.uid))
+
+
+def unit_or_container(socket: Socket) -> str:
+    """Return the container, in short, or else the unit; empty if there is neither."""
+    return _container_text(socket) if socket.container else unit_text(socket)
+
+
+def _container_text(socket: Socket) -> str:
+    """Return the engine of a container, as its cgroup is named, and the first 12 digits of its ID."""
+    container = socket.container or ""
+    parts = (socket.cgroup or "").split("/")
+    engine = ""
+    for index, part in enumerate(parts):
+        if container in part:
+            engine = part.partition(container)[0].rstrip("-:").rpartition(":")[2] or parts[index - 1]
+    return f"{_ENGINES.get(engine, 'container')} {container[:_CONTAINER]}"
 
 
 def _facts(listener: Listener) -> tuple[str, ...]:
@@ -393,8 +524,8 @@ def _facts(listener: Listener) -> tuple[str, ...]:
     return (
         listener.protocol,
         place(listener),
-        listener.user or ("" if listener.uid is None else str(listener.uid)),
-        unit_text(listener) or listener.container or "",
+        _user_text(listener),
+        unit_or_container(listener),
     )
 
 

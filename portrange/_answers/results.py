@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from .._render.text import Names
+    from .._render.text import Cell
     from .address import ProtocolName
 
     T = TypeVar("T", bound=Record)
@@ -47,6 +47,10 @@ class Results(Record, Sequence[T]):
     _headers: ClassVar[tuple[str, ...]] = ()
     #: The columns of the table that are never shortened, by index.
     _whole: ClassVar[tuple[int, ...]] = (0, 1)
+    #: The columns that are shortened first on a narrow terminal, by index, each with its least width.
+    _narrow: ClassVar[tuple[tuple[int, int], ...]] = ()
+    #: The columns that are aligned at the right, by index.
+    _right: ClassVar[tuple[int, ...]] = ()
     #: The text of a result that is empty and complete.
     _nothing: ClassVar[str] = "nothing found"
 
@@ -68,7 +72,7 @@ class Results(Record, Sequence[T]):
         """Return an item as a dictionary of scalars."""
         raise NotImplementedError
 
-    def _rows(self) -> Iterable[tuple[str | Names, ...]]:
+    def _rows(self) -> Iterable[tuple[Cell, ...]]:
         """Return the rows of the table."""
         raise NotImplementedError
 
@@ -172,11 +176,21 @@ class Results(Record, Sequence[T]):
 
     def to_text(self, columns: int | None = None) -> str:
         """Return an aligned table; with *columns*, texts are shortened so that each line fits."""
+        return self._with_reasons(self._table(self._rows(), columns) if self._items else "", columns)
+
+    def _table(self, rows: Iterable[tuple[Cell, ...]], columns: int | None) -> str:
+        """Return the table of some rows."""
         with import_lock:
             from .._render import text
 
-        table = text.table(self._headers, self._rows(), columns, whole=self._whole) if self._items else ""
-        reasons = [line for reason in self._reasons for line in text.wrap(visible(f"incomplete: {reason}"), columns)]
+        return text.table(self._headers, rows, columns, whole=self._whole, narrow=self._narrow, right=self._right)
+
+    def _with_reasons(self, table: str, columns: int | None) -> str:
+        """Return the table, or that there is none, and the reasons why it is incomplete."""
+        with import_lock:
+            from .._render.text import wrap
+
+        reasons = [line for reason in self._reasons for line in wrap(visible(f"incomplete: {reason}"), columns)]
         return "\n".join(filter(None, (table, self._if_empty(), *reasons)))
 
     def _if_empty(self) -> str:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+
 from .._answers.listener import Listener, Listeners
-from .._questions.listen import listeners
+from .._questions.listen import listeners, network_labels, uninspected
 from .inputs import targets
-from .options import ALL_NAMESPACES, EXHAUSTIVE, PORTS, protocol
+from .options import ALL, ALL_NAMESPACES, EXHAUSTIVE, PORTS, protocol
 from .output import Command, Output, described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .._host.host import Host
     from .._render.text import Style
     from .inputs import Target
     from .options import Parsed
 
+#: How many pids a message lists.
+_PIDS = 3
 #: What JSON has of listeners, for the help.
 LISTENERS_IN_JSON = f"{described(Listeners)}; each of listeners is {described(Listener)}"
 
@@ -31,30 +36,60 @@ def _run(arguments: Parsed) -> Output:
             tuple(row for row in found if any(_is_at(row, target) for target in wanted)), found.incomplete
         )
     # Thousands of listeners take longer to convert than to find.
-    return Output(_with_heading(found, arguments.style), found.to_dict() if arguments.json else None)
+    if arguments.json:
+        return Output("", found.to_dict())
+    table = found.to_text(
+        arguments.style.columns, every_socket=arguments.all, networks=network_labels(found, arguments.host)
+    )
+    return Output(
+        _with_heading(table, arguments.style) if len(found) else table, remarks=hidden_owners(found, arguments.host)
+    )
 
 
 def _is_at(listener: Listener, target: Target) -> bool:
     return listener.port in target and target.protocol in (None, listener.protocol)
 
 
-def _with_heading(found: Listeners, style: Style) -> str:
+def _with_heading(table: str, style: Style) -> str:
     """Return the table with its row of headers painted."""
-    table = found.to_text(style.columns)
-    if not found.listeners:
-        return table
     headers, _, rows = table.partition("\n")
     return f"{style.paint('heading', headers)}\n{rows}"
 
 
+def hidden_owners(found: Listeners, host: Host) -> list[str]:
+    """Return a line with the number of services whose owner is hidden, and the remedy; empty if there is none."""
+    hidden = len({(row.protocol, row.port, row.user, row.unit) for row in found if row.hidden})
+    if not hidden:
+        return []
+    subject = f"{hidden:,} owner{'s' if hidden > 1 else ''} hidden"
+    if os.name != "posix":
+        return [f"{subject}: run as administrator"]
+    if os.geteuid():
+        return [f"{subject}: run with sudo"]
+    pids = uninspected(host)
+    if not pids:
+        return [f"{subject}: the owner could not be inspected"]
+    others = f" and {len(pids) - _PIDS:,} more" if len(pids) > _PIDS else ""
+    numbers = ", ".join(map(str, pids[:_PIDS]))
+    return [f"{subject}: cannot inspect pid{'s' if len(pids) > 1 else ''} {numbers}{others}"]
+
+
 COMMAND = Command(
-    (PORTS, protocol(), EXHAUSTIVE, ALL_NAMESPACES),
+    (PORTS, ALL, protocol(), EXHAUSTIVE, ALL_NAMESPACES),
     _run,
-    f"{LISTENERS_IN_JSON}.",
+    f"{LISTENERS_IN_JSON}; a listener is one socket.",
     [
         ("", "every listener and its owners"),
         ("8000-8010", "the listeners in a range"),
         ("list 53 -p udp", "the listeners on one port, of one protocol"),
+        ("--all", "one row for each socket"),
         ("--json", "every listener, for a program"),
+    ],
+    notes=[
+        (
+            "A row has the sockets of one port with the same owners. Address * is all addresses, of IPv4 and IPv6 if "
+            "neither is named. PROCESS is the oldest owner with its pid and the number of further owners."
+        ),
+        "? as PROCESS is a hidden owner; - is no visible process: the kernel, or another PID namespace.",
     ],
 )

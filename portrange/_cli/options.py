@@ -80,6 +80,7 @@ PORTS = option(
     help="ports, or ranges such as 8000-8010; - reads them from standard input",
 )
 EXHAUSTIVE = option("--exhaustive", action="store_true", help="search every process for further owners")
+ALL = option("--all", action="store_true", help="one row for each socket")
 ALL_NAMESPACES = option("--all-namespaces", action="store_true", help="query every network namespace (Linux, as root)")
 
 

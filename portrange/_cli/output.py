@@ -42,7 +42,7 @@ class Output(Frozen):
 
     text: str
     #: None if the command computes it only for `--json`.
-    data: object
+    data: object = None
     status: int = OK
     #: Lines for people on the error stream; `--json` omits them.
     remarks: Sequence[str] = ()

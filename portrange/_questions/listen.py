@@ -8,6 +8,7 @@ from .._backends.base import SocketQuery
 from .._backends.select import backend_for
 from .._frozen import replace
 from .._host.host import system_of
+from .._lazy import import_lock
 from .arguments import one_of, protocols_of
 
 TYPE_CHECKING = False
@@ -91,3 +92,34 @@ def _cached_listeners(system: System, query: SocketQuery) -> Listeners:
         if not found.incomplete:  # otherwise other protocols may be the reason
             return Listeners(tuple(listener for listener in found if listener.protocol in query.protocols))
     return system.cached(query, backend.listeners, system, query)
+
+
+def network_labels(found: Listeners, host: Host | None = None) -> dict[str, str]:
+    """Return a short text for each network namespace of *found*.
+
+    It is "own" for the caller's, the name under /run/netns, the first digits of a container ID, or a pid.
+    """
+    names = {listener.namespace for listener in found if listener.namespace}
+    if not names:
+        return {}
+    with import_lock:
+        from .._backends.linux.namespaces import labels
+
+    known = labels(system_of(host))
+    for listener in sorted(found, key=lambda listener: listener.container is None):
+        if listener.namespace and (listener.container or listener.pid):
+            known.setdefault(
+                listener.namespace, listener.container[:12] if listener.container else f"pid {listener.pid}"
+            )
+    return {name: known.get(name, name) for name in names}
+
+
+def uninspected(host: Host | None = None) -> list[int]:
+    """Return the pids of the processes whose descriptors the caller may not read (Linux)."""
+    system = system_of(host)
+    if system.platform != "linux":
+        return []
+    with import_lock:
+        from .._backends.linux.procfs import refusing
+
+    return refusing(system)

@@ -9,6 +9,10 @@ from .strings import visible
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
+    from typing import TypeAlias
+
+    #: A cell of a table: text, or a list that is shortened in its own way.
+    Cell: TypeAlias = "str | Names | Several"
 
 #: The least width of text. Some terminals report a width of 0 or 1.
 _LEAST = 20
@@ -143,6 +147,27 @@ class Names(Frozen):
         return shorten(shorten(self.opening + name, max(1, columns - len(rest))) + rest, columns)
 
 
+class Several(Frozen):
+    """A list of untrusted texts of which the first ones are enough."""
+
+    items: Sequence[str]
+    """The texts."""
+
+    def __str__(self) -> str:
+        return ", ".join(self.items)
+
+    def fit(self, columns: int) -> str:
+        """Return as many texts as fit in *columns*, and the number of the others."""
+        items = [visible(item) for item in self.items]
+        for shown in range(len(items), 0, -1):
+            others = f" +{len(items) - shown} more" if shown < len(items) else ""
+            text = ", ".join(items[:shown]) + others
+            if width(text) <= columns:
+                return text
+        others = f" +{len(items) - 1}" if len(items) > 1 else ""
+        return shorten("".join(items[:1]), max(1, columns - len(others))) + others if columns > len(others) else "…"
+
+
 def _listed(named: Iterable[tuple[str, str]]) -> str:
     return ", ".join(f"{name} {suffix}" for name, suffix in named)
 
@@ -150,41 +175,51 @@ def _listed(named: Iterable[tuple[str, str]]) -> str:
 # --- tables and pages ------------------------------------------------------------------------------------------------
 
 
-def table(
+def table(  # noqa: PLR0913 - each has a default
     headers: Sequence[str],
-    rows: Iterable[Sequence[str | Names]],
+    rows: Iterable[Sequence[Cell]],
     columns: int | None = None,
     *,
     whole: Collection[int] = (0,),
+    narrow: Iterable[tuple[int, int]] = (),
+    right: Collection[int] = (),
 ) -> str:
     """Return aligned columns under their headers, without empty columns.
 
-    If lines would be longer than *columns*, cells are shortened, those of the widest column first. The columns with an
-    index in *whole* are not shortened; lines that are too long even then are cut off.
+    If lines would be longer than *columns*, cells are shortened: first those of the columns in *narrow*, one after the
+    other, each to a width of its own, and then those of the widest column. The columns with an index in *whole* are not
+    shortened; lines that are too long even then are cut off. The columns in *right* are aligned at the right.
     """
-    lines: list[Sequence[str | Names]] = [headers, *rows]
+    lines: list[Sequence[Cell]] = [headers, *rows]
     full = [[_cell(value) for value in line] for line in lines]
     used = [index for index in range(len(headers)) if any(line[index] for line in full[1:])]
     widths = {index: max(width(line[index]) for line in full) for index in used}
     if columns is None:
-        return "\n".join(_aligned((line[index], widths[index]) for index in used) for line in full)
+        return "\n".join(_aligned((line[index], widths[index], index in right) for index in used) for line in full)
     columns = max(columns, _LEAST)
-    _narrow(widths, columns, whole)
+    _narrow(widths, columns, whole, narrow)
+    shown = [{index: _cell(line[index], widths[index]) for index in used} for line in lines]
+    # Shortened lists may be shorter than the width of their column.
+    widths = {index: max(width(line[index]) for line in shown) for index in used}
     return "\n".join(
-        shorten(_aligned((_cell(line[index], widths[index]), widths[index]) for index in used), columns)
-        for line in lines
+        shorten(_aligned((line[index], widths[index], index in right) for index in used), columns) for line in shown
     )
 
 
-def _cell(value: str | Names, columns: int | None = None) -> str:
+def _cell(value: Cell, columns: int | None = None) -> str:
     if columns is None:
         return visible(str(value))
     return shorten(visible(value), columns) if isinstance(value, str) else value.fit(columns)
 
 
-def _narrow(widths: dict[int, int], columns: int, whole: Collection[int]) -> None:
-    """Reduce the widest columns until a line fits."""
+def _narrow(widths: dict[int, int], columns: int, whole: Collection[int], narrow: Iterable[tuple[int, int]]) -> None:
+    """Reduce the columns in *narrow*, then the widest ones, until a line fits."""
     excess = sum(widths.values()) + 2 * (len(widths) - 1) - columns
+    for index, least in narrow:
+        cut = min(max(excess, 0), max(widths.get(index, 0) - least, 0))
+        if cut:
+            widths[index] -= cut
+            excess -= cut
     while excess > 0:
         widest = max((index for index in widths if index not in whole), key=lambda index: widths[index], default=None)
         if widest is None or widths[widest] <= _LEAST_NAME:
@@ -193,8 +228,11 @@ def _narrow(widths: dict[int, int], columns: int, whole: Collection[int]) -> Non
         excess -= 1
 
 
-def _aligned(cells: Iterable[tuple[str, int]]) -> str:
-    return "  ".join(cell + " " * (room - width(cell)) for cell, room in cells).rstrip()
+def _aligned(cells: Iterable[tuple[str, int, bool]]) -> str:
+    return "  ".join(
+        " " * (room - width(cell)) + cell if is_right else cell + " " * (room - width(cell))
+        for cell, room, is_right in cells
+    ).rstrip()
 
 
 class Line(Frozen):

@@ -82,9 +82,11 @@ def test_table_is_aligned_and_omits_empty_columns():
         (listener(owners=(NGINX,), user="root"), listener(family="ipv6", address="::", port=8080, dual_stack=True))
     )
     lines = str(rows).splitlines()
-    assert lines[0].split() == ["PROTO", "ADDRESS", "USER", "OWNER"]
-    assert len({line.index(cell) for line, cell in zip(lines, ["ADDRESS", "0.0.0.0", "[::]"], strict=True)}) == 1
-    assert "[::]:8080 and IPv4" in lines[2]
+    assert lines == [
+        "PROTO  PORT  ADDRESS  PROCESS    USER",
+        "tcp      80  * IPv4   nginx 812  root",
+        "tcp    8080  *        -",
+    ]
     assert all(len(line) <= 30 for line in rows.to_text(30).splitlines())
 
 
@@ -101,23 +103,97 @@ def test_table_shows_workers_that_share_a_port_as_one_row():
         )
     )
     lines = str(rows).splitlines()[1:]
-    assert [line.split(maxsplit=2)[-1] for line in lines] == [
-        "×2  a     web (1), web (2)",
-        "a     proxy (3)",
-        "b     web (2)",
-        "a     web (1)",
-        "a     web (2)",
+    assert [line.split() for line in lines] == [
+        ["tcp", "80", "*", "IPv4", "web", "1", "+1", "a"],
+        ["tcp", "80", "*", "IPv4", "proxy", "3", "a"],
+        ["tcp", "80", "*", "IPv4", "web", "2", "b"],
+        ["udp", "80", "*", "IPv4", "web", "1", "a"],
+        ["tcp", "80", "*", "IPv4", "web", "2", "a", "net:[1]"],
     ]
     assert rows._repr_html_().count("<tr>") == 1 + len(lines)
     assert len(rows.to_dicts()) == len(rows) == 6
 
 
-def test_table_counts_hidden_workers_that_share_a_port():
-    rows = Listeners((*[listener(hidden=True, possible_owners=(NGINX,))] * 3, listener(hidden=True)))
-    assert [line.split(maxsplit=2)[2] for line in str(rows).splitlines()[1:]] == [
-        "×3  owner hidden, possibly nginx (812)",
-        "owner hidden",
+def test_table_shows_a_hidden_owner_as_a_question_mark():
+    rows = Listeners((*[listener(hidden=True, possible_owners=(NGINX,))] * 3, listener(hidden=True), listener()))
+    assert [line.split() for line in str(rows).splitlines()[1:]] == [
+        ["tcp", "80", "*", "IPv4", "?"],
+        ["tcp", "80", "*", "IPv4", "?"],
+        ["tcp", "80", "*", "IPv4", "-"],
     ]
+
+
+ADDRESSES = ("127.0.0.1", "192.168.100.100", "::1", "fe80::1234:5678:9abc:def0")
+
+
+def one_service(*addresses, **facts):
+    return Listeners(
+        tuple(
+            listener(address=address, family="ipv6" if ":" in address else "ipv4", owners=(NGINX,), **facts)
+            for address in addresses
+        )
+    )
+
+
+def test_table_joins_the_addresses_of_a_service():
+    assert str(one_service(*ADDRESSES)).splitlines()[1] == f"tcp      80  {', '.join(ADDRESSES)}  nginx 812"
+    every = one_service(*ADDRESSES).to_text(every_socket=True).splitlines()[1:]
+    assert [line.split()[2] for line in every] == list(ADDRESSES)
+
+
+@pytest.mark.parametrize(
+    ("sockets", "shown"),
+    [
+        ([("0.0.0.0", False)], "* IPv4"),
+        ([("::", False)], "* IPv6"),
+        ([("::", True)], "*"),
+        ([("::", None)], "*"),
+        ([("0.0.0.0", False), ("::", False)], "*"),
+        ([("0.0.0.0", False), ("127.0.0.1", False)], "* IPv4, 127.0.0.1"),
+    ],
+)
+def test_wildcard_addresses_are_one_star(sockets, shown):
+    rows = Listeners(
+        tuple(
+            listener(address=address, family="ipv6" if ":" in address else "ipv4", dual_stack=dual, owners=(NGINX,))
+            for address, dual in sockets
+        )
+    )
+    assert str(rows).splitlines()[1] == f"tcp      80  {shown.ljust(7)}  nginx 812"
+
+
+def test_narrow_table_shortens_addresses_then_the_unit_and_keeps_the_process():
+    unit = "a-service-with-a-rather-long-name-indeed.service"
+    rows = one_service(*ADDRESSES, unit=unit, user="administrator")
+    assert [rows.to_text(columns).splitlines()[1] for columns in (110, 80, 60)] == [
+        f"tcp      80  127.0.0.1 +3 more  nginx 812  administrator  {unit}",
+        "tcp      80  127.0.0.1 +3  nginx 812  administrator  a-service-with-a-rather…",
+        "tcp      80  127.0.… +3  nginx 812  adminis…  a-service-wit…",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "shown"),
+    [
+        ("/system.slice/docker-{}.scope", "docker 614743f188db"),
+        ("/docker/{}", "docker 614743f188db"),
+        ("/machine.slice/libpod-{}.scope", "podman 614743f188db"),
+        ("/kubepods.slice/kubepods-pod1.slice/cri-containerd-{}.scope", "containerd 614743f188db"),
+        ("/kubepods/burstable/pod1/{}", "container 614743f188db"),
+    ],
+)
+def test_table_shows_containers_in_short(cgroup, shown):
+    container = "614743f188db" + "0" * 52
+    rows = Listeners(
+        (listener(container=container, cgroup=cgroup.format(container), unit=f"docker-{container}.scope"),)
+    )
+    assert str(rows).splitlines()[1].endswith(f"  {shown}")
+
+
+def test_table_shows_the_service_before_its_manager_and_counts_the_others():
+    names = ("systemd", "web", "web", "helper", "log")
+    owners = tuple(Process(pid, name) for pid, name in enumerate(names, 1))
+    assert str(Listeners((listener(owners=owners),))).splitlines()[1].endswith("  web 2 +1, helper 4 +2")
 
 
 def test_untrusted_names_are_escaped():

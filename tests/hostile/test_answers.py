@@ -154,10 +154,10 @@ def test_container_has_the_name_of_its_cgroup(neighbourhood):
 
 def test_table_has_one_line_for_each_neighbour(neighbourhood):
     found = portrange.listeners()
-    shown = str(found).split("\n")
+    shown = found.to_text(every_socket=True).split("\n")
     assert len(shown) == 1 + len(found.listeners) + len(found.incomplete)
     for neighbour in neighbourhood.values():
-        [line] = [line for line in shown if f"({neighbour.pid})" in line]
+        [line] = [line for line in shown if f" {neighbour.pid} " in line]
         assert visible(neighbour.lines.comm) in line
 
 

@@ -87,8 +87,8 @@ def test_list_of_all_listeners(terminal, neighbourhood: dict[str, Neighbour]):
     assert screen.startswith("before\n")
     assert untouched(terminal)
     for neighbour in neighbourhood.values():
-        [line] = [line for line in screen.splitlines() if f"({neighbour.pid})" in line]
-        assert f"127.0.0.1:{neighbour.port} " in line
+        [line] = [line for line in screen.splitlines() if f" {neighbour.pid} " in line]
+        assert f" {neighbour.port}  127.0.0.1 " in line
 
 
 @pytest.mark.parametrize("command_name", ["", "busy", "--exhaustive"])

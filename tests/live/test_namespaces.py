@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -476,3 +479,31 @@ def test_another_procfs_uses_the_mounts_of_its_process_1(world: World, open_dire
     assert rows
     assert rows[0] == 1
     assert incomplete == []
+
+
+@pytest.mark.skipif(shutil.which("ip") is None, reason="the program 'ip' (iproute2) is not on the PATH")
+def test_command_names_namespaces_by_mount_process_and_own(world: World):
+    name = f"portrange-{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        server = "import socket, sys; s = socket.create_server(('', 0)); print(s.getsockname()[1], flush=True); input()"
+        with subprocess.Popen(
+            ["ip", "netns", "exec", name, sys.executable, "-c", server],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as mounted:
+            port = int(mounted.stdout.readline())
+            inside, own = world.start(SERVE), world.start("made = tcp(); say(port(made)); wait()")
+            expected = {port: name, inside.hear()[0]: f"pid {inside.pid}", own.hear(): "own"}
+            shown = subprocess.run(
+                [sys.executable, "-m", portrange.__name__, "--all-namespaces", "-p", "tcp"],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+            mounted.communicate("\n")
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
+    rows = {int(line.split()[1]): line for line in shown.splitlines()[1:]}
+    assert {port: rows[port].rpartition("  ")[2] for port in expected} == expected

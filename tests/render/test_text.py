@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portrange._render.strings import visible
-from portrange._render.text import Line, Names, Style, labelled, page, shorten, table, width, wrap
+from portrange._render.text import Line, Names, Several, Style, labelled, page, shorten, table, width, wrap
 
 
 @pytest.mark.parametrize(
@@ -132,3 +132,37 @@ def test_colours_do_not_change_the_layout():
 def test_combining_characters_have_no_width():
     assert width("e\u0301") == 1
     assert shorten("e\u0301" * 4, 4) == "e\u0301" * 4
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (40, "127.0.0.1, fe80::1, ::1"),
+        (20, "127.0.0.1 +2 more"),
+        (18, "127.0.0.1 +2 more"),
+        (12, "127.0.0.1 +2"),
+        (8, "127.… +2"),
+        (2, "…"),
+    ],
+)
+def test_list_that_does_not_fit_counts_the_rest(columns, shown):
+    assert Several(["127.0.0.1", "fe80::1", "::1"]).fit(columns) == shown
+
+
+@given(st.lists(st.text(max_size=20), max_size=5), st.integers(1, 60))
+def test_lists_fit_and_are_printable(items, columns):
+    shown = Several(items).fit(columns)
+    assert width(shown) <= columns
+    assert shown.isprintable()
+
+
+def test_narrow_columns_are_shortened_in_their_order_and_right_columns_aligned():
+    rows = [("1", "a" * 20, "b" * 20), ("10", "a", "b")]
+    assert table(("N", "A", "B"), rows, 40, narrow=((2, 10), (1, 10)), right=(0,)).splitlines() == [
+        " N  A                     B",
+        " 1  aaaaaaaaaaaaaaaaaaaa  bbbbbbbbbbbbb…",
+        "10  a                     b",
+    ]
+    assert (
+        table(("N", "A", "B"), rows, 30, narrow=((2, 10), (1, 10))).splitlines()[1] == "1   aaaaaaaaaaaaa…  bbbbbbbbb…"
+    )

@@ -151,6 +151,26 @@ def _name_and_identity(system: System, point: str) -> tuple[str, int]:
         raise SourceError.from_os_error(point, error) from error
 
 
+def labels(system: System) -> dict[str, str]:
+    """Return short texts for namespaces: "own" for the caller's, and the file name for those that are mounted.
+
+    ``ip netns add`` mounts a namespace at ``/run/netns/NAME``. What cannot be read is left out.
+    """
+    found: dict[str, str] = {}
+    try:
+        mounted = _mounted(system)
+    except OSError:
+        mounted = {}
+    for name, points in mounted.items():
+        found[name] = min(points, key=lambda point: "/netns/" not in point).rpartition("/")[2]
+    directory = system.network or f"{system.procfs}/self"
+    try:
+        found[system.read_link(f"{directory}/ns/net")] = "own"
+    except OSError:
+        pass
+    return found
+
+
 # --- queries in a namespace ------------------------------------------------------------------------------------------
 
 

@@ -225,6 +225,19 @@ def pids(system: System) -> list[int] | None:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
+def refusing(system: System) -> list[int]:
+    """Return the pids of processes whose descriptors the caller may not read."""
+    found: list[int] = []
+    for pid in pids(system) or ():
+        try:
+            system.find_links(f"{system.procfs}/{pid}/fd", frozenset())
+        except PermissionError:
+            found.append(pid)
+        except OSError:
+            continue  # it has ended
+    return found
+
+
 def shares_pid_namespace(system: System) -> bool:
     """Return whether pids in procfs are those of the caller's PID namespace, as in the files of cgroups.
 
