@@ -115,7 +115,7 @@ def test_classify_is_total_and_pure(port):
     assert pickle.loads(pickle.dumps(info)) == info
     assert json.loads(json.dumps(info.to_dict()))["number"] == port
     assert str(info).startswith(f"port {port}: ")
-    assert info.explain().startswith(f"Port {port}\n")
+    assert info.explain().startswith(f"Port {port}    ")
     assert info.safe is not any(risk.severity == "high" for risk in info.risks)
 
 
@@ -232,7 +232,7 @@ def test_unreadable_settings_below_1024_assume_the_documented_defaults():
     info = classify(443, host=LinuxHost(ephemeral=None, unprivileged=None))
     assert info.safe
     assert (info.ephemeral, info.privileged) == (None, None)
-    assert "the documented defaults are assumed" in info.explain()
+    assert "the documented defaults are assumed" in info.explain(None)
 
 
 def test_common_uses_name_program_protocols_and_source():
@@ -244,10 +244,9 @@ def test_common_uses_name_program_protocols_and_source():
 
 
 def test_explain_distinguishes_common_use_from_registration():
-    assert page(9090)["Programs"] == [
-        "commonly used by Prometheus and Cockpit (registered to websm)",
-        "Prometheus: prometheus.io: Getting started",
-        "Cockpit: cockpit-project.org: TCP Port and Address",
+    assert page(9090)["Registered"] == [
+        "websm (tcp, udp): WebSM",
+        "commonly used by Prometheus and Cockpit",
     ]
 
 
@@ -256,8 +255,8 @@ def test_unreadable_port_range_leaves_ephemeral_unknown():
     assert info.ephemeral is None
     assert info.privileged is False
     assert [risk.kind for risk in info.risks] == ["default-range", "unknown", "registered"]
-    assert "unknown if ephemeral" in info.explain()
-    assert "incomplete: /proc/sys/net/ipv4/ip_local_port_range: Permission denied" in info.explain()
+    assert "unknown if ephemeral" in info.explain(None)
+    assert "incomplete: /proc/sys/net/ipv4/ip_local_port_range: Permission denied" in info.explain(None)
     assert "unknown if ephemeral here" in str(info)
 
 
@@ -280,7 +279,7 @@ def test_unknown_platform_reports_only_platform_independent_facts():
     assert (info.ephemeral, info.reserved, info.excluded, info.privileged) == (None, None, None, None)
     assert info.settings.platform == "plan9"
     assert "plan9" in info.settings.incomplete[0]
-    assert "incomplete: " in info.explain()
+    assert "incomplete: " in info.explain(None)
     assert info == classify(443, host=UnknownHost().snapshot())
 
 
@@ -329,63 +328,77 @@ def test_classify_in_threads_returns_equal_results():
 
 def page(port, host=LINUX):
     """Return the lines of explain() by label; continuation lines belong to the label above."""
-    title, *lines = classify(port, host=host).explain().splitlines()
-    assert title == f"Port {port}"
-    parts = {}
+    title, *lines = classify(port, host=host).explain(None).splitlines()
+    assert title.startswith(f"Port {port}    ")
+    parts = {"": title.partition("    ")[2]}
     label = ""
     for line in lines:
-        label = line[2:14].strip() or label
-        parts.setdefault(label, []).append(line[14:])
+        label = line[2:15].strip() or label
+        parts.setdefault(label, []).append(line[15:])
     return parts
 
 
 def test_explain_ephemeral_port():
-    parts = page(60860)
-    assert list(parts) == ["IANA", "This host", "Elsewhere", "Fixed use"]
-    assert parts["IANA"] == ["dynamic port (49152-65535): never assigned, for temporary use"]
-    assert parts["This host"] == [
-        "ephemeral: allocated automatically (32768-60999, 28,232 ports; /proc/sys/net/ipv4/ip_local_port_range)"
-    ]
-    assert parts["Elsewhere"] == [
-        "in the default ephemeral range of linux, macos, windows, freebsd, netbsd, solaris, aix"
-    ]
-    assert parts["Fixed use"][0].startswith("not advised: in this host's ephemeral range (32768-60999): ")
-    assert len(parts["Fixed use"]) == len(classify(60860, host=LINUX).risks)
+    assert page(60860) == {
+        "": "not safe to hard-code",
+        "Registered": ["no: IANA's band for temporary use (49152-65535)"],
+        "This host": [
+            "ephemeral: allocated automatically (32768-60999, 28,232 ports; /proc/sys/net/ipv4/ip_local_port_range)"
+        ],
+        "Elsewhere": ["ephemeral by default on macos, windows, freebsd, netbsd, solaris, aix"],
+        "Instead": ["1024-19999"],
+    }
 
 
-def test_explain_registered_port_distinguishes_registered_from_running():
+def test_explain_fits_80_columns_and_names_no_range_twice():
+    text = classify(60860, host=LINUX).explain()
+    assert max(map(len, text.splitlines())) <= 80
+    ranges = re.findall(r"\d{4,5}-\d{4,5}", text)
+    assert len(ranges) == len(set(ranges)) == 3
+
+
+def test_explain_registered_port():
     parts = page(80)
-    assert list(parts) == ["IANA", "This host", "Fixed use"]
-    assert parts["IANA"] == [
-        "system port (0-1023), assigned: http (tcp, udp, sctp), www (tcp, udp), www-http (tcp, udp)",
-        "http: World Wide Web HTTP; sctp: HTTP",
-        "www: World Wide Web HTTP",
-        "www-http: World Wide Web HTTP",
-        "this is the registration, not what is running",
+    assert list(parts) == ["", "Registered", "This host", "Instead"]
+    assert parts["Registered"] == [
+        "http (tcp, udp, sctp): World Wide Web HTTP; sctp: HTTP",
+        "www (tcp, udp): World Wide Web HTTP",
+        "www-http (tcp, udp): World Wide Web HTTP",
     ]
-    assert (
-        "binding needs privilege (below 1024; /proc/sys/net/ipv4/ip_unprivileged_port_start)" in parts["This host"][0]
-    )
+    assert "binding needs privilege (below 1024; /proc/sys/net/ipv4/ip_unprivileged_port_start)" in parts["This host"]
 
 
 def test_explain_shows_ranges_notes_and_unassigned_transports():
-    assert page(6003)["IANA"][0].endswith("assigned: x11 (tcp, udp, 6000-6063)")
-    assert "note: Known Unauthorized Use on port 6003" in page(6003)["IANA"]
-    assert "also: Reserved (udp)" in page(49150)["IANA"]
-    assert page(7300)["IANA"][0].endswith("assigned: swx (no protocol given, 7300-7359)")
+    assert page(6003)["Registered"][0] == "x11 (tcp, udp, 6000-6063): X Window System"
+    assert "note: Known Unauthorized Use on port 6003" in page(6003)["Registered"]
+    assert "also: Reserved (udp)" in page(49150)["Registered"]
+    assert page(7300)["Registered"][0].startswith("swx (no protocol given, 7300-7359): ")
 
 
 def test_explain_unnamed_port_has_no_service_name():
-    assert page(24)["IANA"] == [
-        "system port (0-1023): assigned without a service name",
-        "any private mail system (tcp, udp)",
-        "this is the registration, not what is running",
+    assert page(24)["Registered"] == ["yes, without a service name; any private mail system (tcp, udp)"]
+    assert page(585)["Registered"] == [
+        "no; De-registered (no protocol given); Use of 585 is not recommended, use 993 instead"
     ]
-    assert page(585)["IANA"] == [
-        "system port (0-1023): unassigned",
-        "De-registered (no protocol given); Use of 585 is not recommended, use 993 instead",
-    ]
-    assert page(4)["IANA"] == ["system port (0-1023): unassigned"]
+    assert page(4)["Registered"] == ["no"]
+
+
+def test_explain_names_orchestrators_and_browsers_elsewhere():
+    assert page(30100)["Elsewhere"][1].startswith("in the default range of Kubernetes NodePort (30000-32767)")
+    assert page(6000)["Elsewhere"] == ["ephemeral by default on openbsd", "refused by browsers in http and https URLs"]
+
+
+@pytest.mark.parametrize(
+    ("port", "remedies"),
+    [
+        (33333, ["1024-19999, or reserve it (net.ipv4.ip_local_reserved_ports)"]),
+        (8080, ["for other programs: an unassigned port"]),
+        (0, ["choose another"]),
+        (4998, None),
+    ],
+)
+def test_explain_names_each_remedy_once(port, remedies):
+    assert page(port).get("Instead") == remedies
 
 
 def test_explain_reserved_port_names_the_source():
@@ -394,7 +407,7 @@ def test_explain_reserved_port_names_the_source():
     assert (
         f"not ephemeral: reserved ({source}) in the ephemeral range (32768-60999" in page(40000, host)["This host"][0]
     )
-    assert f"reserved, never allocated automatically ({source})" in page(2000, host)["This host"][0]
+    assert f"reserved, never allocated automatically ({source})" in page(2000, host)["This host"]
 
 
 def test_explain_names_transports_if_their_ranges_differ():
@@ -403,7 +416,7 @@ def test_explain_names_transports_if_their_ranges_differ():
     info = classify(3500, host=LINUX)
 
     def explain(*pools):
-        return replace(info, ephemeral=True, settings=replace(info.settings, pools=pools)).explain()
+        return replace(info, ephemeral=True, settings=replace(info.settings, pools=pools)).explain(None)
 
     assert "(3000-3999, 1,000 ports for udp over ipv4, udp over ipv6; two, three)" in explain(tcp, udp, udp_ipv6)
     assert "(3000-3999, 1,000 ports; two, three)" in explain(udp, udp_ipv6)
@@ -412,8 +425,8 @@ def test_explain_names_transports_if_their_ranges_differ():
 def test_explain_port_without_risks_is_fine():
     host = LinuxHost(unprivileged="0\n")
     assert classify(4, host=host).risks == ()
-    assert page(4, host)["Fixed use"] == ["safe: no known risks"]
-    assert page(8080)["Fixed use"][0].startswith("possible, but registered as http-alt: ")
+    assert page(4, host)[""] == "safe to hard-code"
+    assert page(8080)[""] == "safe to hard-code, with low risks"
 
 
 def test_str_summarizes_registration_ephemeral_and_fixed_use():
@@ -434,7 +447,7 @@ def test_safe_is_false_only_with_a_high_risk():
 
 
 def test_explain_excluded_port_names_the_source():
-    text = classify(59600, host=RecordedHost("win32-10.0")).explain()
+    text = classify(59600, host=RecordedHost("win32-10.0")).explain(None)
     assert re.search(r"binding is refused \([\d-]+; netsh .*\)", text)
 
 

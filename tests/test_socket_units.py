@@ -77,14 +77,14 @@ ADVICE: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("fields", "remedy"), ADVICE.values(), ids=ADVICE.keys())
 def test_advice_for_a_socket_unit_names_the_units_to_stop(fields: dict[str, Any], remedy: str):
-    assert detail(**fields).partition("; ")[2] == f"systemd keeps it for a service: {remedy}, or take another port"
+    assert detail(**fields).partition(": ")[2] == f"systemd keeps it for a service; {remedy}, or use another port"
 
 
 def test_advice_for_another_owner_is_to_stop_the_program():
     text = detail(owners=(SERVER,), cgroup="/system.slice/ssh.service")
-    assert text.endswith("; stop that program or take another port")
+    assert text.endswith(": stop it or use another port")
 
 
 def test_unit_of_a_user_is_marked_in_the_message():
     text = detail(owners=(SERVER,), cgroup=f"{USER}/web.service", user_unit=True, uid=7, user="alice")
-    assert "(sshd (77), web.service (user alice))" in text
+    assert "sshd (pid 77, web.service (user alice))" in text

@@ -107,23 +107,28 @@ def test_long_line_shortens_the_name_and_keeps_the_pid(hostile, columns):
 
 
 def test_long_page_lines_have_a_hanging_indent(hostile):
-    _, shown = in_terminal("60860")
+    _, shown = in_terminal("60860", columns=60)
     lines = COLOUR.sub("", shown).splitlines()
-    [position] = [index for index, line in enumerate(lines) if line.startswith("  Fixed use   ")]
-    assert lines[position + 1].startswith(" " * 16)
-    assert not lines[position + 1].startswith(" " * 17)
+    [position] = [index for index, line in enumerate(lines) if line.startswith("  This host    ")]
+    assert re.match(" {17}[^ ]", lines[position + 1])
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_page_has_at_most_80_columns(columns):
+    _, shown = in_terminal("60860", columns=columns)
+    assert max(map(width, COLOUR.sub("", shown).splitlines())) <= 80
 
 
 def test_piped_output_has_long_lines_and_no_colours():
     done = subprocess.run(
-        [sys.executable, "-m", portrange.__name__, "60860"],
-        check=True,
+        [sys.executable, "-m", portrange.__name__, "check", "60860"],
+        check=False,
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": SOURCES, "COLUMNS": "40", "TERM": "xterm"},
     )
     assert "\x1b" not in done.stdout
-    assert max(map(len, done.stdout.splitlines())) > 120
+    assert max(map(len, done.stdout.splitlines())) > 80
 
 
 @pytest.mark.parametrize("arguments", [(), ("60860",), ("range",), ("check", "60860"), ("--help",)])
@@ -166,6 +171,6 @@ def test_tmux_screen_shows_escaped_names(hostile, tmp_path):
         screen = subprocess.run(capture, check=True, capture_output=True, text=True, timeout=30).stdout
     finally:
         subprocess.run([*tmux, "kill-server"], check=False, timeout=30)
-    assert screen.startswith(f"Port {port}\n  IANA ")
-    assert rf"\x1b[2J\nname\x07 ({pid})" in screen
+    assert screen.startswith(f"Port {port}    ")
+    assert rf"\x1b[2J\nname\x07 {pid} " in screen
     assert r" \x1b[31mred " in " ".join(screen.split())

@@ -13,7 +13,7 @@ from .results import Results
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
     from .._render.text import Cell, Names
@@ -76,6 +76,8 @@ class Process(Record):
     stopped: bool | None = None
     """True if the process is stopped, by a signal or a debugger (states T and t of proc(5)): it does not respond. None
     if the system does not show it."""
+    parent: int | None = None
+    """The pid of the parent process; None if it is unknown, in another PID namespace, or if there is none."""
 
     def __str__(self) -> str:
         return visible(f"{self.name or '?'} ({self.pid})")
@@ -266,9 +268,10 @@ class Obstacle(Record):
     blocks: bool = True
     """True if binding fails because of it, False if it is only a fact to know."""
     socket: BoundSocket | None = None
-    """The socket that has the port, the first of `count` similar ones; None if no socket is known."""
+    """The socket that has the port, the first of `count` similar ones, with the owners of all; None if no socket is
+    known."""
     count: int = 0
-    """The number of similar sockets, which differ in their peers at most."""
+    """The number of similar sockets. They differ in their peers, or in their owners where workers share a port."""
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.detail}"
@@ -384,6 +387,8 @@ _CONTAINER = 12
 _MANAGER = "systemd"
 #: How many names of owners the table has.
 _NAMES = 2
+#: How many pids a text lists.
+_PIDS = 5
 #: Sockets without an owner that is known or hidden.
 _NOT_VISIBLE = "no visible process: the kernel, or another PID namespace"
 _NO_PROCESS = "no process: not accepted yet, or closed by its program"
@@ -422,36 +427,36 @@ def listener_rows(
     with import_lock:
         from .._render.text import Several
 
-    for listener, addresses in _each(listeners) if every_socket else _services(listeners):
+    services = ((listener, [listener]) for listener in listeners) if every_socket else services_of(listeners)
+    for listener, sockets in services:
         yield (
             listener.protocol,
             str(listener.port),
-            Several(addresses),
+            Several(addresses(sockets)),
             _process_cell(listener),
-            _user_text(listener),
+            user_text(listener),
             unit_or_container(listener),
             networks.get(listener.namespace or "", listener.namespace or ""),
         )
 
 
-def _each(listeners: Iterable[Listener]) -> Iterator[tuple[Listener, list[str]]]:
-    return ((listener, _addresses([listener])) for listener in listeners)
+def services_of(listeners: Iterable[Listener]) -> Iterator[tuple[Listener, list[Listener]]]:
+    """Yield the sockets of each service: those of a port with the same owners and unit.
 
-
-def _services(listeners: Iterable[Listener]) -> Iterator[tuple[Listener, list[str]]]:
-    """Yield a listener for each service, with its addresses: the sockets of a port with the same owners and unit."""
-    groups: dict[object, list[Listener]] = {}
-    for listener, _ in alike(listeners):
+    Each comes with a listener that has all owners.
+    """
+    groups: dict[object, tuple[Listener, list[Listener]]] = {}
+    for listener, same in alike(listeners):
         key = (
             *(listener.protocol, listener.port, listener.owners, listener.possible_owners, listener.hidden),
-            *(_user_text(listener), unit_or_container(listener), listener.namespace),
+            *(user_text(listener), unit_or_container(listener), listener.namespace),
         )
-        groups.setdefault(key, []).append(listener)
-    return ((group[0], _addresses(group)) for group in groups.values())
+        groups.setdefault(key, (listener, []))[1].extend(same)
+    yield from groups.values()
 
 
-def _addresses(listeners: list[Listener]) -> list[str]:
-    """Return the addresses of a service: wildcards first, of both families as ``*``."""
+def addresses(listeners: list[Listener]) -> list[str]:
+    """Return the addresses of a service: wildcards first, those of both families as ``*``."""
     wildcards = {
         listener.interface: [other for other in listeners if _is_wildcard(other, listener.interface)]
         for listener in listeners
@@ -480,26 +485,62 @@ def _process_cell(socket: Socket) -> Names | str:
     with import_lock:
         from .._render.text import Names
 
-    pids: dict[str | None, list[int]] = {}
-    # A service manager has the sockets of its services: the service is what readers look for.
-    for owner in sorted(socket.owners, key=lambda owner: owner.name == _MANAGER):
-        pids.setdefault(owner.name, []).append(owner.pid)
-    if not pids:
+    groups = by_name(socket.owners)
+    if not groups:
         return "?" if socket.hidden else "-"
-    shown = list(pids.items())[:_NAMES]
-    others = sum(map(len, pids.values())) - sum(len(same) for _, same in shown)
-    extra = [len(same) - 1 for _, same in shown]
-    extra[-1] += others
-    return Names(
-        "",
-        [
-            (name or "?", f"{same[0]}" + (f" +{more}" if more else ""))
-            for (name, same), more in zip(shown, extra, strict=True)
-        ],
-    )
+    extra = [len(same) - 1 for _, same in groups[:_NAMES]]
+    extra[-1] += sum(len(same) for _, same in groups[_NAMES:])
+    cells = zip(groups, extra, strict=False)
+    return Names("", [(name, f"{same[0].pid}" + (f" +{more}" if more else "")) for (name, same), more in cells])
 
 
-def _user_text(socket: Socket) -> str:
+def by_name(owners: Iterable[Process]) -> list[tuple[str, list[Process]]]:
+    """Return owners by their names, those of a service before its manager."""
+    names: dict[str, list[Process]] = {}
+    for owner in sorted(owners, key=lambda owner: owner.name == _MANAGER):
+        names.setdefault(owner.name or "?", []).append(owner)
+    return list(names.items())
+
+
+def workers_text(owners: Sequence[Process]) -> str | None:
+    """Return the pid of the parent and the number of its workers; None if they are not a parent and its workers.
+
+    >>> workers_text((Process(1, "web"), Process(2, "web", parent=1), Process(3, "web", parent=1)))
+    'parent 1, 2 workers'
+    """
+    parent = parent_of(owners)
+    others = len(owners) - 1
+    return None if parent is None else f"parent {parent}, {others:,} worker{'s' if others > 1 else ''}"
+
+
+def pids_text(owners: Sequence[Process]) -> str:
+    """Return the pids of owners, the first ones if there are many."""
+    more = f" and {len(owners) - _PIDS:,} more" if len(owners) > _PIDS else ""
+    return ", ".join(str(owner.pid) for owner in owners[:_PIDS]) + more
+
+
+def owners_text(owners: Iterable[Process]) -> str:
+    """Return owners for a sentence: each name with its pids, or with the parent and the number of its workers.
+
+    >>> owners_text((Process(7, "web"), Process(8, "web"), Process(9, "log")))
+    'web (pids 7, 8), log (pid 9)'
+    """
+    return visible(", ".join(f"{name} ({_parenthesis(same)})" for name, same in by_name(owners)))
+
+
+def _parenthesis(owners: Sequence[Process]) -> str:
+    return workers_text(owners) or f"pid{'s' if len(owners) > 1 else ''} {pids_text(owners)}"
+
+
+def parent_of(owners: Sequence[Process]) -> int | None:
+    """Return the pid of the owner that started all others, directly or through each other; None if there is none."""
+    pids = {owner.pid for owner in owners}
+    roots = [owner.pid for owner in owners if owner.parent not in pids]
+    return roots[0] if len(roots) == 1 and len(owners) > 1 else None
+
+
+def user_text(socket: Socket) -> str:
+    """Return the user that created a socket, by name or ID; empty if it is unknown."""
     return socket.user or ("" if socket.uid is None else str(socket.uid))
 
 
@@ -524,7 +565,7 @@ def _facts(listener: Listener) -> tuple[str, ...]:
     return (
         listener.protocol,
         place(listener),
-        _user_text(listener),
+        user_text(listener),
         unit_or_container(listener),
     )
 

@@ -227,12 +227,12 @@ class PortInfo(Record):
         """True if no risk has high severity."""
         return not any(risk.severity == "high" for risk in self.risks)
 
-    def explain(self) -> str:
-        """Return a short page of text: the registration, the settings of this host, and the risks of a fixed use."""
+    def explain(self, columns: int | None = 80) -> str:
+        """Return a page of text in lines of at most *columns*: verdict, registration, settings, what to use instead."""
         with import_lock:
             from .._render import text
 
-        return text.page(self._title(), port_page(self))
+        return text.page(self._title(), port_page(self), text.Style(columns), verdict(self))
 
     def __str__(self) -> str:
         return port_line(self)
@@ -241,7 +241,7 @@ class PortInfo(Record):
         return f"Port {self.number}"
 
     def _entries(self) -> Iterable[tuple[str, object]]:
-        return port_page(self).items()
+        return {"Verdict": [verdict(self)[0]], **port_page(self)}.items()
 
     def _picture(self) -> str:
         settings = self.settings
@@ -252,6 +252,16 @@ class PortInfo(Record):
 
 # --- text ------------------------------------------------------------------------------------------------------------
 
+#: The widest page; longer lines are hard to read.
+PAGE_COLUMNS = 80
+
+
+def verdict(info: PortInfo) -> tuple[str, str]:
+    """Return whether a project can hard-code a port, as text and as its role (see `Style.paint`)."""
+    if not info.safe:
+        return "not safe to hard-code", "bad"
+    return ("safe to hard-code, with low risks", "notice") if info.risks else ("safe to hard-code", "good")
+
 
 def port_page(info: PortInfo) -> dict[str, list[str]]:
     """Return the page of a port: labels, each with its lines.
@@ -259,11 +269,10 @@ def port_page(info: PortInfo) -> dict[str, list[str]]:
     Each label has another source: IANA's registry, the settings of this host, the defaults of other systems.
     """
     parts = {
-        "IANA": _registration_lines(info),
+        "Registered": _registration_lines(info),
         "This host": _host_lines(info),
-        "Programs": _common_uses(info),
-        "Elsewhere": _other_systems(info),
-        "Fixed use": _verdict(info),
+        "Elsewhere": _elsewhere(info),
+        "Instead": _remedies(info),
     }
     page = {label: list(lines) for label, lines in parts.items()}
     return {label: lines for label, lines in page.items() if lines}
@@ -281,18 +290,30 @@ def port_line(info: PortInfo) -> str:
 
 
 def _registration_lines(info: PortInfo) -> Iterator[str]:
-    yield _registration(info)
-    for service in info.services:
-        if service.description and service.description != service.name:
-            yield f"{service.name}: {service.description}"
     if info.services:
+        yield from map(_service_line, info.services)
         yield from (f"also: {_entry(entry)}" for entry in info.unnamed)
     else:
-        yield from (_entry(entry) for entry in info.unnamed if _is_specific(entry))
+        entries = [_entry(entry) for entry in info.unnamed if _is_specific(entry)]
+        span = f" ({info.band.first}-{info.band.last})" if info.assignment is Assignment.DYNAMIC else ""
+        yield "; ".join([f"{_NOT_REGISTERED[info.assignment]}{span}", *entries])
     notes = dict.fromkeys(service.note for service in info.services if service.note)
     yield from (f"note: {note}" for note in notes)
-    if info.assignment is Assignment.ASSIGNED:
-        yield "this is the registration, not what is running"
+    if info.common_uses:
+        yield used_by(info.common_uses)
+
+
+_NOT_REGISTERED = {
+    Assignment.ASSIGNED: "yes, without a service name",
+    Assignment.RESERVED: "no: reserved by IANA",
+    Assignment.UNASSIGNED: "no",
+    Assignment.DYNAMIC: "no: IANA's band for temporary use",
+}
+
+
+def _service_line(service: Service) -> str:
+    has_description = service.description and service.description != service.name
+    return _service(service) + (f": {service.description}" if has_description else "")
 
 
 def _registration(info: PortInfo) -> str:
@@ -330,12 +351,6 @@ def _is_specific(entry: RegistryEntry) -> bool:
     return bool(entry.note) or entry.description.lower() != entry.assignment.value
 
 
-def _common_uses(info: PortInfo) -> Iterator[str]:
-    if info.common_uses:
-        yield used_by(info.common_uses, info.services)
-        yield from (f"{use.program}: {use.source}" for use in info.common_uses)
-
-
 def used_by(uses: Sequence[CommonUse], services: Sequence[Service] = ()) -> str:
     """Return which programs use a port, and the name it is registered for."""
     with import_lock:
@@ -361,7 +376,8 @@ def _host_lines(info: PortInfo) -> Iterator[str]:
         facts.append(f"binding needs privilege ({span}{_source(info, 'privileged', '; ')})")
     known = {"reserved": info.reserved, "excluded": info.excluded, "privileged": info.privileged}
     facts += [f"unknown if {fact}" for fact, value in known.items() if value is None]
-    yield "; ".join(facts)
+    facts += [reason_of(risk) for risk in info.risks if risk.kind == "unknown" and risk.severity == "low"]
+    yield from facts
     if None in (info.ephemeral, *known.values()):
         yield from (f"incomplete: {reason}" for reason in _in_short(settings.incomplete))
 
@@ -427,18 +443,32 @@ def _source(info: PortInfo, fact: SettingName, opening: str = " (") -> str:
     return f"{opening}{source}{closing}" if source else ""
 
 
-# --- other systems, and the verdict
+# --- other systems and programs, and what to use instead
+
+#: The risks that are not facts about this host or its registration.
+_FOREIGN = ("orchestrator", "browser", "restricted")
 
 
-def _other_systems(info: PortInfo) -> Iterator[str]:
-    if info.ephemeral_by_default_on:
-        yield f"in the default ephemeral range of {', '.join(info.ephemeral_by_default_on)}"
+def _elsewhere(info: PortInfo) -> Iterator[str]:
+    others = [system for system in info.ephemeral_by_default_on if system != info.settings.platform]
+    if others:
+        yield f"ephemeral by default on {', '.join(others)}"
+    yield from (reason_of(risk) for risk in info.risks if risk.kind in _FOREIGN)
 
 
-def _verdict(info: PortInfo) -> Iterator[str]:
-    if not info.risks:
-        yield "safe: no known risks"
+def _remedies(info: PortInfo) -> Iterator[str]:
+    """Yield what to use in place of the port, each remedy once."""
+    high = [risk for risk in info.risks if risk.severity == "high"]
+    if high:
+        # The remedy of the dynamic band is that of the ephemeral ranges, which it is part of.
+        remedies = [_remedy(risk) for risk in high if risk.kind != "dynamic-band"] or [_remedy(risk) for risk in high]
+        longest = sorted(dict.fromkeys(remedies), key=len, reverse=True)
+        yield from (remedy for remedy in longest if not any(remedy in other and remedy != other for other in longest))
         return
-    verdict = "possible, but" if info.safe else "not advised:"
-    for index, risk in enumerate(info.risks):
-        yield risk.detail if index else f"{verdict} {risk.detail}"
+    if {"registered", "common-use"} & {risk.kind for risk in info.risks}:
+        yield "for other programs: an unassigned port"
+    yield from (_remedy(risk) for risk in info.risks if risk.kind == "orchestrator")
+
+
+def _remedy(risk: Risk) -> str:
+    return risk.detail.partition(": ")[2].removeprefix("use ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .._answers.listener import Obstacle
 from .._questions.busy import why_busy
 from .._render import text
+from .._render.strings import visible
 from .inputs import ports
 from .options import PORTS, option, protocol
 from .output import NO, OK, Command, Output, described
@@ -23,18 +24,15 @@ def _run(arguments: Parsed) -> Output:
         raise ValueError("no ports: name some, or - for standard input")
     if any(target.first == 0 for target in wanted):
         raise ValueError("port 0 lets the system choose a free port: name a port from 1 to 65535")
-    lines: list[text.Line] = []
+    lines: list[tuple[str, str]] = []
     data: list[dict[str, Any]] = []
     for target in wanted:
         kind, address = target.protocol or arguments.protocol, target.address or arguments.address
         obstacles = _obstacles(target, kind, address, arguments)
         is_free = not any(obstacle.blocks for obstacle in obstacles)
         if is_free:
-            lines.append(text.Line("free:", f"{kind} {target.first} (test bind succeeded)", "good"))
-        lines += [
-            text.Line(f"{obstacle.kind}:", obstacle.detail, "bad" if obstacle.blocks else "notice")
-            for obstacle in obstacles
-        ]
+            lines.append((f"{kind} {target.first} free (test bind succeeded)", "good"))
+        lines += [(obstacle.detail, "bad" if obstacle.blocks else "notice") for obstacle in obstacles]
         data.append(
             {
                 "port": target.first,
@@ -45,7 +43,15 @@ def _run(arguments: Parsed) -> Output:
             }
         )
     status = OK if all(entry["free"] for entry in data) else NO
-    return Output(text.labelled(lines, arguments.style), data, status)
+    return Output("\n".join(_line(*line, arguments.style) for line in lines), data, status)
+
+
+def _line(line: str, role: str, style: text.Style) -> str:
+    """Return a line of text, with the protocol and the endpoint or port painted."""
+    shown = "\n".join(text.wrap(visible(line), style.columns))
+    protocol, space, rest = shown.partition(" ")
+    subject, gap, rest = rest.partition(" ")
+    return style.paint(role, f"{protocol}{space}{subject}") + gap + rest
 
 
 def _obstacles(target: Target, kind: Any, address: str, arguments: Parsed) -> tuple[Obstacle, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._answers.listener import owners_text
 from .._answers.port import RISK_KINDS, PortInfo, reason_of, used_by
 from .._frozen import Frozen
 from .._questions.classify import classify
@@ -122,9 +123,13 @@ def _in_use(port: Checked) -> Iterator[str]:
     """Yield who has the port now, if it is in use. That is no risk: it may be the service that the port is for."""
     if port.listening is None or not len(port.listening):
         return
-    owners = dict.fromkeys(owner for listener in port.listening for owner in listener.owners)
-    names = text.Names("", [(owner.name or "?", f"(pid {owner.pid})") for owner in owners]).summary(3)
-    yield f"in use now by {names}" if owners else "in use now, owner hidden"
+    yield in_use(port.listening)
+
+
+def in_use(found: Listeners) -> str:
+    """Return who uses a port now, for a sentence."""
+    owners = dict.fromkeys(owner for listener in found for owner in listener.owners)
+    return f"in use now by {owners_text(owners)}" if owners else "in use now, owner hidden"
 
 
 COMMAND = Command(

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from itertools import groupby
-
-from .._answers.listener import alike, place, unit_text
-from .._answers.port import PortInfo, port_page
+from .._answers.listener import (
+    addresses,
+    by_name,
+    pids_text,
+    services_of,
+    unit_or_container,
+    user_text,
+    workers_text,
+)
+from .._answers.port import PAGE_COLUMNS, PortInfo, port_page, verdict
 from .._errors import PortrangeError
 from .._lazy import import_lock
 from .._questions.classify import classify
-from .._questions.listen import listeners, who_listens
+from .._questions.listen import listeners, network_labels, who_listens
 from .._render import text
 from .._render.strings import visible
-from .cmd_list import LISTENERS_IN_JSON
+from .cmd_list import LISTENERS_IN_JSON, hidden_owners
 from .inputs import ports
 from .options import ALL_NAMESPACES, EXHAUSTIVE, PORTS, protocol
 from .output import COMMANDS, Command, Output, described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from .._answers.address import ProtocolName
     from .._answers.listener import Listener, Listeners, Process
@@ -29,7 +35,10 @@ if TYPE_CHECKING:
 
 #: Characters of a command line on the page; --json has all of them.
 _COMMAND_LINE = 200
-_LAST = "Fixed use"
+#: The columns left of the texts of a page: the longest label, with its indent and gap.
+_BESIDE = 15
+#: The least widths of the columns of a listener: its addresses, unit, user and addresses again are shortened first.
+_NARROW = ((1, 15), (4, 14), (3, 8), (1, 8), (4, 8))
 
 
 def _run(arguments: Parsed) -> Output:
@@ -43,6 +52,7 @@ def _run(arguments: Parsed) -> Output:
     return Output(
         "\n\n".join(page.text for page in shown),
         [page.data for page in shown],
+        remarks=list(dict.fromkeys(remark for page in shown for remark in page.remarks)),
         failure=next((page.failure for page in shown if page.failure is not None), None),
     )
 
@@ -66,12 +76,22 @@ def _page(target: Target, arguments: Parsed) -> Output:
         exhaustive=arguments.exhaustive,
         everywhere=arguments.all_namespaces,
     )
-    entries = port_page(info)
-    verdict = entries.pop(_LAST)
-    described_as = ["unknown"] if found is None else listener_lines(found) or ["nothing"]
-    page = text.page(f"Port {info.number}", {**entries, "Listening": described_as, _LAST: verdict}, arguments.style)
     data = {"port": info.to_dict(), "listening": None if found is None else found.to_dict()}
-    return Output(page, data, failure=failure)
+    if arguments.json:
+        return Output("", data, failure=failure)
+    style = text.Style(min(arguments.style.columns or PAGE_COLUMNS, PAGE_COLUMNS), arguments.style.colour)
+    networks = {} if found is None else network_labels(found, arguments.host)
+    room = (style.columns or PAGE_COLUMNS) - _BESIDE
+    listed = ["unknown"] if found is None else listener_lines(found, room, networks)
+    entries = {"Listening": listed or ["nothing"], **port_page(info)}
+    if not info.safe:
+        entries.setdefault("Instead", []).append("portrange suggest NAME prints a port for a project")
+    return Output(
+        text.page(f"Port {info.number}", entries, style, verdict(info)),
+        data,
+        remarks=[] if found is None else hidden_owners(found, arguments.host),
+        failure=failure,
+    )
 
 
 def listening(
@@ -91,25 +111,40 @@ def listening(
         return None, error
 
 
-def listener_lines(found: Listeners) -> list[str]:
-    """Return one line for sockets that are alike, with the command lines of their owners below.
+def listener_lines(
+    found: Listeners, columns: int | None = None, networks: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return an aligned line for each service, with the command lines of its owners below.
 
-    Sockets of the same owners share the command lines.
+    Services of the same owners share the command lines.
     """
+    services = list(services_of(found))
+    rows = [_cells(listener, sockets, networks or {}) for listener, sockets in services]
+    # The table has no headings.
+    table = text.table([""] * len(rows[0]), rows, columns, narrow=_NARROW).split("\n")[1:] if rows else []
     lines: list[str] = []
-    for owners, groups in groupby(alike(found), key=lambda group: group[0].owners):
-        for listener, group in groups:
-            lines += [_listener_line(listener, len(group)), *_full_queue(group)]
-        lines += [*_stopped(owners), *_command_lines(owners)]
-    lines += [f"incomplete: {reason}" for reason in found.incomplete]
-    return lines
+    for index, (row, (listener, sockets)) in enumerate(zip(table, services, strict=True)):
+        lines += [row, *_full_queue(sockets)]
+        if index + 1 == len(services) or services[index + 1][0].owners != listener.owners:
+            lines += [*_stopped(listener.owners), *_command_lines(listener.owners)]
+    return [*lines, *(f"incomplete: {reason}" for reason in found.incomplete)]
 
 
-def _listener_line(listener: Listener, count: int) -> str:
-    user = listener.user or listener.uid
-    context = [unit_text(listener) or listener.container or "", "" if user is None else f"user {user}"]
-    address = f"{listener.protocol} {place(listener, count)}"
-    return ", ".join(filter(None, [f"{address}   {listener.holder}", *context]))
+def _cells(listener: Listener, sockets: list[Listener], networks: Mapping[str, str]) -> tuple[text.Cell, ...]:
+    namespace = listener.namespace
+    return (
+        listener.protocol,
+        text.Several(addresses(sockets)),
+        ", ".join(_owners_text(name, same) for name, same in by_name(listener.owners)) or listener.holder,
+        user_text(listener),
+        unit_or_container(listener),
+        f"netns {networks.get(namespace, namespace)}" if namespace else "",
+    )
+
+
+def _owners_text(name: str, owners: list[Process]) -> str:
+    workers = workers_text(owners)
+    return f"{name}: {workers}" if workers else f"{name} {pids_text(owners)}"
 
 
 def _full_queue(listeners: Sequence[Listener]) -> Iterator[str]:

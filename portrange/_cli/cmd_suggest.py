@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .._answers.listener import Listeners
 from .._errors import PortrangeError, SourceError
 from .._questions.suggest import AVOIDABLE, suggest_port
-from .cmd_show import listener_lines, listening
+from .cmd_check import in_use
+from .cmd_show import listening
 from .inputs import parse_target
 from .options import option
 from .output import Command, Output
@@ -37,7 +37,7 @@ def _run(arguments: Parsed) -> Output:
         raise ValueError(str(error)) from error  # --avoid leaves no port
     found, failure = listening(number, arguments.host)
     # Standard output has the number only, for PORT=$(portrange suggest NAME).
-    remarks = [f"in use now: {line}" for line in listener_lines(Listeners(found.listeners if found else ()))]
+    remarks = [f"{number} is {in_use(found)}"] if found else []
     data = {"name": arguments.name, "port": number, "listening": None if found is None else found.to_dict()}
     return Output(f"{number}", data, remarks=remarks, failure=failure)
 

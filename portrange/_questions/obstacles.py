@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._answers.address import WILDCARDS, is_link_local
 from .._answers.address import endpoint as endpoint_text
-from .._answers.listener import Obstacle, unit_text, unit_user
+from .._answers.listener import Obstacle, by_name, owners_text, parent_of, unit_text, unit_user
 from .._answers.span import contains
 from .._frozen import Frozen, replace
 from .._lazy import import_lock
@@ -36,18 +36,17 @@ class Endpoint(Frozen):
 
 #: The message of each kind of obstacle that is a socket, in the order of results.
 _MESSAGES: dict[ObstacleKind, str] = {
-    "listener": "{endpoint} has a listener ({owner}); {advice}",
-    "bound": "{endpoint} is bound without listening ({owner}); {advice}",
-    "connection": "{endpoint} is the local end of {count}{remote} ({state}{owner}); {advice}",
-    "closing": "{endpoint} is in {state} after {count}{remote} that its program has closed, or that ended; {advice}",
-    "time-wait": "{endpoint} is in TIME-WAIT for a minute after {count}{remote}; {advice}",
+    "listener": "{endpoint} in use{owner}: {advice}",
+    "bound": "{endpoint} in use{owner}, bound without listening: {advice}",
+    "connection": "{endpoint} in use{owner}, local end of {count}{remote}{state}: {advice}",
+    "closing": "{endpoint} in state {state} after {count}{remote} that its program has closed, or that ended: {advice}",
+    "time-wait": "{endpoint} in state TIME-WAIT for a minute after {count}{remote}: {advice}",
 }
 #: The kinds of the states of sockets that are not connections.
 _KINDS: dict[SocketState, ObstacleKind] = {"listen": "listener", "bound": "bound", "time-wait": "time-wait"}
 #: The states after close() until the peer has closed the connection as well (RFC 9293, section 3.3.2).
 _CLOSING = frozenset({"fin-wait-1", "fin-wait-2", "closing", "last-ack"})
 
-_STOP = "stop that program or "
 # A socket that does not listen allows a bind if both sockets have SO_REUSEADDR, and accepted sockets inherit it from
 # the listener (inet_csk_bind_conflict, net/ipv4/inet_connection_sock.c; socket(7)).
 _REUSE = "wait, or set SO_REUSEADDR if the earlier socket had it: the server then starts at once"
@@ -56,13 +55,18 @@ _REUSE = "wait, or set SO_REUSEADDR if the earlier socket had it: the server the
 
 
 def of_sockets(sockets: Sequence[BoundSocket], settings: PortSettings) -> Iterator[Obstacle]:
-    """Yield one obstacle for all sockets that differ only in their remote ends: a server may have thousands."""
+    """Yield one obstacle for all sockets that differ only in their remote ends: a server may have thousands.
+
+    Workers that share a port (SO_REUSEPORT), each with a socket of its own, are one obstacle with all owners.
+    """
     listeners = [socket for socket in sockets if socket.state == "listen"]
-    groups: dict[BoundSocket, list[BoundSocket]] = {}
+    groups: dict[object, list[BoundSocket]] = {}
     for socket in sockets:
-        groups.setdefault(replace(socket, remote_address="", remote_port=0, scope="host"), []).append(socket)
+        names = frozenset(owner.name for owner in socket.owners)
+        key = replace(socket, remote_address="", remote_port=0, scope="host", owners=(), possible_owners=())
+        groups.setdefault((key, names), []).append(socket)
     order = list(_MESSAGES)
-    for group in sorted(groups.values(), key=lambda group: order.index(_kind(group[0]))):
+    for group in sorted(map(_with_all_owners, groups.values()), key=lambda group: order.index(_kind(group[0]))):
         kind = _kind(group[0])
         if kind in ("closing", "time-wait"):
             advice = _REUSE
@@ -71,6 +75,13 @@ def of_sockets(sockets: Sequence[BoundSocket], settings: PortSettings) -> Iterat
         else:
             advice = _socket_advice(group[0])
         yield Obstacle(kind, _fill(_MESSAGES[kind], group, advice), socket=group[0], count=len(group))
+
+
+def _with_all_owners(group: list[BoundSocket]) -> list[BoundSocket]:
+    """Return sockets of which the first has the owners of all."""
+    owners = dict.fromkeys(owner for socket in group for owner in socket.owners)
+    possible = dict.fromkeys(owner for socket in group for owner in socket.possible_owners)
+    return [replace(group[0], owners=tuple(owners), possible_owners=tuple(possible)), *group[1:]]
 
 
 def _kind(socket: BoundSocket) -> ObstacleKind:
@@ -83,11 +94,11 @@ def _fill(message: str, group: list[BoundSocket], advice: str) -> str:
     first = group[0]
     remote = f" with {endpoint_text(first.remote_address, first.remote_port)}" if first.remote_port else ""
     is_detached = _kind(first) == "closing"
-    state = "" if first.state == "connection" else first.state.upper() + ("" if is_detached else ", ")
+    state = "" if first.state == "connection" else first.state.upper() if is_detached else f" ({first.state.upper()})"
     return visible(
         message.format(
             endpoint=f"{first.protocol} {first.endpoint}",
-            owner=", ".join(filter(None, (first.holder, unit_text(first)))),
+            owner=_by_owner(first),
             count="a connection" if len(group) == 1 else f"{len(group):,} connections",
             state=state,
             advice=advice,
@@ -96,30 +107,39 @@ def _fill(message: str, group: list[BoundSocket], advice: str) -> str:
     )
 
 
+def _by_owner(socket: BoundSocket) -> str:
+    """Return who uses a socket, with its unit."""
+    unit = f", {unit_text(socket)}" if unit_text(socket) else ""
+    if socket.owners:
+        text = owners_text(socket.owners)
+        return f" by {text[:-1]}{unit})" if len(by_name(socket.owners)) == 1 else f" by {text}{unit}"
+    return f", {socket.holder}{unit}"
+
+
+def _stop(socket: BoundSocket) -> str:
+    """Return how to stop the owners of a socket: workers end with their parent, which would replace each of them."""
+    if not (socket.owners or socket.hidden):
+        return ""
+    parent = parent_of(socket.owners) if len(by_name(socket.owners)) == 1 else None
+    return "stop it or " if parent is None else f"stop pid {parent} or "
+
+
 def _connection_advice(connection: BoundSocket, listeners: Iterable[BoundSocket], settings: PortSettings) -> str:
     """Return advice for a connection: made to a listener on this port, or from an ephemeral port or a bound one."""
     for listener in listeners:
         if listener.address in (connection.address, *WILDCARDS.values()):
             proxy = _proxy_advice(listener)
-            return f"made to the listener: {proxy or 'stop that program or take another port'}"
+            return f"made to the listener; {proxy or f'{_stop(listener)}use another port'}"
     proxy = _proxy_advice(connection)
     if proxy is not None:
         return proxy
     another = "another port" if settings.ephemeral(connection.port) is False else "a port outside the ephemeral range"
-    return f"{_STOP if _may_have_owner(connection) else ''}take {another}"
+    return f"{_stop(connection)}use {another}"
 
 
 def _socket_advice(socket: BoundSocket) -> str:
     """Return advice for a socket that listens or is bound; an owner that is not a proxy can simply be stopped."""
-    return (
-        _activation_advice(socket)
-        or _proxy_advice(socket)
-        or f"{_STOP if _may_have_owner(socket) else ''}take another port"
-    )
-
-
-def _may_have_owner(socket: BoundSocket) -> bool:
-    return bool(socket.owners) or socket.hidden
+    return _activation_advice(socket) or _proxy_advice(socket) or f"{_stop(socket)}use another port"
 
 
 # --- socket units: systemd owns a port on behalf of a service --------------------------------------------------------
@@ -153,7 +173,7 @@ def _activation_advice(socket: BoundSocket) -> str | None:
         remedy = f"{command} stop {quoted}"
         if is_elsewhere:
             remedy += f" and the service that it starts ({command} list-sockets)"
-    return f"systemd keeps it for a service: {remedy}, or take another port"
+    return f"systemd keeps it for a service; {remedy}, or use another port"
 
 
 def _is_unit_name(name: str) -> bool:
@@ -170,7 +190,7 @@ def _is_unit_name(name: str) -> bool:
 
 
 def _publishes(command: str, what: str = "container") -> str:
-    return f"it publishes a {what}'s port: stop that {what} ({command} lists it) or take another port"
+    return f"it publishes a {what}'s port; stop that {what} ({command} lists it) or use another port"
 
 
 #: By the name of the process, without .exe, and for some names by pid as well. Any process can have such a name, so it
@@ -180,14 +200,14 @@ _PROXIES: dict[str | tuple[int, str], str] = {
     # in rootless mode; Docker Desktop (com.docker.backend, before that vpnkit).
     "docker-proxy": _publishes("docker ps"),
     "dockerd": (
-        "it publishes a container's port, or serves Docker's API: stop that container (docker ps lists it) or take "
+        "it publishes a container's port, or serves Docker's API; stop that container (docker ps lists it) or use "
         "another port"
     ),
     "rootlesskit": _publishes("docker ps or nerdctl ps"),
     "com.docker.backend": _publishes("docker ps"),
     "com.docker.vpnkit": _publishes("docker ps"),
     "vpnkit": _publishes("docker ps"),
-    "wslrelay": "it forwards to a program inside WSL (wsl ss -tlnp lists it): stop that program or take another port",
+    "wslrelay": "it forwards to a program inside WSL (wsl ss -tlnp lists it); stop that program or use another port",
     # Podman: conmon as root, the others without root (podman-run(1), --network); gvproxy for podman machine.
     "conmon": _publishes("podman ps"),
     "slirp4netns": _publishes("podman ps"),
@@ -200,14 +220,14 @@ _PROXIES: dict[str | tuple[int, str], str] = {
     "passt.avx2": _publishes("virsh list", "virtual machine"),
     # Services of type NodePort, external IPs and health checks.
     "kube-proxy": (
-        "it serves a Kubernetes service: change that service (kubectl get services --all-namespaces lists it) or take "
+        "it serves a Kubernetes service; change that service (kubectl get services --all-namespaces lists it) or use "
         "another port"
     ),
     # Servers that start other programs: inetd(8), xinetd(8), launchd.plist(5); see `_activation_advice` for systemd.
-    "inetd": "it starts a program for each connection: remove its line from inetd.conf or take another port",
-    "xinetd": "it starts a program for each connection: disable it in /etc/xinetd.d or take another port",
-    (1, "launchd"): "it waits to start a service: unload its job (launchctl list) or take another port",
-    "ControlCenter": "it is the AirPlay receiver of macOS: turn it off (AirDrop & Handoff) or take another port",
+    "inetd": "it starts a program for each connection; remove its line from inetd.conf or use another port",
+    "xinetd": "it starts a program for each connection; disable it in /etc/xinetd.d or use another port",
+    (1, "launchd"): "it waits to start a service; unload its job (launchctl list) or use another port",
+    "ControlCenter": "it is the AirPlay receiver of macOS; turn it off (AirDrop & Handoff) or use another port",
     # http.sys listens for IIS, WinRM and others, srv2.sys and netbt.sys for shared files.
     (4, "System"): (
         "the Windows kernel listens: the file server (ports 139 and 445), or http.sys on behalf of a program that "
@@ -215,8 +235,8 @@ _PROXIES: dict[str | tuple[int, str], str] = {
     ),
     # One process for several services, such as IP Helper (iphlpsvc) for port proxies.
     "svchost": (
-        "it runs Windows services: stop that service (tasklist /svc lists them), remove the port proxy (netsh "
-        "interface portproxy show all) or take another port"
+        "it runs Windows services; stop that service (tasklist /svc lists them), remove the port proxy (netsh "
+        "interface portproxy show all) or use another port"
     ),
 }
 
@@ -251,7 +271,7 @@ def refusal(wanted: Endpoint, settings: PortSettings) -> Obstacle:
         source = settings.source("excluded")
         return Obstacle(
             "excluded",
-            f"the system refuses port {wanted.port} to all programs ({source}); take another port, or remove the "
+            f"the system refuses port {wanted.port} to all programs ({source}); use another port, or remove the "
             "exclusion",
         )
     if settings.privileged is not None and contains(settings.privileged, wanted.port):
@@ -259,7 +279,7 @@ def refusal(wanted: Endpoint, settings: PortSettings) -> Obstacle:
         return Obstacle(
             "privileged",
             f"binding port {wanted.port} needs a privilege ({source}); run as root, on Linux with "
-            "CAP_NET_BIND_SERVICE, or take a higher port",
+            "CAP_NET_BIND_SERVICE, or use a higher port",
         )
     message = f"the system refuses port {wanted.port} to this program"
     if settings.platform != "windows":
@@ -271,7 +291,7 @@ def refusal(wanted: Endpoint, settings: PortSettings) -> Obstacle:
             ", or it is in an excluded range, which could not be read: netsh int "
             f"{wanted.family} show excludedportrange protocol={wanted.protocol} lists them"
         )
-    return Obstacle("refused", f"{message}; take another port, or ask the administrator about the security policy")
+    return Obstacle("refused", f"{message}; use another port, or ask the administrator about the security policy")
 
 
 def restricted(wanted: Endpoint, settings: PortSettings) -> Obstacle:
@@ -283,7 +303,7 @@ def restricted(wanted: Endpoint, settings: PortSettings) -> Obstacle:
     return Obstacle(
         "excluded",
         f"the system restricts port {wanted.port} to permitted programs ({settings.source('excluded')}; some such "
-        "ports for TCP or UDP only), or another user's program has it: take another port, or run again as root",
+        "ports for TCP or UDP only), or another user's program has it: use another port, or run again as root",
     )
 
 

@@ -269,7 +269,15 @@ def labelled(lines: Sequence[Line], style: Style = PLAIN, *, indent: str = "", g
     return "\n".join(line.rstrip() for line in shown)
 
 
-def page(title: str, entries: Mapping[str, Sequence[str]], style: Style = PLAIN) -> str:
-    """Return a title and labelled texts: the label is before the first text of each entry."""
+def page(
+    title: str, entries: Mapping[str, Sequence[str]], style: Style = PLAIN, note: tuple[str, str] = ("", "")
+) -> str:
+    """Return a title and labelled texts: the label is before the first text of each entry.
+
+    *note* is a text beside the title and its role (see `Style.paint`).
+    """
     lines = [Line("" if index else label, text) for label, texts in entries.items() for index, text in enumerate(texts)]
-    return "\n".join([style.paint("heading", visible(title)), labelled(lines, style, indent="  ", gap=3)])
+    heading = style.paint("heading", visible(title))
+    if note[0]:
+        heading += f"    {style.paint(note[1], visible(note[0]))}"
+    return "\n".join([heading, labelled(lines, style, indent="  ", gap=3)])

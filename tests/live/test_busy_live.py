@@ -100,7 +100,7 @@ def test_connections_to_a_listener_advise_stopping_the_listener(world: World):
     """)
     listener, connections = portrange.why_busy(child.hear(), address="127.0.0.1")
     assert (listener.kind, connections.kind, connections.count) == ("listener", "connection", 3)
-    assert connections.detail.endswith("made to the listener: stop that program or take another port")
+    assert connections.detail.endswith("made to the listener; stop it or use another port")
 
 
 def test_connection_outside_ephemeral_range_does_not_mention_the_range(world: World):
@@ -118,9 +118,9 @@ def test_connection_outside_ephemeral_range_does_not_mention_the_range(world: Wo
     port = child.hear()
     assert port not in ephemeral
     [obstacle] = portrange.why_busy(port, address="127.0.0.1")
-    assert (obstacle.kind, obstacle.detail.rpartition("; ")[2]) == (
+    assert (obstacle.kind, obstacle.detail.rpartition(": ")[2]) == (
         "connection",
-        "stop that program or take another port",
+        "stop it or use another port",
     )
 
 
@@ -202,14 +202,14 @@ def test_connection_of_crashed_server_is_closing_and_allows_restart_with_so_reus
     assert (connections.kind, connections.count) == ("connection", 2)
     assert connections.socket is not None
     assert connections.socket.state == "established"
-    assert "(ESTABLISHED, " in connections.detail
+    assert "(ESTABLISHED)" in connections.detail
 
     world.end(server)  # by SIGKILL
     [closing] = obstacles_after_fin(port)
     assert (closing.kind, closing.blocks, closing.count) == ("closing", True, 2)
     assert closing.socket is not None
     assert (closing.socket.state, closing.socket.owners, closing.socket.hidden) == ("fin-wait-2", (), False)
-    assert "is in FIN-WAIT-2 after 2 connections with 127.0.0.1:" in closing.detail
+    assert "in state FIN-WAIT-2 after 2 connections with 127.0.0.1:" in closing.detail
     assert "set SO_REUSEADDR if the earlier socket had it: the server then starts at once" in closing.detail
     program = """
         try:
@@ -244,8 +244,8 @@ def test_half_closed_connection_with_an_owner_is_not_closing(world: World):
 @pytest.mark.parametrize(
     ("program", "advice"),
     [
-        ("conmon", "stop that container (podman ps lists it) or take another port"),
-        ("pasta.avx2", "stop that container (podman ps lists it) or take another port"),
+        ("conmon", "stop that container (podman ps lists it) or use another port"),
+        ("pasta.avx2", "stop that container (podman ps lists it) or use another port"),
     ],
 )
 def test_advice_for_process_named_like_a_proxy_names_the_container(world: World, program: str, advice: str):
@@ -262,8 +262,10 @@ def test_advice_for_process_named_like_a_proxy_names_the_container(world: World,
         program,
     )
     listener, connection = portrange.why_busy(child.hear(), address="127.0.0.1")
-    assert listener.detail.endswith(f"({program} ({child.pid})); it publishes a container's port: {advice}")
-    assert connection.detail.endswith(f"made to the listener: it publishes a container's port: {advice}")
+    assert listener.detail.endswith(
+        f" in use by {program} (pid {child.pid}): it publishes a container's port; {advice}"
+    )
+    assert connection.detail.endswith(f"made to the listener; it publishes a container's port; {advice}")
 
 
 def test_connected_udp_socket_is_a_connection_obstacle(world: World):
@@ -668,3 +670,23 @@ def test_why_busy_follows_bindv6only(world: World):
             answers.append([[obstacle.kind for obstacle in obstacles], bind_works("::", 4711)])
         say(answers)
     """) == [[["listener"], False], [[], True]]
+
+
+def test_workers_that_share_a_port_are_one_obstacle_that_names_their_parent(world: World):
+    child = world.start("""
+        first = tcp(reuse_port=True)
+        number = port(first)
+        def work():
+            first.close()
+            own = tcp("127.0.0.1", number, reuse_port=True)
+            say(number)
+            wait()
+        for _ in range(3):
+            fork(work)
+        wait()
+    """)
+    [port] = {child.hear() for _ in range(3)}
+    [obstacle] = portrange.why_busy(port, address="127.0.0.1")
+    assert obstacle.count == 4
+    assert len(obstacle.socket.owners) == 4
+    assert f" (parent {child.pid}, 3 workers): stop pid {child.pid} or use another port" in obstacle.detail

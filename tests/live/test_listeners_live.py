@@ -449,7 +449,7 @@ def test_workers_that_share_a_port_are_one_row_and_one_line(world: World):
     [(oldest, name), _] = owners
     assert f" {port}  127.0.0.1  {name} {oldest} +1" in row
     line, *commands = listener_lines(found)
-    assert f"tcp 127.0.0.1:{port} ×32   " in line
+    assert f"tcp  127.0.0.1  {name}: parent {oldest}, 1 worker" in line
     assert len(commands) == 1
 
 

@@ -139,8 +139,7 @@ def test_text_for_hidden_owner_does_not_claim_a_free_port(world: World):
     text = world.ask(
         "import portrange; become_nobody(); say(str(portrange.who_listens(int(sys.argv[1]))))", child.hear()
     )
-    assert "owner hidden" in text
-    assert "no listeners" not in text
+    assert text.splitlines()[1].split()[3] == "?"
 
 
 @pytest.mark.usefixtures("namespaces")

@@ -695,8 +695,8 @@ def test_trap_30_linux_needs_no_program_and_windows_reports_a_missing_one(world:
         (818, "xinetd", "/etc/xinetd.d"),
         (818, "svchost.exe", "tasklist /svc"),
         (1, "systemd", "systemctl list-sockets"),
-        (816, "nginx", "stop that program"),
-        (817, "System", "stop that program"),
+        (816, "nginx", "stop it"),
+        (817, "System", "stop it"),
     ],
 )
 def test_trap_31_proxy_process_is_named_with_advice(pid: int, name: str, advice: str):
@@ -704,7 +704,7 @@ def test_trap_31_proxy_process_is_named_with_advice(pid: int, name: str, advice:
         "tcp", "ipv4", "0.0.0.0", 80, owners=(portrange.Process(pid, name),), state="listen"
     )
     [obstacle] = obstacles.of_sockets([bound_socket], portrange.PortSettings("linux"))
-    assert f"{name} ({pid})" in obstacle.detail
+    assert f" in use by {name} (pid {pid}): " in obstacle.detail
     assert advice in obstacle.detail
 
 
@@ -715,10 +715,10 @@ def test_trap_31_hidden_owner_that_can_only_be_a_proxy_has_its_advice():
     )
     settings = portrange.PortSettings("linux")
     [obstacle] = obstacles.of_sockets([bound_socket], settings)
-    assert obstacle.detail.endswith("stop that container (docker ps lists it) or take another port")
+    assert obstacle.detail.endswith("stop that container (docker ps lists it) or use another port")
     other = replace(bound_socket, possible_owners=(*docker, portrange.Process(813, "nginx")))
     [obstacle] = obstacles.of_sockets([other], settings)
-    assert obstacle.detail.endswith("; stop that program or take another port")
+    assert obstacle.detail.endswith(": stop it or use another port")
 
 
 def test_trap_31_process_0_of_windows_is_not_an_owner():

@@ -25,8 +25,8 @@ _HIGHEST_U64 = (1 << 64) - 1
 
 # --- contents of files -----------------------------------------------------------------------------------------------
 
-#: Field 22 of /proc/PID/stat, counted from the state, which is field 3.
-_STARTTIME = 22 - 3
+#: Fields 4 and 22 of /proc/PID/stat, counted from the state, which is field 3.
+_PPID, _STARTTIME = 4 - 3, 22 - 3
 _ZOMBIE = "Z"
 #: Stopped by a signal, and by a debugger.
 _STOPPED = frozenset("Tt")
@@ -42,20 +42,22 @@ class Stat(Frozen):
     """The state, a letter."""
     started: int
     """The start time, in clock ticks since boot."""
+    parent: int | None
+    """The pid of the parent; None if it is in another PID namespace, or if there is none."""
 
 
 def parse_stat(content: bytes, source: str) -> Stat:
     """Return the fields of /proc/PID/stat. The name may contain parentheses: the last closing one ends it.
 
     >>> parse_stat(b"7 (a) b) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0", "an example")
-    Stat(name=b'a) b', state='S', started=4711)
+    Stat(name=b'a) b', state='S', started=4711, parent=1)
     """
     before, closing, after = content.rpartition(b")")
     fields = after.decode("ascii", "replace").split()
     _, opening, name = before.partition(b"(")
     started = parse_decimal(fields[_STARTTIME], _HIGHEST_U64) if len(fields) > _STARTTIME else None
     if closing and opening and started is not None:
-        return Stat(name, fields[0], started)
+        return Stat(name, fields[0], started, parse_decimal(fields[_PPID], _HIGHEST_U32) or None)
     raise ParseError(source, "a name in parentheses and a start time", decode(content))
 
 
@@ -174,12 +176,13 @@ class ProcessReader:
         except (FileNotFoundError, ProcessLookupError):
             return None
         except PermissionError:
-            process = Process(pid, decode(stat.name), started=self._started(stat), stopped=stat.state in _STOPPED)
-            return process, stat.started
+            started, stopped = self._started(stat), stat.state in _STOPPED
+            return Process(pid, decode(stat.name), started=started, stopped=stopped, parent=stat.parent), stat.started
         name = decode(_whole_name(stat.name, arguments))
         user = None if uid is None else self.user(uid) or str(uid)
         exe, started = self._exe(directory), self._started(stat)
-        return Process(pid, name, parse_cmdline(arguments), exe, user, started, stat.state in _STOPPED), stat.started
+        stopped = stat.state in _STOPPED
+        return Process(pid, name, parse_cmdline(arguments), exe, user, started, stopped, stat.parent), stat.started
 
     def _exe(self, directory: str) -> str | None:
         """Return the program file. It needs the permissions of reading descriptors, and kernel threads have none."""

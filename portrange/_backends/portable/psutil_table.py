@@ -164,6 +164,7 @@ class PsutilTable:
                     exe=self._readable(lambda: printable(process.exe())) or None,
                     user=self._readable(lambda: printable(process.username())),
                     started=self._readable(process.create_time),
+                    parent=self._readable(process.ppid) or None,
                 )
         except ProcessLookupError:
             return None

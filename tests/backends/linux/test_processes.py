@@ -30,7 +30,7 @@ REST = "S 1 7 7 0 -1 4194560 100 0 0 0 5 3 0 0 20 0 1 0 4711 1000 200 1844674407
 
 @pytest.mark.parametrize("name", ["sshd", "a b", "a) b", "(sd-pam)", "", ")(", "S 1 2", "x\ny"])
 def test_parse_stat_reads_any_process_name(name):
-    assert parse_stat(f"7 ({name}) {REST}\n".encode(), "file") == Stat(name.encode(), "S", 4711)
+    assert parse_stat(f"7 ({name}) {REST}\n".encode(), "file") == Stat(name.encode(), "S", 4711, 1)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,10 @@ def described(files, **options):
 
 def test_describe():
     found = described(SEVEN, links={"/proc/7/exe": "/usr/sbin/nginx"}, users={33: "www"})
-    assert found == (Process(7, "nginx", ("nginx: master",), "/usr/sbin/nginx", "www", 1047.11, stopped=False), 4711)
+    assert found == (
+        Process(7, "nginx", ("nginx: master",), "/usr/sbin/nginx", "www", 1047.11, stopped=False, parent=1),
+        4711,
+    )
 
 
 def test_user_without_a_name_is_the_uid():
@@ -83,7 +86,7 @@ def test_parse_capabilities_rejects_invalid_text(text):
 @pytest.mark.parametrize("refused", ["cmdline", "status"])
 def test_unreadable_fields_are_omitted(refused):
     found = described({**SEVEN, f"/proc/7/{refused}": DENIED})
-    assert found == (Process(7, "nginx", started=1047.11, stopped=False), 4711)
+    assert found == (Process(7, "nginx", started=1047.11, stopped=False, parent=1), 4711)
 
 
 def test_only_the_pid_is_known_when_stat_is_unreadable():
@@ -131,7 +134,7 @@ def test_truncated_name_is_completed_from_the_command_line(name, arguments, full
 
 def test_parse_stat_needs_22_fields():
     fields = (STAT % (b"a", b"S")).split()
-    assert parse_stat(b" ".join(fields[:22]), "stat") == Stat(b"a", "S", 4711)
+    assert parse_stat(b" ".join(fields[:22]), "stat") == Stat(b"a", "S", 4711, 1)
     with pytest.raises(ParseError):
         parse_stat(b" ".join(fields[:21]), "stat")
 
