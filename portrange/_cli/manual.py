@@ -70,6 +70,11 @@ _JSON = (
 Entry = tuple[str, str]
 
 
+def common_options() -> tuple[Argument, ...]:
+    """Return the options that every command has."""
+    return (*COMMON, *_HELP)
+
+
 class Section(Frozen):
     """A section of a manual."""
 
@@ -88,7 +93,7 @@ def short_help(word: str) -> str:
             continue
         entries = section.entries
         if section.heading == "OPTIONS":
-            entries = [*entries[: -len((*COMMON, *_HELP))], *_SHORT[1:]] if word else _SHORT
+            entries = [*entries[: -len(common_options())], *_SHORT[1:]] if word else _SHORT
         lines += [style.paint("heading", f"{section.heading.capitalize()}:"), _lines(entries, style, "  ")]
     return "\n".join(lines)
 
@@ -135,7 +140,7 @@ def _of_program() -> Iterator[Section]:
     yield Section(
         "COMMANDS", [(f"{name} {arguments}".rstrip(), summary) for name, (_, arguments, summary) in COMMANDS.items()]
     )
-    yield Section("OPTIONS", _entries((protocol(), *COMMON, *_HELP)))
+    yield Section("OPTIONS", _entries((protocol(), *common_options())))
     yield Section("PORTS", [("", PORT_FORMS)])
     yield Section("EXAMPLES", _examples(_EXAMPLES))
     failing = "; ".join(f"{name}: {load(name).no}" for name in COMMANDS if load(name).no)
@@ -152,7 +157,7 @@ def _of_command(word: str) -> Iterator[Section]:
     positional = [argument for argument in command.arguments if not argument.is_option]
     if positional:
         yield Section("ARGUMENTS", _entries(positional))
-    yield Section("OPTIONS", _entries((*_options(command), *COMMON, *_HELP)))
+    yield Section("OPTIONS", _entries((*_options(command), *common_options())))
     if PORTS in positional:
         yield Section("PORTS", [("", PORT_FORMS)])
     if command.notes:
