@@ -12,6 +12,7 @@ from .output import NO, OK, Command, Output, described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from .inputs import Target
@@ -32,7 +33,7 @@ def _run(arguments: Parsed) -> Output:
         is_free = not any(obstacle.blocks for obstacle in obstacles)
         if is_free:
             lines.append((f"{kind} {target.first} free (test bind succeeded)", "good"))
-        lines += [(obstacle.detail, "bad" if obstacle.blocks else "notice") for obstacle in obstacles]
+        lines += [(_detail(*same), "bad" if same[0].blocks else "notice") for same in _alike(obstacles)]
         data.append(
             {
                 "port": target.first,
@@ -44,6 +45,28 @@ def _run(arguments: Parsed) -> Output:
         )
     status = OK if all(entry["free"] for entry in data) else NO
     return Output("\n".join(_line(*line, arguments.style) for line in lines), data, status)
+
+
+def _alike(obstacles: Iterable[Obstacle]) -> Iterable[list[Obstacle]]:
+    """Return obstacles in groups that differ only in their addresses: a server may listen on many."""
+    groups: dict[tuple[str, str], list[Obstacle]] = {}
+    for obstacle in obstacles:
+        groups.setdefault((obstacle.kind, _without_endpoint(obstacle)), []).append(obstacle)
+    return groups.values()
+
+
+def _without_endpoint(obstacle: Obstacle) -> str:
+    socket = obstacle.socket
+    return obstacle.detail if socket is None else obstacle.detail.replace(visible(socket.endpoint), "", 1)
+
+
+def _detail(first: Obstacle, *others: Obstacle) -> str:
+    """Return the text of obstacles that differ only in their addresses, of which the first one is named."""
+    if not others or first.socket is None:
+        return first.detail
+    endpoint = visible(first.socket.endpoint)
+    more = f"{len(others):,} more address{'es' if len(others) > 1 else ''}"
+    return first.detail.replace(endpoint, f"{endpoint} and {more}", 1)
 
 
 def _line(line: str, role: str, style: text.Style) -> str:

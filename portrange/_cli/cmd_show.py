@@ -124,7 +124,7 @@ def listener_lines(
     table = text.table([""] * len(rows[0]), rows, columns, narrow=_NARROW).split("\n")[1:] if rows else []
     lines: list[str] = []
     for index, (row, (listener, sockets)) in enumerate(zip(table, services, strict=True)):
-        lines += [row, *_full_queue(sockets)]
+        lines += [row, *_possible_owners(listener), *_full_queue(sockets)]
         if index + 1 == len(services) or services[index + 1][0].owners != listener.owners:
             lines += [*_stopped(listener.owners), *_command_lines(listener.owners)]
     return [*lines, *(f"incomplete: {reason}" for reason in found.incomplete)]
@@ -135,16 +135,28 @@ def _cells(listener: Listener, sockets: list[Listener], networks: Mapping[str, s
     return (
         listener.protocol,
         text.Several(addresses(sockets)),
-        ", ".join(_owners_text(name, same) for name, same in by_name(listener.owners)) or listener.holder,
+        ", ".join(_owners_text(name, same) for name, same in by_name(listener.owners)) or _without_owner(listener),
         user_text(listener),
         unit_or_container(listener),
         f"netns {networks.get(namespace, namespace)}" if namespace else "",
     )
 
 
+def _without_owner(listener: Listener) -> str:
+    return "owner hidden" if listener.hidden else "no visible process"
+
+
 def _owners_text(name: str, owners: list[Process]) -> str:
     workers = workers_text(owners)
     return f"{name}: {workers}" if workers else f"{name} {pids_text(owners)}"
+
+
+def _possible_owners(listener: Listener) -> Iterator[str]:
+    if listener.hidden and listener.possible_owners:
+        owners = ", ".join(_owners_text(name, same) for name, same in by_name(listener.possible_owners))
+        yield f"  possibly {owners}"
+    elif not listener.owners and not listener.hidden:
+        yield "  the owner is the kernel, or in another PID namespace"
 
 
 def _full_queue(listeners: Sequence[Listener]) -> Iterator[str]:
@@ -172,14 +184,14 @@ def _stopped(owners: Iterable[Process]) -> Iterator[str]:
 
 
 def _command_lines(owners: tuple[Process, ...]) -> list[str]:
-    """Return the command lines of owners. Workers usually have the same one, shown once with all of their pids."""
-    pids: dict[str, list[int]] = {}
+    """Return the command lines of owners. Workers usually have the same one, shown once with the first pids."""
+    processes: dict[str, list[Process]] = {}
     for owner in owners:
         if owner.cmdline:
-            pids.setdefault(" ".join(owner.cmdline), []).append(owner.pid)
+            processes.setdefault(" ".join(owner.cmdline), []).append(owner)
     return [
-        f"  {', '.join(map(str, same))}: {text.shorten(visible(command[: _COMMAND_LINE + 1]), _COMMAND_LINE)}"
-        for command, same in pids.items()
+        f"  {pids_text(same)}: {text.shorten(visible(command[: _COMMAND_LINE + 1]), _COMMAND_LINE)}"
+        for command, same in processes.items()
     ]
 
 

@@ -65,6 +65,14 @@ def shorten(text: str, columns: int) -> str:
     return text if width(text) <= columns else _head(text, columns - 1) + "…"
 
 
+def _middle_cut(text: str, columns: int) -> str:
+    """Return *text* cut to *columns*, with an ellipsis in the middle: addresses of a network differ at the end."""
+    if width(text) <= columns:
+        return text
+    tail = _head(text[::-1], (columns - 1) // 2)[::-1]
+    return _head(text, columns - 1 - width(tail)) + "…" + tail
+
+
 def _head(text: str, columns: int) -> str:
     """Return the longest beginning of *text* that fits."""
     for index, taken in enumerate(_widths(text)):
@@ -165,7 +173,7 @@ class Several(Frozen):
             if width(text) <= columns:
                 return text
         others = f" +{len(items) - 1}" if len(items) > 1 else ""
-        return shorten("".join(items[:1]), max(1, columns - len(others))) + others if columns > len(others) else "…"
+        return _middle_cut("".join(items[:1]), columns - len(others)) + others if columns > len(others) else "…"
 
 
 def _listed(named: Iterable[tuple[str, str]]) -> str:

@@ -168,7 +168,7 @@ def test_narrow_table_shortens_addresses_then_the_unit_and_keeps_the_process():
     assert [rows.to_text(columns).splitlines()[1] for columns in (110, 80, 60)] == [
         f"tcp      80  127.0.0.1 +3 more  nginx 812  administrator  {unit}",
         "tcp      80  127.0.0.1 +3  nginx 812  administrator  a-service-with-a-rather…",
-        "tcp      80  127.0.… +3  nginx 812  adminis…  a-service-wit…",
+        "tcp      80  127…0.1 +3  nginx 812  adminis…  a-service-wit…",
     ]
 
 

@@ -141,7 +141,7 @@ def test_combining_characters_have_no_width():
         (20, "127.0.0.1 +2 more"),
         (18, "127.0.0.1 +2 more"),
         (12, "127.0.0.1 +2"),
-        (8, "127.… +2"),
+        (8, "12….1 +2"),
         (2, "…"),
     ],
 )
@@ -166,3 +166,7 @@ def test_narrow_columns_are_shortened_in_their_order_and_right_columns_aligned()
     assert (
         table(("N", "A", "B"), rows, 30, narrow=((2, 10), (1, 10))).splitlines()[1] == "1   aaaaaaaaaaaaa…  bbbbbbbbb…"
     )
+
+
+def test_single_address_is_cut_in_the_middle():
+    assert Several(["fd00:1234:5678:9abc:def0:1234:5678:9abd"]).fit(15) == "fd00:12…78:9abd"
