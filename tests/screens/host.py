@@ -10,6 +10,7 @@ The host has the same servers, pids and addresses each time, so that screens can
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pwd
@@ -109,21 +110,24 @@ class Terminal:
     """A terminal emulator without a window."""
 
     def __init__(self, directory: str, columns: int, lines: int) -> None:
-        self._tmux = ["tmux", "-S", f"{directory}/tmux", "-f", "/dev/null"]
+        self._directory = directory
         self._size = ["-x", str(columns), "-y", str(lines)]
+        self._numbers = itertools.count()
 
     def screen(self, command: str) -> str:
+        # A server of its own for each screen: one that is about to end may still accept a session.
+        tmux = ["tmux", "-S", f"{self._directory}/tmux-{next(self._numbers)}", "-f", "/dev/null"]
         script = f"{command}; printf 'exit status %s\\n' $?; printf 'over\\n'; exec cat"
-        subprocess.run([*self._tmux, "new-session", "-d", *self._size, "-s", "main", script], check=True, timeout=60)
-        capture = [*self._tmux, "capture-pane", "-p", "-t", "main"]
+        subprocess.run([*tmux, "new-session", "-d", *self._size, "-s", "main", script], check=True, timeout=60)
         try:
             while True:
+                capture = [*tmux, "capture-pane", "-p", "-t", "main"]
                 shown = subprocess.run(capture, check=True, capture_output=True, timeout=60).stdout.decode()
                 if "\nover\n" in shown:
                     return shown.partition("\nover\n")[0] + "\n"
                 time.sleep(0.05)
         finally:
-            subprocess.run([*self._tmux, "kill-server"], check=False, timeout=60, stderr=subprocess.DEVNULL)
+            subprocess.run([*tmux, "kill-server"], check=False, timeout=60, stderr=subprocess.DEVNULL)
 
 
 def bind_mount(source: str, target: str) -> str:
