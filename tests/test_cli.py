@@ -484,6 +484,9 @@ def test_command_line_without_options_is_read_as_argparse_reads_it(name):
         ("8000-8010", [Target(8000, 8010)]),
         ("8000-8010/udp", [Target(8000, 8010, "udp")]),
         ("80,443", [Target(80, 80), Target(443, 443)]),
+        ("80, 443 ", [Target(80, 80), Target(443, 443)]),
+        ("tcp/80", [Target(80, 80, "tcp")]),
+        ("udp:53", [Target(53, 53, "udp")]),
         ("x11", [Target(6000, 6063)]),
     ],
 )
@@ -500,6 +503,14 @@ def test_ports_are_read_as_people_type_them(typed, targets):
         (["--protcol", "tcp"], "unknown option --protcol; did you mean --protocol?"),
         (["check", "80", "--target=linux", "--strct"], "unknown option --strct; did you mean --strict?"),
         (["range", "80"], "unexpected argument '80'"),
+        (["range", "udp"], "did you mean -p udp?"),
+        (["443", "--udp"], "did you mean -p udp?"),
+        (["-help"], "did you mean --help?"),
+        (["443", "-json"], "did you mean --json?"),
+        (["--port", "80"], "ports are arguments"),
+        (["8080:80"], "has two ports"),
+        (["127.0.0.1"], "as in 127.0.0.1:80"),
+        (["kill", "80"], "portrange -h lists the commands"),
         (["::1:80"], "as in [::1]:80"),
         (["busy", "80", "--address", "localhost"], "use 127.0.0.1 or ::1"),
         (["busy", "localhost:80"], "use 127.0.0.1 or ::1"),
@@ -510,6 +521,16 @@ def test_message_about_invalid_arguments_names_the_remedy(arguments, message):
     done = run(*arguments)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_names_of_protocols_and_systems_are_accepted_in_any_case():
+    assert run("range", "-p", "UDP").returncode == 0
+    assert run("check", "8080", "--target", "FreeBSD").returncode == 0
+
+
+def test_free_address_is_named(server):
+    free = portrange.suggest_port(f"portrange-busy-{os.getpid()}")
+    assert run("busy", f"127.0.0.1:{free}").stdout == f"tcp 127.0.0.1:{free} free (test bind succeeded)\n"
 
 
 def test_several_ports_are_shown_in_the_order_of_the_arguments():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._answers.address import endpoint
 from .._answers.listener import Obstacle
 from .._questions.busy import why_busy
 from .._render import text
@@ -32,7 +33,7 @@ def _run(arguments: Parsed) -> Output:
         obstacles = _obstacles(target, kind, address, arguments)
         is_free = not any(obstacle.blocks for obstacle in obstacles)
         if is_free:
-            lines.append((f"{kind} {target.first} free (test bind succeeded)", "good"))
+            lines.append((f"{kind} {_subject(target, address)} free (test bind succeeded)", "good"))
         lines += [(_detail(*same), "bad" if same[0].blocks else "notice") for same in _alike(obstacles)]
         data.append(
             {
@@ -75,6 +76,10 @@ def _line(line: str, role: str, style: text.Style) -> str:
     protocol, space, rest = shown.partition(" ")
     subject, gap, rest = rest.partition(" ")
     return style.paint(role, f"{protocol}{space}{subject}") + gap + rest
+
+
+def _subject(target: Target, address: str) -> str:
+    return endpoint(address, target.first) if address else str(target.first)
 
 
 def _obstacles(target: Target, kind: Any, address: str, arguments: Parsed) -> tuple[Obstacle, ...]:

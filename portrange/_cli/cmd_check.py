@@ -138,6 +138,7 @@ COMMAND = Command(
         option(
             "--target",
             action="append",
+            type=str.lower,
             choices=_SYSTEMS,
             metavar="NAME",
             help=f"a system that the project runs on; may be repeated (default: {', '.join(DEFAULT_TARGETS)})",

@@ -41,6 +41,8 @@ def _run(arguments: Parsed) -> Output:
     table = found.to_text(
         arguments.style.columns, every_socket=arguments.all, networks=network_labels(found, arguments.host)
     )
+    if wanted and not found:
+        table = "no listeners on these ports"
     return Output(
         _with_heading(table, arguments.style) if len(found) else table, remarks=hidden_owners(found, arguments.host)
     )

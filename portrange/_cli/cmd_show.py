@@ -64,7 +64,7 @@ def _did_you_mean(words: Sequence[str]) -> str:
     for word in words:
         for match in get_close_matches(word.lower(), COMMANDS, 1):
             return f"; did you mean the command {match}?"
-    return ""
+    return "; portrange -h lists the commands" if words[0].isalpha() else ""
 
 
 def _page(target: Target, arguments: Parsed) -> Output:

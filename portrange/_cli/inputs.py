@@ -74,13 +74,15 @@ def parse_target(text: str) -> list[Target]:
     >>> parse_target("8000-8010") + parse_target("https")
     [Target(first=8000, last=8010, protocol=None, address=''), Target(first=443, last=443, protocol=None, address='')]
     """
-    parts = text.split(",")
-    return [target for part in parts for target in _parse(part.strip() if len(parts) > 1 else part)]
+    parts = text.replace(",", " ").split()
+    if not parts:
+        raise _not_a_port(text)
+    return [target for part in parts for target in _parse(part)]
 
 
 def is_range(text: str) -> bool:
     """Return whether an argument is a range of ports, such as 8000-8010."""
-    return any(_bounds(part.partition("/")[0].rpartition(":")[2]) for part in text.split(","))
+    return any(_bounds(_protocol(part)[0].rpartition(":")[2]) for part in text.replace(",", " ").split())
 
 
 def _parse(text: str) -> list[Target]:
@@ -99,11 +101,11 @@ def _before(text: str, marks: str) -> str:
 
 
 def _protocol(text: str) -> tuple[str, ProtocolName | None]:
-    """Return an argument without its protocol, which is the last part (80/udp), and the protocol."""
-    rest, slash, name = text.rpartition("/")
-    for protocol in PROTOCOLS:
-        if slash and name.lower() == protocol:
-            return rest, protocol
+    """Return an argument without its protocol (80/udp, udp/80, udp:80), and the protocol."""
+    for rest, separator, name in (text.rpartition("/"), text.partition("/")[::-1], text.partition(":")[::-1]):
+        for protocol in PROTOCOLS:
+            if separator and name.lower() == protocol:
+                return rest, protocol
     return text, None
 
 
@@ -117,6 +119,8 @@ def _split(text: str, *, is_url: bool = False) -> tuple[str, str]:
     address, colon, port = text.rpartition(":")
     if is_url and not colon:
         return text, ""
+    if colon and address.isdigit():
+        raise ValueError(f"{_short(text)} has two ports: name the one on this machine (the first one in docker -p)")
     return "" if address == "*" else address, port
 
 
@@ -159,6 +163,8 @@ def _short(text: str) -> str:
 def _not_a_port(text: str, hint: str = "") -> ValueError:
     if text.removeprefix("-").isdigit() and text.isascii():
         return ValueError(f"{text[:40]} is not a port: ports are whole numbers from 0 to {HIGHEST_PORT}")
+    if text == "localhost" or (text.count(".") == 3 and text.replace(".", "").isdigit()):
+        hint = f"; an address has a port, as in {text}:80"
     kinds = f"a number from 0 to {HIGHEST_PORT}, a registered service name, or address:port"
     return ValueError(f"{_short(text)} is not a port: use {kinds}{hint}")
 

@@ -87,7 +87,15 @@ ALL_NAMESPACES = option("--all-namespaces", action="store_true", help="query eve
 def protocol(default: str | None = None, choices: Sequence[str] = PROTOCOLS) -> Argument:
     """Return the option --protocol."""
     explanation = f"{', '.join(choices)} (default: {default or 'all of them'})"
-    return option("-p", "--protocol", choices=tuple(choices), default=default, metavar="NAME", help=explanation)
+    return option(
+        "-p",
+        "--protocol",
+        type=str.lower,
+        choices=tuple(choices),
+        default=default,
+        metavar="NAME",
+        help=explanation,
+    )
 
 
 #: Options that take a value, to tell values from commands and ports. A test compares them with the commands.

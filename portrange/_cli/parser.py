@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from argparse import ArgumentParser
 
+from .._answers.address import PROTOCOLS
 from .._lazy import import_lock
 from . import output
 from .options import COMMON
@@ -53,6 +54,10 @@ def parse(name: str, word: str, arguments: Sequence[str], version: str) -> Parse
     with import_lock:
         from types import SimpleNamespace
 
+    # argparse takes -help for -h with the value elp.
+    shortened = [argument for argument in arguments if len(argument) > 2 and f"-{argument}" in _long_options(word)]
+    if shortened:
+        Parser(name, add_help=False).error(f"unknown option {shortened[0]}; did you mean -{shortened[0]}?")
     parser = parser_of([word], version, name)
     parsed, unknown = parser.parse_known_args([word, *arguments], SimpleNamespace())
     if unknown:
@@ -60,18 +65,39 @@ def parse(name: str, word: str, arguments: Sequence[str], version: str) -> Parse
     return parsed
 
 
+#: What is meant by options of similar programs.
+_MEANT = {
+    "--port": "ports are arguments, as in portrange 80",
+    "--tcp": "did you mean -p tcp?",
+    "--udp": "did you mean -p udp?",
+    "-t": "did you mean -p tcp?",
+    "-u": "did you mean -p udp?",
+    "-a": "did you mean --all?",
+    "-v": "did you mean -V or --verbose?",
+}
+
+
 def _unknown(name: str, word: str, arguments: Sequence[str]) -> str:
     """Return the message about arguments that the command does not take."""
     first = arguments[0]
+    if first in PROTOCOLS:
+        return f"unexpected argument {first!r}; did you mean -p {first}?"
     if not first.startswith("-"):
         return f"unexpected argument {first!r}: {name} -h lists the arguments"
+    if first in _MEANT:
+        return f"unknown option {first}; {_MEANT[first]}"
     with import_lock:
         from difflib import get_close_matches
 
-    names = [name for argument in (*load(word).arguments, *COMMON) for name in argument.names if name.startswith("--")]
+    names = _long_options(word)
     option = first.partition("=")[0]
     hint = "".join(f"; did you mean {match}?" for match in get_close_matches(option, names, 1))
     return f"unknown option {option}{hint or f': {name} -h lists the options'}"
+
+
+def _long_options(word: str) -> list[str]:
+    arguments = (*load(word).arguments, *COMMON)
+    return ["--help", "--version", *(name for argument in arguments for name in argument.names if name[:2] == "--")]
 
 
 def parser_of(words: Iterable[str] = tuple(COMMANDS), version: str = "", name: str = "") -> ArgumentParser:

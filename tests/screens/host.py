@@ -150,8 +150,9 @@ def main() -> None:
         with open("/proc/sys/kernel/ns_last_pid", "w", encoding="ascii") as file:
             file.write(str(99 + 20 * index))
         start(server, python, request["cgroups"].get(server[0], ""))
-    connections = [socket.create_connection(("127.0.0.1", 5432)) for _ in range(30)]
-    connections += [socket.create_connection((ADDRESSES[0], 53)) for _ in range(3)]
+    # The kernel may use a port for both destinations, so these are chosen here.
+    connections = [socket.create_connection(("127.0.0.1", 5432), None, ("127.0.0.1", 40000 + i)) for i in range(30)]
+    connections += [socket.create_connection((ADDRESSES[0], 53), None, (ADDRESSES[0], 40100 + i)) for i in range(3)]
     terminal = Terminal(directory, request["columns"], request["lines"])
     become = "" if request["user"] == "root" else f"setpriv --reuid {request['user']} --regid nogroup --clear-groups "
     program = f"cd /; PYTHONPATH={shlex.quote(package)} {become}{shlex.quote(python)} -m portrange"
