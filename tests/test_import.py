@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from modulefinder import ModuleFinder
+from pathlib import Path
 
 import pytest
 
@@ -79,3 +81,13 @@ package.classify(80)
 print(sorted(name for name in sys.modules if name.split(".")[0] in ("psutil", "subprocess", "socket")))
 """
     assert run(program).strip() == "[]"
+
+
+def test_programs_that_read_import_statements_find_every_module():
+    """PyInstaller and others read the bytecode, so that they do not find modules that are imported by their names."""
+    root = Path(portrange.__file__).parent
+    finder = ModuleFinder(path=[str(root.parent)])
+    finder.import_hook(f"{portrange.__name__}.__main__")
+    paths = [path.relative_to(root).with_suffix("") for path in root.rglob("*.py")]
+    names = [".".join((portrange.__name__, *path.parts)).removesuffix(".__init__") for path in paths]
+    assert sorted(set(names) - set(finder.modules)) == []

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
     from .._answers.ephemeral import PortSettings
     from .._host.system import System
-    from . import linux
+    from . import aix, bsd, darwin, linux, sunos, windows
     from .base import Backend
 
     _LINUX: Backend = linux  # a module is a backend if a type checker accepts this
+    # PyInstaller finds modules by import statements; `_load` imports these by their names.
+    _BY_NAME = (aix, bsd, darwin, sunos, windows)
 
 #: The backend by the beginning of `sys.platform`: a module, and its attribute if the module itself is not the backend.
 #: Only the chosen backend is imported.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from .._answers.listener import Listener, Listeners
 from .._questions.listen import listeners, network_labels, uninspected
@@ -64,7 +65,7 @@ def hidden_owners(found: Listeners, host: Host) -> list[str]:
     if not hidden:
         return []
     subject = f"{hidden:,} owner{'s' if hidden > 1 else ''} hidden"
-    if os.name != "posix":
+    if sys.platform == "win32":
         return [f"{subject}: run as administrator"]
     if os.geteuid():
         return [f"{subject}: run with sudo"]
