@@ -88,6 +88,20 @@ def test_port_page_json(server):
     assert answer["listening"]["listeners"][0]["owners"][0]["pid"] == os.getpid()
 
 
+def test_port_page_shows_connections_of_a_server_and_of_a_client(server):
+    with ExitStack() as stack:
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", server))) for _ in range(3)]
+        client = clients[0].getsockname()[1]
+        page, other = run(str(server), str(client)).stdout.split("\n\n")
+        [_, answer] = json.loads(run(str(server), str(client), "--json").stdout)
+    [line] = [line for line in page.splitlines() if "Connected" in line]
+    assert " ← 127.0.0.1:" in line
+    assert line.endswith(" and 2 more")
+    [line] = [line for line in other.splitlines() if "Connected" in line]
+    assert line.endswith(f" {os.getpid()}  → 127.0.0.1:{server}")
+    assert [(row["remote_port"], row["pid"]) for row in answer["connected"]] == [(server, os.getpid())]
+
+
 def test_no_arguments_lists_all_listeners(server):
     done = run()
     assert any(f" {server}  127.0.0.1 " in line and f" {os.getpid()} " in line for line in done.stdout.splitlines())
@@ -420,6 +434,7 @@ def test_help_is_found_by_any_order_of_words(words):
     [
         (["list"], lambda answer: [answer, answer["listeners"][0]]),
         (["show", "{port}"], lambda answer: [*answer, answer[0]["port"], answer[0]["listening"]["listeners"][0]]),
+        (["show", "{client}"], lambda answer: answer[0]["connected"]),
         (["range"], lambda answer: [answer]),
         (["usage"], lambda answer: [answer]),
         (["suggest", "a-name"], lambda answer: [answer]),
@@ -428,8 +443,10 @@ def test_help_is_found_by_any_order_of_words(words):
     ],
 )
 def test_manual_lists_all_json_keys(server, command, parts):
-    arguments = [argument.format(port=server) for argument in command]
-    answer = json.loads(run(*arguments, "--json").stdout)
+    with socket.create_connection(("127.0.0.1", server)) as connection:
+        client = connection.getsockname()[1]
+        arguments = [argument.format(port=server, client=client) for argument in command]
+        answer = json.loads(run(*arguments, "--json").stdout)
     section = run("--help").stdout.partition("\nJSON BY COMMAND\n")[2].partition("\nENVIRONMENT\n")[0]
     [described] = re.findall(rf"^    {command[0]} .*\n(?:     .*\n)*", section, re.MULTILINE)
     for part in parts(answer):

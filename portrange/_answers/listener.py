@@ -513,6 +513,12 @@ def workers_text(owners: Sequence[Process]) -> str | None:
     return None if parent is None else f"parent {parent}, {others:,} worker{'s' if others > 1 else ''}"
 
 
+def owners_cell(name: str, owners: Sequence[Process]) -> str:
+    """Return owners of one name for a table: with their pids, or with the parent and the number of its workers."""
+    workers = workers_text(owners)
+    return f"{name}: {workers}" if workers else f"{name} {pids_text(owners)}"
+
+
 def pids_text(owners: Sequence[Process]) -> str:
     """Return the pids of owners, the first ones if there are many."""
     more = f" and {len(owners) - _PIDS:,} more" if len(owners) > _PIDS else ""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from .._answers.listener import (
+    BoundSocket,
     addresses,
     by_name,
+    owners_cell,
     pids_text,
     services_of,
     unit_or_container,
     user_text,
-    workers_text,
 )
 from .._answers.port import PAGE_COLUMNS, PortInfo, port_page, verdict
 from .._errors import PortrangeError
@@ -19,6 +20,7 @@ from .._questions.listen import listeners, network_labels, who_listens
 from .._render import text
 from .._render.strings import visible
 from .cmd_list import LISTENERS_IN_JSON, hidden_owners
+from .connections import connection_lines, sockets_on
 from .inputs import ports
 from .options import ALL_NAMESPACES, EXHAUSTIVE, PORTS, protocol
 from .output import COMMANDS, Command, Output, described
@@ -76,18 +78,26 @@ def _page(target: Target, arguments: Parsed) -> Output:
         exhaustive=arguments.exhaustive,
         everywhere=arguments.all_namespaces,
     )
-    data = {"port": info.to_dict(), "listening": None if found is None else found.to_dict()}
+    protocol = target.protocol or arguments.protocol
+    connected = [] if found is None or arguments.all_namespaces else sockets_on(target.first, arguments.host, protocol)
+    data = {
+        "port": info.to_dict(),
+        "listening": None if found is None else found.to_dict(),
+        "connected": [socket.to_dict() for socket in connected if socket.state != "listen"],
+    }
     if arguments.json:
         return Output("", data, failure=failure)
     style = text.Style(min(arguments.style.columns or PAGE_COLUMNS, PAGE_COLUMNS), arguments.style.colour)
     networks = {} if found is None else network_labels(found, arguments.host)
     room = (style.columns or PAGE_COLUMNS) - _BESIDE
     listed = ["unknown"] if found is None else listener_lines(found, room, networks)
-    entries = {"Listening": listed or ["nothing"], **port_page(info)}
+    entries = {"Listening": listed or ["nothing"], "Connected": connection_lines(connected, room), **port_page(info)}
     if not info.safe:
         entries.setdefault("Instead", []).append("portrange suggest NAME prints a port for a project")
     return Output(
-        text.page(f"Port {info.number}", entries, style, verdict(info)),
+        text.page(
+            f"Port {info.number}", {name: lines for name, lines in entries.items() if lines}, style, verdict(info)
+        ),
         data,
         remarks=[] if found is None else hidden_owners(found, arguments.host),
         failure=failure,
@@ -135,7 +145,7 @@ def _cells(listener: Listener, sockets: list[Listener], networks: Mapping[str, s
     return (
         listener.protocol,
         text.Several(addresses(sockets)),
-        ", ".join(_owners_text(name, same) for name, same in by_name(listener.owners)) or _without_owner(listener),
+        ", ".join(owners_cell(name, same) for name, same in by_name(listener.owners)) or _without_owner(listener),
         user_text(listener),
         unit_or_container(listener),
         f"netns {networks.get(namespace, namespace)}" if namespace else "",
@@ -146,14 +156,9 @@ def _without_owner(listener: Listener) -> str:
     return "owner hidden" if listener.hidden else "no visible process"
 
 
-def _owners_text(name: str, owners: list[Process]) -> str:
-    workers = workers_text(owners)
-    return f"{name}: {workers}" if workers else f"{name} {pids_text(owners)}"
-
-
 def _possible_owners(listener: Listener) -> Iterator[str]:
     if listener.hidden and listener.possible_owners:
-        owners = ", ".join(_owners_text(name, same) for name, same in by_name(listener.possible_owners))
+        owners = ", ".join(owners_cell(name, same) for name, same in by_name(listener.possible_owners))
         yield f"  possibly {owners}"
     elif not listener.owners and not listener.hidden:
         yield "  the owner is the kernel, or in another PID namespace"
@@ -198,8 +203,9 @@ def _command_lines(owners: tuple[Process, ...]) -> list[str]:
 COMMAND = Command(
     (PORTS, protocol(), EXHAUSTIVE, ALL_NAMESPACES),
     _run,
-    "an array in the order of the arguments; each entry is an object with the keys port and listening: port is "
-    f"{described(PortInfo)}; listening is {LISTENERS_IN_JSON}.",
+    "an array in the order of the arguments; each entry is an object with the keys port, listening and connected: port "
+    f"is {described(PortInfo)}; listening is {LISTENERS_IN_JSON}; connected is an array of the "
+    f"other sockets on the port, each {described(BoundSocket)}.",
     [
         ("443", "all about port 443"),
         ("https :8080 127.0.0.1:5432", "several ports, as people write them"),

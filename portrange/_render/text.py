@@ -164,6 +164,11 @@ class Several(Frozen):
     def __str__(self) -> str:
         return ", ".join(self.items)
 
+    def first_and_more(self) -> str:
+        """Return the first text and the number of the others."""
+        others = f" and {len(self.items) - 1:,} more" if len(self.items) > 1 else ""
+        return "".join(self.items[:1]) + others
+
     def fit(self, columns: int) -> str:
         """Return as many texts as fit in *columns*, and the number of the others."""
         items = [visible(item) for item in self.items]
