@@ -17,6 +17,9 @@ class Rows:
     - `refusing`: processes that psutil cannot inspect, which raises `failure`. The system table lists their sockets
       without an owner.
     - `whole_table_refused`: the system does not show its table at all, as macOS does.
+    - `owned_only`: the table of the system has only sockets of processes: with "one" owner each, also of processes that
+      cannot be inspected (FreeBSD), or with "all" (OpenBSD).
+    - `matches_everything`: each process seems to have all sockets (NetBSD without kernel addresses).
     - `ended`: processes that end before they are described. `replaced`: numbers that meanwhile belong to another.
     """
 
@@ -25,12 +28,20 @@ class Rows:
     refusing: frozenset[int] = frozenset()
     failure: Exception = field(default_factory=lambda: PermissionError(errno.EACCES, "not yours"))
     whole_table_refused: bool = False
+    owned_only: str = ""
+    matches_everything: bool = False
     ended: frozenset[int] = frozenset()
     replaced: frozenset[int] = frozenset()
 
     def sockets(self, protocols: tuple[str, ...]) -> list[SocketRow]:
         if self.whole_table_refused:
             raise PermissionError(errno.EACCES, "only the superuser may see all")
+        if self.owned_only == "all":
+            pairs = [(pid, row) for pid, sockets in self.held.items() for row in sockets]
+            return [replace(row, pid=pid) for pid, row in pairs if row.protocol in protocols]
+        if self.owned_only:
+            named = {row: pid for pid, sockets in self.held.items() for row in sockets}
+            return [replace(row, pid=pid) for row, pid in named.items() if row.protocol in protocols]
         rows: dict[SocketRow, int | None] = dict.fromkeys(self.unheld)
         for pid, sockets in self.held.items():
             for row in sockets:
@@ -43,7 +54,8 @@ class Rows:
     def sockets_of(self, pid: int, protocols: tuple[str, ...]) -> list[SocketRow]:
         if pid in self.refusing:
             raise self.failure
-        return [row for row in self.held[pid] if row.protocol in protocols]
+        sockets = [row for rows in self.held.values() for row in rows] if self.matches_everything else self.held[pid]
+        return [row for row in sockets if row.protocol in protocols]
 
     def describe(self, pid: int) -> Process | None:
         if pid in self.ended or pid not in self.held:

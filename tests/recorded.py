@@ -19,10 +19,13 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypedDict, TypeVar, cast
 
 from fakes import SystemHost
+
+from portrange._host.binding import HeldProbes
 
 HOSTS = Path(__file__).parent / "hosts"
 T = TypeVar("T")
@@ -39,6 +42,8 @@ class _Facts(TypedDict, total=False):
     is_v6only: bool
     #: Paths below which everything may not be read (EACCES).
     denied: list[str]
+    #: The pid of the recording process, and the ports of its probe sockets.
+    probes: dict[str, int]
 
 
 def names() -> list[str]:
@@ -154,6 +159,11 @@ class RecordedHost(SystemHost):
 
     def sock_diag(self, request: bytes) -> Iterator[bytes]:
         raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
+
+    @contextmanager
+    def held_probes(self) -> Iterator[HeldProbes]:
+        probes = self.facts.get("probes", {"pid": 4242, "tcp": 60001, "udp": 60002})
+        yield HeldProbes(probes["pid"], {protocol: probes[protocol] for protocol in ("tcp", "udp")})
 
     def bind(self, protocol: str, family: str, address: str, port: int) -> None:
         self.bound.append((protocol, family, address, port))

@@ -1,4 +1,4 @@
-"""The BSDs: settings from sysctl(3), sockets per process through psutil.
+"""The BSDs: settings from sysctl(3), sockets through psutil.
 
 Sources:
 
@@ -13,6 +13,14 @@ Sources:
   never allocated (sys/netinet/portalgo.c).
 
 Ports below IPPORT_RESERVED (1024, netinet/in.h) need a privilege where nothing else is stated.
+
+Sockets, in psutil's folder arch and the kernels:
+
+- FreeBSD: the table of the whole system joins ``net.inet.tcp.pcblist`` and ``udp.pcblist`` with ``kern.file``, which
+  show all users unless ``security.bsd.see_other_uids`` or ``see_other_gids`` is 0 (cr_canseeinpcb, p_cansee). It has
+  one owner per socket. A process shows its descriptors to its user only (kinfo_getfile, PGET_CANDEBUG).
+- OpenBSD: KERN_FILE_BYPID lists each descriptor of each process, without a check of the caller (kern_sysctl.c).
+- NetBSD: KERN_FILE2 and the lists of PCBs are joined by kernel addresses, which ``security.expose_address`` can hide.
 """
 
 from __future__ import annotations
@@ -21,7 +29,7 @@ from .._answers.span import HIGHEST_PORT, Span, merge
 from .._errors import ParseError
 from .._frozen import Frozen
 from . import sysctl
-from .portable import ONE_BY_ONE, PortableBackend
+from .portable import DESCRIPTORS, MATCHED, ONE_BY_ONE, WITH_OTHERS, PortableBackend
 from .settings import BY_FAMILY, BY_PROTOCOL, TOGETHER, SettingsReader, always, below, range_between, read_from
 
 TYPE_CHECKING = False
@@ -170,7 +178,7 @@ NETBSD = SettingsReader(
     privileged=_IPPORT_RESERVED,
 )
 
-FREEBSD_BACKEND = PortableBackend(FREEBSD, ONE_BY_ONE)
+FREEBSD_BACKEND = PortableBackend(FREEBSD, WITH_OTHERS)
 DRAGONFLY_BACKEND = PortableBackend(DRAGONFLY, ONE_BY_ONE)
-OPENBSD_BACKEND = PortableBackend(OPENBSD, ONE_BY_ONE)
-NETBSD_BACKEND = PortableBackend(NETBSD, ONE_BY_ONE)
+OPENBSD_BACKEND = PortableBackend(OPENBSD, DESCRIPTORS)
+NETBSD_BACKEND = PortableBackend(NETBSD, MATCHED)

@@ -6,11 +6,14 @@ import errno
 import os
 import socket
 import threading
+from contextlib import ExitStack, contextmanager
 from functools import cache
+
+from .._frozen import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator, Mapping
     from typing import Any
 
 # --- errors of socket() and bind() -----------------------------------------------------------------------------------
@@ -57,6 +60,31 @@ def probe(protocol: str, family: str, address: str, port: int) -> None:
         if exclusive is not None:
             bound.setsockopt(socket.SOL_SOCKET, exclusive, 1)
         bound.bind(_socket_address(address, port, bound.family, kind))
+
+
+class HeldProbes(Frozen):
+    """Probe sockets on 127.0.0.1 that are bound, and that neither listen nor are connected."""
+
+    pid: int
+    """The pid of their owner, this process."""
+    ports: Mapping[str, int]
+    """Their ports, by protocol: "tcp" and "udp"."""
+
+
+@contextmanager
+def held_probes() -> Generator[HeldProbes, None, None]:
+    """Bind a TCP and a UDP socket to 127.0.0.1 and port 0, and close them at the end of the context.
+
+    A table of sockets that does not show them correctly is not the documented table. Raises the `OSError` of socket()
+    or bind().
+    """
+    with _probe_lock(), ExitStack() as stack:
+        ports: dict[str, int] = {}
+        for protocol in ("tcp", "udp"):
+            bound = stack.enter_context(socket.socket(socket.AF_INET, *_KINDS[protocol]))
+            bound.bind(("127.0.0.1", 0))
+            ports[protocol] = bound.getsockname()[1]
+        yield HeldProbes(os.getpid(), ports)
 
 
 def _socket_address(address: str, port: int, family: int, kind: int) -> tuple[Any, ...]:

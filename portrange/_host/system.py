@@ -17,9 +17,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from typing import Any, TypeVar
 
     from typing_extensions import Self
+
+    from .binding import HeldProbes
 
     T = TypeVar("T")
 
@@ -319,6 +322,13 @@ class System:
             from .binding import probe
 
         self.within_network(probe, protocol, family, address, port)
+
+    def held_probes(self) -> AbstractContextManager[HeldProbes]:
+        """Return a context in which a TCP and a UDP probe socket of this process are bound to 127.0.0.1."""
+        with import_lock:
+            from .binding import held_probes
+
+        return held_probes()
 
     @property
     def is_v6only(self) -> bool:

@@ -16,11 +16,21 @@ from portrange._backends.portable.psutil_table import SocketRow
 from portrange._backends.select import backend_for
 from portrange._frozen import replace
 
-ONE_BY_ONE = ["darwin-24.4", "freebsd-13.0", "dragonfly-6.4", "openbsd-7.6", "netbsd-10.0"]
+#: Only processes that the caller may inspect; on FreeBSD and NetBSD with the additions of their sections below.
+ONE_BY_ONE = ["darwin-24.4", "freebsd-13.0", "dragonfly-6.4", "netbsd-10.0"]
+#: All descriptors of all processes.
+DESCRIPTORS = ["openbsd-7.6"]
 WHOLE_TABLE = ["win32-10.0", "cygwin-3.5", "sunos-5.11", "aix-7.2"]
 LINUX = ["linux-6.18"]
 SUPERUSER = ["darwin-24.4-root"]
-EVERY = [*ONE_BY_ONE, *WHOLE_TABLE, *LINUX, *SUPERUSER]
+EVERY = [*ONE_BY_ONE, *DESCRIPTORS, *WHOLE_TABLE, *LINUX, *SUPERUSER]
+
+#: The pid of this process and its probe sockets, as in `RecordedHost.held_probes`.
+OWN_PID = 4242
+OWN_PROBES = [
+    SocketRow("tcp", "ipv4", "127.0.0.1", 60001, "bound"),
+    SocketRow("udp", "ipv4", "127.0.0.1", 60002, "listen"),
+]
 
 WEB = listening("tcp", "0.0.0.0", 8080)
 DNS = listening("udp", "::", 8080)
@@ -32,9 +42,20 @@ def search(name: str, table: Rows, *, taken=None, **query):
     backend = backend_for(host)
     if not isinstance(backend, PortableBackend):
         backend = PortableBackend(backend_for(RecordedHost("darwin-24.4")).reader, EVERYTHING)
-    # macOS refuses the table of the whole system. On the BSDs it can lack rows and is not queried.
-    table.whole_table_refused |= name in ONE_BY_ONE + SUPERUSER
-    return replace(backend, table=table).listeners(host, SocketQuery(**query)), host
+    return replace(backend, table=as_on(name, table)).listeners(host, SocketQuery(**query)), host
+
+
+def as_on(name: str, table: Rows) -> Rows:
+    """Return the table with the properties that it has on a system."""
+    # macOS refuses the table of the whole system.
+    table.whole_table_refused |= name.startswith(("darwin", "dragonfly", "netbsd"))
+    if name.startswith("freebsd"):
+        table.owned_only = "one"
+    if name.startswith("openbsd"):
+        table.owned_only = "all"
+    if name.startswith("netbsd"):
+        table.held.setdefault(OWN_PID, OWN_PROBES)
+    return table
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -68,13 +89,13 @@ def test_listeners_are_sorted_by_port(name):
     assert [(listener.port, listener.protocol) for listener in answer] == [(53, "tcp"), (53, "udp"), (9000, "tcp")]
 
 
-@pytest.mark.parametrize("name", [*ONE_BY_ONE, *LINUX, *SUPERUSER])
+@pytest.mark.parametrize("name", [*ONE_BY_ONE, *DESCRIPTORS, *LINUX, *SUPERUSER])
 def test_shared_socket_lists_all_owners_oldest_first(name):
     answer, _ = search(name, Rows({5: [WEB], 6: [WEB], 9: [WEB]}), port=8080)
     assert [[owner.pid for owner in listener.owners] for listener in answer] == [[9, 6, 5]]
 
 
-@pytest.mark.parametrize("name", [*ONE_BY_ONE, *LINUX, *SUPERUSER])
+@pytest.mark.parametrize("name", [*ONE_BY_ONE, *DESCRIPTORS, *LINUX, *SUPERUSER])
 def test_reused_pid_is_not_an_owner(name):
     answer, _ = search(name, Rows({5: [WEB], 6: [WEB]}, replaced=frozenset({5})), port=8080)
     assert [[owner.pid for owner in listener.owners] for listener in answer] == [[6]]
@@ -213,12 +234,12 @@ def test_macos_port_restricted_for_tcp_is_probed_for_udp():
 )
 def test_psutil_failure_for_one_process_keeps_the_other_listeners(failure):
     rows = Rows({5: [WEB], 6: [DNS]}, refusing=frozenset({6}), failure=failure)
-    answer, _ = search("freebsd-13.0", rows)
+    answer, _ = search("darwin-24.4", rows)
     assert [owner.pid for listener in answer for owner in listener.owners] == [5]
     assert len(answer.incomplete) == 1
-    backend = backend_for(RecordedHost("freebsd-13.0"))
+    backend = backend_for(RecordedHost("darwin-24.4"))
     assert isinstance(backend, PortableBackend)
-    usage = replace(backend, table=rows).ephemeral_usage(RecordedHost("freebsd-13.0"), "tcp")
+    usage = replace(backend, table=rows).ephemeral_usage(RecordedHost("darwin-24.4"), "tcp")
     assert "some processes cannot be inspected" in usage.incomplete[0]
 
 
@@ -242,14 +263,14 @@ def test_bound_lists_sockets_in_any_state(name):
         backend = PortableBackend(backend_for(RecordedHost("darwin-24.4")).reader, EVERYTHING)
     ended = SocketRow("tcp", "ipv4", "10.0.0.1", 8080, "time-wait", "192.0.2.7", 443)
     table = Rows({7: [connection("tcp", "10.0.0.1", 8080), WEB]}, unheld=[ended])
-    sockets = replace(backend, table=table).bound_sockets(host, "tcp", 8080)
+    sockets = replace(backend, table=as_on(name, table)).bound_sockets(host, "tcp", 8080)
     assert [bound.state for bound in sockets if bound.owners] == ["listen", "connection"]
     assert [(bound.remote_address, bound.remote_port) for bound in sockets if bound.state == "connection"] == [
         ("192.0.2.7", 443)
     ]
     # TIME-WAIT sockets have no owner and appear only in the table of the whole system.
     hidden = [bound.hidden for bound in sockets if bound.state == "time-wait"]
-    assert hidden == ([] if name in ONE_BY_ONE + SUPERUSER else [False])
+    assert hidden == ([] if name in ONE_BY_ONE + DESCRIPTORS + SUPERUSER else [False])
 
 
 @pytest.mark.parametrize("name", ["darwin-24.4", "freebsd-13.0"])
@@ -257,3 +278,141 @@ def test_link_local_listener_names_its_interface(name):
     row = SocketRow("tcp", "ipv6", "fe80::1", 8080, "listen", scope=4)
     answer, _ = search(name, Rows({7: [row]}), port=8080)
     assert [listener.interface for listener in answer] == ["#4"]
+
+
+# --- FreeBSD: other users in the table of the whole system -----------------------------------------------------------
+
+
+def test_freebsd_listener_of_another_user_is_found_with_its_owner():
+    answer, host = search("freebsd-13.0", Rows({5: [DNS], 6: [WEB]}, refusing=frozenset({6})), port=8080)
+    assert [(listener.protocol, listener.pid, listener.hidden) for listener in answer] == [
+        ("tcp", 6, False),
+        ("udp", 5, False),
+    ]
+    assert host.bound == []
+    # A second listener of a hidden user may exist.
+    assert len(answer.incomplete) == 2
+
+
+def test_freebsd_shared_socket_has_owners_of_both_sources():
+    """The table names one owner of a socket, here one that cannot be inspected."""
+    answer, _ = search("freebsd-13.0", Rows({5: [WEB], 6: [WEB], 9: [WEB]}, refusing=frozenset({9})), port=8080)
+    assert [[owner.pid for owner in listener.owners] for listener in answer] == [[9, 6, 5]]
+
+
+@pytest.mark.parametrize("gone", [{"ended": frozenset({6})}, {"replaced": frozenset({6})}])
+def test_freebsd_listener_of_an_ended_process_of_another_user_is_hidden(gone):
+    answer, _ = search("freebsd-13.0", Rows({6: [WEB]}, refusing=frozenset({6}), **gone), port=8080)
+    assert [(listener.owners, listener.hidden) for listener in answer] == [((), True)]
+
+
+@pytest.mark.parametrize("failure", [PermissionError(errno.EPERM, "no"), ParseError("psutil", "?", "!")])
+def test_freebsd_without_the_whole_table_lists_inspected_processes(failure):
+    class Refusing(Rows):
+        def sockets(self, protocols):
+            raise failure
+
+    answer, _ = search("freebsd-13.0", Refusing({5: [WEB], 6: [DNS]}, refusing=frozenset({6})))
+    assert [listener.pid for listener in answer] == [5]
+    assert len(answer.incomplete) == 1
+
+
+def test_freebsd_free_port_is_proven_by_bind_probes_despite_the_table():
+    """The table lacks sockets of the kernel, and those of users that the system hides."""
+    answer, host = search("freebsd-13.0", Rows({5: []}), port=8080, protocols=("tcp",))
+    assert not answer
+    assert len(host.bound) == 2
+
+
+def test_freebsd_bound_sockets_of_another_user_have_their_owner():
+    backend = backend_for(RecordedHost("freebsd-13.0"))
+    table = as_on("freebsd-13.0", Rows({6: [WEB]}, refusing=frozenset({6})))
+    [bound] = replace(backend, table=table).bound_sockets(RecordedHost("freebsd-13.0"), "tcp", 8080)
+    assert (bound.pid, bound.state) == (6, "listen")
+
+
+@pytest.mark.parametrize(("name", "hidden"), [("freebsd-13.0", True), ("openbsd-7.6", False)])
+def test_bsd_usage_counts_sockets_of_other_users(name, hidden):
+    table = as_on(name, Rows({6: [connection("tcp", "10.0.0.1", 20000)]}, refusing=frozenset({6})))
+    usage = replace(backend_for(RecordedHost(name)), table=table).ephemeral_usage(RecordedHost(name), "tcp")
+    assert usage.used == 1
+    assert any("cannot be inspected" in reason for reason in usage.incomplete) is hidden
+
+
+# --- OpenBSD: every descriptor of every process ----------------------------------------------------------------------
+
+
+def test_openbsd_listeners_are_complete_for_an_ordinary_user():
+    answer, host = search("openbsd-7.6", Rows({5: [WEB], 6: [DNS]}))
+    assert [listener.pid for listener in answer] == [5, 6]
+    assert (answer.incomplete, host.bound) == ((), [])
+
+
+def test_openbsd_listener_is_the_only_one_on_its_port():
+    answer, host = search("openbsd-7.6", Rows({5: [WEB]}), port=8080, protocols=("tcp",))
+    assert [listener.pid for listener in answer] == [5]
+    assert (answer.incomplete, host.bound) == ((), [])
+
+
+def test_openbsd_kernel_socket_is_found_by_the_bind_probe():
+    taken = {("udp", "ipv4", 2049): errno.EADDRINUSE}
+    answer, _ = search("openbsd-7.6", Rows({5: [WEB]}), taken=taken, port=2049)
+    assert (len(answer), bool(answer)) == (0, True)
+    assert "in use by no process" in answer.incomplete[0]
+
+
+def test_openbsd_refused_table_is_reported_as_a_hidden_listener():
+    taken = {("tcp", "ipv4", 8080): errno.EADDRINUSE}
+    answer, _ = search("openbsd-7.6", Rows({5: [WEB]}, whole_table_refused=True), taken=taken, port=8080)
+    assert [(listener.owners, listener.hidden) for listener in answer] == [((), True)]
+
+
+# --- NetBSD: owners by kernel addresses ------------------------------------------------------------------------------
+
+
+def test_netbsd_probe_sockets_are_not_in_results():
+    answer, _ = search("netbsd-10.0", Rows({7: [WEB]}))
+    assert [(listener.port, listener.pid) for listener in answer] == [(8080, 7)]
+
+
+def test_netbsd_owners_are_unknown_when_every_process_matches_every_socket():
+    """Without the probe sockets, process 8 would be an owner of both listeners."""
+    rows = Rows({7: [WEB], 8: [DNS], OWN_PID: OWN_PROBES}, matches_everything=True)
+    answer, _ = search("netbsd-10.0", rows)
+    assert [(listener.protocol, listener.owners, listener.hidden) for listener in answer] == [
+        ("tcp", (), True),
+        ("udp", (), True),
+    ]
+    assert "kernel addresses" in answer.incomplete[0]
+
+
+def test_netbsd_owners_are_unknown_when_no_process_matches_the_probe_sockets():
+    answer, _ = search("netbsd-10.0", Rows({7: [WEB], OWN_PID: []}))
+    assert [(listener.owners, listener.hidden) for listener in answer] == [((), True)]
+    assert "kernel addresses" in answer.incomplete[0]
+
+
+def test_netbsd_superuser_without_matches_has_no_proof_of_absence():
+    """Without the probe sockets, the empty result of the superuser would count as complete."""
+
+    class Superuser(RecordedHost):
+        uid = 0
+
+    backend = replace(backend_for(RecordedHost("netbsd-10.0")), table=as_on("netbsd-10.0", Rows({7: [], OWN_PID: []})))
+    answer = backend.listeners(Superuser("netbsd-10.0"), SocketQuery())
+    assert (len(answer), bool(answer)) == (0, True)
+
+
+def test_netbsd_free_port_is_free_whatever_psutil_matches():
+    answer, _ = search("netbsd-10.0", Rows({7: [], OWN_PID: []}), port=8080)
+    assert not answer
+
+
+def test_netbsd_without_sockets_raises_source_error():
+    class Full(RecordedHost):
+        def held_probes(self):
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    backend = replace(backend_for(RecordedHost("netbsd-10.0")), table=as_on("netbsd-10.0", Rows({7: [WEB]})))
+    with pytest.raises(SourceError, match="bind probe: Too many open files"):
+        backend.listeners(Full("netbsd-10.0"), SocketQuery())

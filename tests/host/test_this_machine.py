@@ -151,3 +151,15 @@ def test_ipv6_bind_does_not_conflict_with_ipv4(ipv6: None):
 def test_is_v6only_matches_a_new_socket(ipv6: None):
     with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as fresh:
         assert System().is_v6only is bool(fresh.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
+
+
+def test_held_probes_have_their_ports_until_the_end_of_the_context():
+    system = System()
+    with system.held_probes() as probes:
+        assert probes.pid == os.getpid()
+        assert set(probes.ports) == {"tcp", "udp"}
+        for protocol, port in probes.ports.items():
+            with pytest.raises(OSError):  # noqa: PT011 - the message differs between systems
+                system.bind(protocol, "ipv4", "127.0.0.1", port)
+    for protocol, port in probes.ports.items():
+        system.bind(protocol, "ipv4", "127.0.0.1", port)

@@ -33,14 +33,31 @@ class View(Frozen):
     Then all owners of a shared socket are found, and a process that cannot be inspected is noticed. Elsewhere the
     table of the whole system has at most one process per socket.
     """
+    every_owned_socket: bool = False
+    """True if the table of the whole system has, for any caller, each socket of each process with all of its owners.
+
+    Sockets of the kernel are missing.
+    """
+    others: bool = False
+    """True if the table of the whole system has sockets of processes that the caller cannot inspect, with one owner
+    each; the system may hide some of them."""
+    checks_owners: bool = False
+    """True if psutil can attribute sockets to unrelated processes: its results count only if they attribute the probe
+    sockets of this process to this process alone."""
 
 
 #: Linux: the table in procfs, and the descriptors of each process.
 EVERYTHING = View(every_socket=True, every_owner=True)
 #: Windows, Solaris, AIX: one table with one process per socket (AIX: with every owner, but for root only).
 WHOLE_TABLE = View(every_socket=True, every_owner=False)
-#: macOS, the BSDs: only the processes that the caller may inspect.
+#: macOS: only the processes that the caller may inspect.
 ONE_BY_ONE = View(every_socket=False, every_owner=True)
+#: FreeBSD: the processes that the caller may inspect with all owners, and a table with sockets of other users.
+WITH_OTHERS = View(every_socket=False, every_owner=True, others=True)
+#: OpenBSD: one table with every descriptor of every process, for any caller.
+DESCRIPTORS = View(every_socket=False, every_owner=False, every_owned_socket=True)
+#: NetBSD: only the processes that the caller may inspect, matched with sockets by the address of a kernel structure.
+MATCHED = View(every_socket=False, every_owner=True, checks_owners=True)
 
 
 class PortableBackend(Frozen):

@@ -37,6 +37,10 @@ _SOURCE = "psutil"
 _PROCESSES_HIDDEN = "some processes cannot be inspected (permission denied): run as root to see their sockets"
 _OTHER_NAMESPACES = "sockets in other network namespaces, jails and compartments: psutil lists only the caller's own"
 _MORE_LISTENERS = "other processes may listen on {protocol} port {port} as well: some cannot be inspected; run as root"
+_OWNERS_UNKNOWN = (
+    "the owners of sockets are unknown: psutil finds them by kernel addresses, which this system hides, so listeners"
+    " can be missing"
+)
 _WITHOUT_PROCESS = "sockets without a process (TIME-WAIT): psutil does not list them on this system"
 
 
@@ -56,13 +60,13 @@ def listeners(system: System, query: SocketQuery, table: ProcessTable, view: Vie
             row.state == "listen" or (query.port is not None and not view.every_socket)
         )
 
-    found = _find(table, view, protocols, is_wanted, superuser=system.uid == 0)
+    found = _find(system, table, view, protocols, is_wanted)
     listening = [
         Listener(**_fields(system, row, ownership)) for row, ownership in found.sockets.items() if row.state == "listen"
     ]
     incomplete: list[str] = []
     if query.port is None:
-        incomplete += [] if found.complete else [_PROCESSES_HIDDEN]
+        incomplete += found.problems if found.complete else (*found.problems, _PROCESSES_HIDDEN)
     elif not view.every_socket or not found.complete:
         visible = {row.protocol for row in found.sockets}
         for protocol in protocols:
@@ -74,6 +78,8 @@ def listeners(system: System, query: SocketQuery, table: ProcessTable, view: Vie
                 incomplete.append(_MORE_LISTENERS.format(protocol=protocol, port=query.port))
         if incomplete and not listening and not found.complete:
             raise SourceError(_SOURCE, "; ".join(incomplete))
+        if listening:  # a successful bind probe proves that nothing listens, whatever else is unknown
+            incomplete += found.problems
     if query.all_namespaces:
         incomplete.append(_OTHER_NAMESPACES)
     return Listeners(tuple(sorted(listening, key=_order)), tuple(incomplete))
@@ -83,7 +89,7 @@ def bound_sockets(
     system: System, protocol: ProtocolName, port: int, table: ProcessTable, view: View
 ) -> tuple[BoundSocket, ...]:
     """Return the sockets on a port that psutil shows, whatever their state; listeners first."""
-    found = _find(table, view, _listed((protocol,)), lambda row: row.port == port, superuser=system.uid == 0)
+    found = _find(system, table, view, _listed((protocol,)), lambda row: row.port == port)
     sockets = [
         BoundSocket(
             **_fields(system, row, ownership),
@@ -147,16 +153,17 @@ class _Search(Frozen):
     sockets: dict[SocketRow, _Ownership]
     """The sockets found, without pid, and their owners."""
     complete: bool
-    """True if these are all sockets of the system."""
+    """True if these are all sockets of the system, or all that a process owns."""
+    problems: tuple[str, ...] = ()
+    """What the search could not determine, beside the processes that cannot be inspected."""
 
 
 def _find(
+    system: System,
     table: ProcessTable,
     view: View,
     protocols: tuple[ProtocolName, ...],
     is_wanted: Callable[[SocketRow], bool],
-    *,
-    superuser: bool,
 ) -> _Search:
     """Return the sockets that are wanted.
 
@@ -166,9 +173,10 @@ def _find(
     def in_table() -> list[SocketRow]:
         return [row for row in table.sockets(protocols) if is_wanted(row)]
 
-    complete = view.every_socket
+    superuser = system.uid == 0
+    complete = view.every_socket or view.every_owned_socket
     rows: list[SocketRow] = []
-    if view.every_socket:
+    if complete:
         try:
             rows = in_table()
         except PermissionError:
@@ -177,7 +185,12 @@ def _find(
             return _Search({}, complete=True)
     if not view.every_owner:
         return _Search(_owners_in_table(table, rows, in_table), complete)
+    if view.checks_owners:
+        return _find_with_probes(system, table, protocols, is_wanted)
     owned, denied = _owners_in_processes(table, protocols, is_wanted)
+    if view.others:
+        sockets = _with_others(table, owned, in_table)
+        return _Search(sockets, complete=superuser and not denied)
     if not view.every_socket or not complete:
         complete = superuser and not denied
     unowned = {row.socket for row in rows} - set(owned)
@@ -187,6 +200,58 @@ def _find(
     # A caller without root permissions may not even see the process.
     sockets |= {socket: _Ownership((), hidden=denied or not superuser) for socket in unowned}
     return _Search(sockets, complete)
+
+
+def _with_others(
+    table: ProcessTable, owned: dict[SocketRow, list[Process]], in_table: Callable[[], list[SocketRow]]
+) -> dict[SocketRow, _Ownership]:
+    """Return the sockets of inspected processes, and those that the table of the whole system has beside them.
+
+    The table is an additional source: without it, the result is that of the processes.
+    """
+    try:
+        others = _owners_in_table(table, in_table(), in_table)
+    except (OSError, ParseError):
+        others = {}
+    for socket, ownership in others.items():
+        owners = owned.setdefault(socket, [])
+        known = {process.pid for process in owners}
+        owners += [process for process in ownership.owners if process.pid not in known]
+    return {socket: _Ownership(_oldest_first(owners), hidden=not owners) for socket, owners in owned.items()}
+
+
+def _find_with_probes(
+    system: System,
+    table: ProcessTable,
+    protocols: tuple[ProtocolName, ...],
+    is_wanted: Callable[[SocketRow], bool],
+) -> _Search:
+    """Return the sockets of processes; without owners if the probe sockets are not attributed to this process alone.
+
+    On NetBSD psutil compares addresses of kernel structures, and all are zero for callers who may not see them: any
+    socket could then be attributed to any process (psutil/arch/netbsd/socks.c; fill_file() of sys/kern/kern_descrip.c).
+    """
+    try:
+        with system.held_probes() as probes:
+            ends = {(protocol, "127.0.0.1", probes.ports[protocol]) for protocol in protocols}
+
+            def is_probe(row: SocketRow) -> bool:
+                return (row.protocol, row.address, row.port) in ends
+
+            owned, denied = _owners_in_processes(table, protocols, lambda row: is_probe(row) or is_wanted(row))
+    except SourceError:
+        raise
+    except OSError as error:
+        raise SourceError.from_os_error("bind probe", error) from error
+    attributed = {socket: owned.pop(socket) for socket in list(owned) if is_probe(socket)}
+    is_reliable = len(attributed) == len(ends) and all(
+        [process.pid for process in owners] == [probes.pid] for owners in attributed.values()
+    )
+    if not is_reliable:
+        hidden = _Ownership((), hidden=True)
+        return _Search(dict.fromkeys(owned, hidden), complete=False, problems=(_OWNERS_UNKNOWN,))
+    found = {socket: _Ownership(_oldest_first(owners), hidden=False) for socket, owners in owned.items()}
+    return _Search(found, complete=system.uid == 0 and not denied)
 
 
 def _owners_in_table(
@@ -317,14 +382,22 @@ def ephemeral_usage(
         except PermissionError as error:
             raise SourceError(_SOURCE, f"cannot list sockets ({error}); run as root", error.errno) from error
     else:
-        rows = list(_owned_rows(table, protocol, occupancy.incomplete))
+        rows = list(_owned_rows(table, view, protocol, occupancy.incomplete))
         if protocol == "tcp":
             occupancy.incomplete.append(_WITHOUT_PROCESS)
     return occupancy.count(entry(row) for row in {row.socket for row in rows})
 
 
-def _owned_rows(table: ProcessTable, protocol: ProtocolName, incomplete: list[str]) -> Iterator[SocketRow]:
+def _owned_rows(table: ProcessTable, view: View, protocol: ProtocolName, incomplete: list[str]) -> Iterator[SocketRow]:
     """Yield the sockets of each process; processes that cannot be inspected are added to *incomplete*, once."""
+    if view.every_owned_socket or view.others:
+        try:
+            yield from table.sockets((protocol,))
+        except (OSError, ParseError):
+            pass
+        else:
+            if view.every_owned_socket:
+                return
     for pid in table.pids():
         try:
             yield from table.sockets_of(pid, (protocol,))
