@@ -525,6 +525,7 @@ def test_ports_are_read_as_people_type_them(typed, targets):
         (["-help"], "did you mean --help?"),
         (["443", "-json"], "did you mean --json?"),
         (["--port", "80"], "ports are arguments"),
+        (["x11"], "portrange 6000-6063 lists their listeners"),
         (["8080:80"], "has two ports"),
         (["127.0.0.1"], "as in 127.0.0.1:80"),
         (["kill", "80"], "portrange -h lists the commands"),
@@ -563,6 +564,10 @@ def test_range_of_ports_lists_its_listeners(server):
     assert server in [row["port"] for row in listed]
     assert len({row["port"] for row in listed}) <= 2
     assert json.loads(run("list", str(server), "-p", "udp", "-j").stdout)["listeners"] == []
+
+
+def test_json_of_many_ports_has_an_entry_for_each():
+    assert len(json.loads(run("x11", "--json").stdout)) == 64
 
 
 def test_suggest_with_no_port_left_exits_2():

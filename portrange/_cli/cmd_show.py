@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Characters of a command line on the page; --json has all of them.
 _COMMAND_LINE = 200
+#: The most pages that are printed at once; --json has no limit.
+_PAGES = 20
 #: The columns left of the texts of a page: the longest label, with its indent and gap.
 _BESIDE = 15
 #: The least widths of the columns of a listener: its addresses, unit, user and addresses again are shortened first.
@@ -50,6 +52,12 @@ def _run(arguments: Parsed) -> Output:
         raise ValueError(f"{error}{_did_you_mean(arguments.ports)}") from None
     if not wanted:
         raise ValueError("no ports: name some, or - for standard input")
+    if len(wanted) > _PAGES and not arguments.json:
+        first, last = min(target.first for target in wanted), max(target.first for target in wanted)
+        raise ValueError(
+            f"{len(wanted):,} ports are too many pages: portrange {first}-{last} lists their listeners, and check "
+            "prints a line for each port"
+        )
     shown = [_page(target, arguments) for target in wanted]
     return Output(
         "\n\n".join(page.text for page in shown),
