@@ -265,19 +265,20 @@ def test_explain_wraps_lines_but_not_ranges():
 # --- notebook -------------------------------------------------------------------------------------------------------
 
 
-def test_repr_html_has_a_bar_for_each_destination():
-    answer = usage(destination(100), destination(85, port=80), destination(1, port=22))
-    html = answer._repr_html_()
-    *_, last = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
-    drawing = ET.fromstring(last)
-    namespace = "{http://www.w3.org/2000/svg}"
-    widths = [float(bar.get("width")) for bar in drawing.findall(f"{namespace}rect[@fill]")]
-    assert widths[0] == 240.0
-    assert widths == pytest.approx([240, 0.85 * 240, 2.4])
-    assert drawing.get("role") == "img"
-    assert "10.0.0.5 → 192.0.2.1:443: 100 %" in drawing.get("aria-label")
-    assert html == answer._repr_html_()
-    assert "<table>" in html
+def test_repr_html_has_a_bar_for_each_destination_worst_first_with_its_limit():
+    html = usage(destination(100), destination(85, port=80), destination(1, port=22))._repr_html_()
+    assert re.findall(r"(?<!-)width:([\d.]+)%", html) == ["100.00", "85.00", "1.00"]
+    labels = [f"10.0.0.5 → 192.0.2.1:{port}: {used} of 100 ports" for port, used in ((443, 100), (80, 85), (22, 1))]
+    places = [html.index(label) for label in labels]
+    assert places == sorted(places)
+    assert "<table" in html
+
+
+@pytest.mark.parametrize(
+    ("used", "verdict"), [(100, "no port is left"), (85, "a limit is near"), (1, "no limit is near")]
+)
+def test_repr_html_begins_with_the_verdict(used, verdict):
+    assert f">{verdict}" in usage(destination(used))._repr_html_().partition("</p>")[0]
 
 
 def test_repr_html_has_no_bars_without_destinations():
@@ -286,17 +287,11 @@ def test_repr_html_has_no_bars_without_destinations():
 
 
 def test_bars_with_any_label_are_well_formed():
-    drawing = picture.bars('a "title" <b>', [picture.Bar("<script>&\x1b[31m" + "x" * 100, 2.0), picture.Bar("'", -1.0)])
-    parsed = ET.fromstring(drawing)
+    bars = [picture.Bar("<script>&\x1b[31m" + "x" * 200, 2.0, "all"), picture.Bar("'", -1.0, "<none>")]
+    drawing = picture.bars('a "title" <b>', bars)
+    assert {element.tag for element in ET.fromstring(drawing).iter()} == {"div"}
     assert "\x1b" not in drawing
-    assert [bar.get("width") for bar in parsed.findall("{*}rect[@fill]")] == ["240.0", "0.0"]
-
-
-def test_bars_use_no_theme_colours():
-    drawing = picture.bars("title", [picture.Bar("label", 0.5)])
-    assert 'fill="currentColor"' in drawing
-    assert "black" not in drawing
-    assert "white" not in drawing
+    assert re.findall(r"(?<!-)width:([\d.]+)%", drawing) == ["100.00", "0.00"]
 
 
 # --- counting netlink replies ---------------------------------------------------------------------------------------

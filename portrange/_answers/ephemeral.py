@@ -10,7 +10,7 @@ from .span import Span, contains, listed, overlap, size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Literal, TypeAlias
 
     from .address import FamilyName, ProtocolName
@@ -93,7 +93,7 @@ class EphemeralRange(Record):
         return range_page(self).items()
 
     def _picture(self) -> str:
-        return ports_picture(self._title(), [self], self.reserved)
+        return ports_picture([self], self.reserved)
 
 
 class PortSettings(Record):
@@ -147,13 +147,12 @@ def range_page(ephemeral: EphemeralRange) -> dict[str, list[str]]:
 
 
 def ports_picture(
-    title: str,
-    pools: Iterable[EphemeralRange] | None,
+    pools: Sequence[EphemeralRange] | None,
     reserved: Spans | None,
     excluded: Spans | None = (),
     port: int | None = None,
 ) -> str:
-    """Return the axis of all ports as SVG: IANA's bands, ephemeral ranges, reserved and excluded ports, and *port*."""
+    """Return the axis of all ports: IANA's bands, ephemeral ranges, reserved and excluded ports, and *port*."""
     with import_lock:
         from .._render import picture
 
@@ -163,7 +162,8 @@ def ports_picture(
         *(picture.Row(label, spans, picture.RED) for label, spans in _span_rows("excluded", excluded)),
     ]
     bands = [picture.Stretch(name, first, last) for name, (first, last) in BAND_BOUNDS.items()]
-    return picture.axis(title, bands, rows, port)
+    ends = [end for pool in pools or () for end in (pool.first, pool.last)]
+    return picture.axis(bands, rows, ends, port)
 
 
 def _range_rows(pools: Iterable[EphemeralRange] | None) -> Iterator[tuple[str, Spans]]:

@@ -241,13 +241,14 @@ class PortInfo(Record):
         return f"Port {self.number}"
 
     def _entries(self) -> Iterable[tuple[str, object]]:
-        return {"Verdict": [verdict(self)[0]], **port_page(self)}.items()
+        return port_page(self).items()
+
+    def _judgement(self) -> tuple[str, str]:
+        return verdict(self)
 
     def _picture(self) -> str:
         settings = self.settings
-        return ports_picture(
-            f"{self._title()} on this host", settings.pools, settings.reserved, settings.excluded, self.number
-        )
+        return ports_picture(settings.pools, settings.reserved, settings.excluded, self.number)
 
 
 # --- text ------------------------------------------------------------------------------------------------------------

@@ -45,15 +45,19 @@ class Record(Frozen):
         value = getattr(self, name)
         return self._none.get(name) if value is None else _as_text(value)
 
+    def _judgement(self) -> tuple[str, str] | None:
+        """Return the verdict that a notebook shows beside the heading, and its role; most results have none."""
+        return None
+
     def _picture(self) -> str:
-        """Return the picture that a notebook shows above the table, as SVG; most results have none."""
+        """Return the picture that a notebook shows above the table, as HTML; most results have none."""
         return ""
 
     def _repr_html_(self) -> str:
         with import_lock:
             from .._render import html
 
-        return self._picture() + html.record(self._title(), self._entries())
+        return html.title(self._title(), self._judgement()) + self._picture() + html.record(self._entries())
 
 
 def plain(value: object) -> Any:

@@ -201,7 +201,7 @@ class Results(Record, Sequence[T]):
             from .._render import html
 
         rows = [[str(cell) for cell in row] for row in self._rows()]
-        return html.table(self._headers, rows, self._reasons) or f"<p>{self._if_empty()}</p>"
+        return html.table(self._headers, rows, self._reasons, self._right) or f"<p>{self._if_empty()}</p>"
 
 
 def _missing(facts: Facts, wanted: Mapping[str, object]) -> tuple[str, ...] | None:

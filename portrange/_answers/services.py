@@ -17,6 +17,7 @@ class Services(Results[Service]):
     """An immutable sequence of services, in the order of their ports."""
 
     _headers = ("NAME", "PORT", "PROTO", "DESCRIPTION")
+    _right = (1,)
     _nothing = "no services"
 
     services: tuple[Service, ...] = ()

@@ -265,28 +265,32 @@ class EphemeralUsage(Record):
     def _repr_html_(self) -> str:
         with import_lock:
             from .._render import html, picture
-            from .ephemeral import ports_picture
 
-        pools = [self.pool, self.pool_ipv6] if self.pool_ipv6 else [self.pool]
         bars = [
-            picture.Bar(f"{destination.source} → {destination.endpoint}", destination.share)
+            picture.Bar(
+                f"{destination.source} → {destination.endpoint}",
+                destination.share,
+                f"{destination.sockets - destination.reusable:,} of {destination.limit:,} ports "
+                f"({_percent(destination.share)})",
+            )
             for destination in self.destinations
-            if destination.share >= _VISIBLE
         ]
+        role = "bad" if self.exhausted else "notice" if _is_near(self) else "good"
         parts = [
+            html.title(self._title(), (_verdict(self), role)),
             f"<p>{html.cell(_summary(self))}</p>",
-            ports_picture("Ephemeral range", pools, self.pool.reserved),
             picture.bars("Ports in use by destination", bars) if bars else "",
-            html.table(_HEADERS, map(_row, self.destinations)),
+            html.table(_HEADERS, map(_row, self.destinations), right=_FIGURES),
             *(f"<p>{html.cell(others)}</p>" for others in _others(self)),
         ]
         return "".join(parts)
 
+    def _title(self) -> str:
+        return f"Ephemeral {self.protocol.upper()} ports"
+
 
 # --- table -----------------------------------------------------------------------------------------------------------
 
-#: The least share of a destination that is drawn as a bar.
-_VISIBLE = 0.01
 _HEADERS = ("DESTINATION", "FROM", "LIVE", "TIME-WAIT", "IN USE", "OF", "SHARE")
 _FIGURES = (2, 3, 4, 5, 6)
 

@@ -1,1 +1,1 @@
-"""Render plain values as text, HTML and SVG; the output depends on the input alone."""
+"""Render plain values as text and HTML; the output depends on the input alone."""

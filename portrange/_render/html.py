@@ -7,14 +7,30 @@ from .strings import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from typing import cast
 
-#: Notebooks align cells to the right, which suits numbers only. All other properties are left to the notebook.
+#: Text is at the left and figures at the right, whatever the notebook prefers. Other properties are left to it.
+_RIGHT = ' style="text-align:right;vertical-align:top;padding-right:1em;white-space:nowrap"'
 _LEFT = ' style="text-align:left;vertical-align:top;padding-right:1em"'
+_TABLE = '<table style="max-width:100%;table-layout:auto;margin-left:0">'
 #: Untrusted names may be long and without a space: they must not push the other columns out of sight.
 _LONG = ' style="text-align:left;vertical-align:top;padding-right:1em;overflow-wrap:anywhere"'
 _NAME = ' style="text-align:left;vertical-align:top;padding-right:1em;white-space:nowrap"'
+#: Headings that are not the name of a field or column with a capital letter.
+_HEADINGS = {
+    "pid": "PID",
+    "uid": "User ID",
+    "proto": "Protocol",
+    "netns": "Network namespace",
+    "time-wait": "TIME-WAIT",
+    "of": "Limit",
+    "cmdline": "Command line",
+    "cgroup": "Control group",
+}
+#: White text on the background of each verdict has a contrast of at least 4.5 to 1; the background differs from white
+#: and black by at least 3 to 1 (WCAG 2.2, 1.4.3 and 1.4.11).
+_VERDICTS = {"good": "#1a7f37", "notice": "#9a6700", "bad": "#cf222e"}
 #: The longest text, in characters, that needs no breaks.
 _SHORT = 40
 #: The most values that a cell lists; settings may have thousands of spans.
@@ -29,6 +45,28 @@ def escaped(text: str) -> str:
         from html import escape
 
     return escape(visible(text))
+
+
+def heading(name: str) -> str:
+    """Return the name of a field or of a column as a heading.
+
+    >>> heading("dual_stack"), heading("PROTO")
+    ('Dual stack', 'Protocol')
+    """
+    words = name.replace("_", " ")
+    return _HEADINGS.get(name.lower(), words.capitalize() if words.isupper() or words.islower() else words)
+
+
+def title(text: str, verdict: tuple[str, str] | None = None) -> str:
+    """Return a title, with a verdict and its role ("good", "notice", "bad") if there is one."""
+    if verdict is None:
+        return f'<p style="text-align:left"><strong>{cell(text)}</strong></p>'
+    judgement, role = verdict
+    colours = f"background-color:{_VERDICTS[role]};color:#ffffff;padding:1px 6px;border-radius:4px"
+    return (
+        f'<p style="text-align:left"><strong>{cell(text)}</strong>: '
+        f'<span style="{colours}">{cell(judgement)}</span></p>'
+    )
 
 
 def cell(value: object) -> str:
@@ -53,28 +91,40 @@ def _list(values: Sequence[object]) -> str:
     return f'<ul style="margin:0;padding-left:1.2em">{items}</ul>'
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[str]], incomplete: Iterable[str] = ()) -> str:
-    """Return a table with a row of headers, without empty columns; the reasons in *incomplete* are below it."""
+def table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    incomplete: Iterable[str] = (),
+    right: Collection[int] = (),
+) -> str:
+    """Return a table with a row of headings, without empty columns; the reasons in *incomplete* are below it.
+
+    The columns in *right*, by index, are aligned at the right.
+    """
     lines = [list(row) for row in rows]
     used = [index for index in range(len(headers)) if any(line[index] for line in lines)]
-    head = "".join(f'<th scope="col"{_LEFT}>{escaped(headers[index])}</th>' for index in used)
+    head = "".join(
+        f'<th scope="col"{_RIGHT if index in right else _LEFT}>{escaped(heading(headers[index]))}</th>'
+        for index in used
+    )
     body = "".join(
-        "<tr>" + "".join(f"<td{_style(line[index])}>{cell(line[index])}</td>" for index in used) + "</tr>"
+        "<tr>"
+        + "".join(f"<td{_RIGHT if index in right else _style(line[index])}>{cell(line[index])}</td>" for index in used)
+        + "</tr>"
         for line in lines
     )
     below = "".join(f"<p>incomplete: {cell(reason)}</p>" for reason in incomplete)
-    return (f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if used else "") + below
+    return (f"{_TABLE}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if used else "") + below
 
 
 def _style(text: str) -> str:
     return _LEFT if len(text) <= _SHORT else _LONG
 
 
-def record(title: str, values: Iterable[tuple[str, object]]) -> str:
-    """Return a table of names and values with a caption."""
+def record(values: Iterable[tuple[str, object]]) -> str:
+    """Return a table of names and values."""
     body = "".join(
-        f'<tr><th scope="row"{_NAME}>{escaped(name)}</th><td{_LONG}>{cell(value)}</td></tr>' for name, value in values
+        f'<tr><th scope="row"{_NAME}>{escaped(heading(name))}</th><td{_LONG}>{cell(value)}</td></tr>'
+        for name, value in values
     )
-    return (
-        f'<table><caption style="text-align:left"><strong>{cell(title)}</strong></caption><tbody>{body}</tbody></table>'
-    )
+    return f"{_TABLE}<tbody>{body}</tbody></table>"

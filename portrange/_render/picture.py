@@ -1,8 +1,9 @@
-"""Pictures for notebooks as inline SVG: the axis of all port numbers, and bar charts. Deterministic.
+"""Pictures for notebooks as styled HTML: the axis of all port numbers, and bar charts. Deterministic.
 
-Notebooks have pages of any colour. Text and lines have the colour of the page's text; the other colours have a contrast
-of at least 3 to 1 to white and to black (WCAG 2.2, 1.4.11). There is no style sheet, because pages and sanitizers
-differ in what they let through; without it, a picture is merely not scaled down.
+JupyterLab removes `<svg>`, embedded images and attributes for screen readers from notebooks that are not trusted, and
+keeps styled elements (@jupyterlab/apputils, sanitizer.ts). Each bar has its values as text above it, which remains
+where styles are removed. Notebooks have pages of any colour: text has the colour of the page's text, and the other
+colours have a contrast of at least 3 to 1 to white and to black (WCAG 2.2, 1.4.11).
 """
 
 from __future__ import annotations
@@ -19,40 +20,47 @@ if TYPE_CHECKING:
 
 #: The colours of normal, noteworthy and critical facts.
 BLUE, ORANGE, RED = "#3b82c4", "#c46f16", "#d7263d"
-#: The heights of a row and of a bar in it.
-_ROW, _BAR = 22, 12
+#: IANA's bands, in shades that differ from those beside them.
+_BANDS = ("#666666", "#8e8e8e", "#707070")
+#: The whole length of a bar, visible on light and dark pages.
+_TRACK = "rgba(128,128,128,0.25)"
+#: The most characters of a label; a name without spaces breaks anywhere on a narrow page.
+_LETTERS = 100
 
 
-def _drawing(description: str, width: int, height: int, content: str) -> str:
-    """Return *content* as a picture of this size, scaled down on narrow pages; *description* is for screen readers."""
-    title = escaped(description)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{title}" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}" style="max-width:100%;height:auto" font-family="sans-serif" font-size="12" '
-        f'fill="currentColor"><title>{title}</title>{content}</svg>'
-    )
+def _block(style: str, content: str = "") -> str:
+    return f'<div style="{style}">{content}</div>'
 
 
-def _label(x: int, y: int, text: str, anchor: str = "start") -> str:
-    """Return a line of text; *y* is the height of its middle."""
-    return f'<text x="{x}" y="{y}" text-anchor="{anchor}" dominant-baseline="central">{escaped(text)}</text>'
+def _drawing(content: str) -> str:
+    """Return *content* as a picture as wide as a narrow page, or 640 pixels."""
+    return _block("max-width:640px;margin:6px 0 12px 0;font-size:13px;line-height:1.4;text-align:left", content)
+
+
+def _row(label: str, parts: Iterable[str]) -> str:
+    """Return a label above a bar."""
+    name = _block("margin-top:6px;overflow-wrap:anywhere", escaped(label))
+    return name + _block(f"height:12px;overflow:hidden;background-color:{_TRACK}", "".join(parts))
+
+
+def _part(offset: float, width: float, paint: str) -> str:
+    """Return a part of a bar: its distance from the part before it and its width, in percent."""
+    margin = f"margin-left:{offset:.2f}%;" if offset else ""
+    return _block(f"float:left;height:12px;{margin}width:{width:.2f}%;{paint}")
 
 
 # --- the axis of all ports -------------------------------------------------------------------------------------------
 
 _PORTS = 1 << 16
-#: The ports that a column of the axis represents; a column is one unit wide.
+#: The ports that a column of the axis represents.
 _PER_COLUMN = 128
 _COLUMNS = _PORTS // _PER_COLUMN
-_LEFT, _RIGHT = 180, 24
-#: The most characters of a label.
-_LETTERS = 28
 #: The opacity of a column, by the least share of its ports that are in a span: sparse ports look sparse.
 _OPACITIES = ((0.75, "1"), (0.25, "0.85"), (0.0, "0.7"))
-#: The least width of isolated ports, which are drawn opaque, so that they are visible.
+#: The least number of columns of isolated ports, which are drawn opaque, so that they are visible.
 _LEAST = 2
-#: Bands differ by the opacity of the text's colour.
-_BANDS = ("0.5", "0.2", "0.35")
+#: The least distance of two numbers in a line below the axis, in percent: room for five digits on a phone.
+_DISTANCE = 15.0
 
 
 class Stretch(Frozen):
@@ -70,58 +78,47 @@ class Row(Frozen):
     """A row of the axis."""
 
     label: str
-    """The text before the row."""
+    """The text above the row."""
     spans: Sequence[tuple[int, int]]
     """The ports that are drawn: first and last ports, in ascending order, without overlaps."""
     colour: str
     """The colour of the ports."""
 
 
-def axis(title: str, bands: Sequence[Stretch], rows: Sequence[Row], port: int | None = None) -> str:
-    """Return the ports 0 to 65535 from left to right: a row for the bands, one for each of *rows*, one for *port*."""
-    labels = [*(row.label for row in rows), *([] if port is None else [f"port {port}"])]
-    bottom = _ROW * (2 + len(labels))
-    parts = [
-        *(_band(band, opacity) for band, opacity in zip(bands, _BANDS, strict=True)),
-        *(
-            _label(0, _middle(index), shorten(text, _LETTERS))
-            for index, text in enumerate(["IANA's bands", *labels], 1)
-        ),
-        *(part for index, row in enumerate(rows, 2) for part in _drawn_row(row, index)),
-        *([] if port is None else [_marker(port, bottom)]),
-        *_ticks(bands, bottom),
-    ]
+def axis(bands: Sequence[Stretch], rows: Sequence[Row], ends: Iterable[int] = (), port: int | None = None) -> str:
+    """Return the ports 0 to 65535 from left to right: a row for the bands, one for each of *rows*, one for *port*.
+
+    The numbers below them are the first and the last port, and *ends*.
+    """
     named = ", ".join(f"{band.name} {band.first}-{band.last}" for band in bands)
-    description = "; ".join([f"{title}. IANA's bands: {named}", *labels])
-    return _drawing(description, _LEFT + _COLUMNS + _RIGHT, bottom + _ROW, "".join(parts))
+    parts = [
+        _row(f"IANA's bands: {named}", map(_band, bands, _BANDS)),
+        *(_row(shorten(row.label, _LETTERS), _drawn(row)) for row in rows),
+        *([] if port is None else [_row(f"port {port}", [_marker(port)])]),
+        *_numbers({0, _PORTS - 1, *ends}),
+    ]
+    return _drawing("".join(parts))
 
 
-def _x(port: int) -> int:
-    return _LEFT + port // _PER_COLUMN
+def _percent(columns: float) -> float:
+    """Return a number of columns in percent of the axis, rounded as it is written, so that sums do not exceed 100."""
+    return round(100 * columns / _COLUMNS, 2)
 
 
-def _middle(row: int) -> int:
-    """Return the height of a row's middle; row 0 has the names of the bands."""
-    return row * _ROW + _ROW // 2
+def _band(band: Stretch, colour: str) -> str:
+    left, right = _percent(band.first / _PER_COLUMN), _percent((band.last + 1) / _PER_COLUMN)
+    return _part(0, right - left, f"background-color:{colour}")
 
 
-def _rectangle(x: int, row: int, columns: int, paint: str) -> str:
-    return f'<rect x="{x}" y="{_middle(row) - _BAR // 2}" width="{columns}" height="{_BAR}" {paint}/>'
-
-
-def _band(band: Stretch, opacity: str) -> str:
-    left, right = _x(band.first), _x(band.last) + 1
-    # The first band is narrower than its name, so the name is not centred.
-    narrow = right - left < 50
-    name = _label(left if narrow else (left + right) // 2, _middle(0), band.name, "start" if narrow else "middle")
-    return name + _rectangle(left, 1, right - left, f'fill-opacity="{opacity}"')
-
-
-def _drawn_row(row: Row, index: int) -> Iterator[str]:
-    yield _rectangle(_LEFT, index, _COLUMNS, 'fill-opacity="0.08"')
+def _drawn(row: Row) -> Iterator[str]:
+    end = 0.0
     for first, columns, opacity in _runs(row.spans):
-        shade = "" if opacity == "1" else f' fill-opacity="{opacity}"'
-        yield _rectangle(_LEFT + first, index, columns, f'fill="{row.colour}"{shade}')
+        left, right = _percent(first), _percent(min(_COLUMNS, first + columns))
+        # A run that is widened to be visible can reach into the next one.
+        left = max(left, end)
+        shade = "" if opacity == "1" else f";opacity:{opacity}"
+        yield _part(left - end, right - left, f"background-color:{row.colour}{shade}")
+        end = right
 
 
 def _runs(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, str]]:
@@ -132,7 +129,8 @@ def _runs(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, str]]:
         if is_empty:
             continue
         if len(columns) <= _LEAST:
-            yield columns[0], _LEAST, "1"
+            # At the right end, there is no further column to extend to.
+            yield min(columns[0], _COLUMNS - _LEAST), _LEAST, "1"
             continue
         for opacity, run in groupby(columns, key=lambda column: _opacity(taken[column])):
             alike = list(run)
@@ -153,28 +151,48 @@ def _opacity(taken: int) -> str:
     return next(opacity for least, opacity in _OPACITIES if taken >= least * _PER_COLUMN)
 
 
-def _marker(port: int, bottom: int) -> str:
-    """Return a line through all rows, with a diamond in the port's own row."""
-    x, middle = _x(port), bottom - _ROW // 2
-    return (
-        f'<path d="M{x} {_ROW}V{bottom}" stroke="currentColor"/>'
-        f'<path d="M{x - 6} {middle}L{x} {middle - 6}L{x + 6} {middle}L{x} {middle + 6}Z"/>'
-    )
+def _marker(port: int) -> str:
+    """Return a mark at a port, in the colour of the text, which a border has if it names no colour."""
+    left = min(_percent(port / _PER_COLUMN), 99.0)
+    return _part(left, 0, "border-left:5px solid")
 
 
-def _ticks(bands: Sequence[Stretch], bottom: int) -> Iterator[str]:
-    """Yield the first port of each band, and the last port."""
-    middle = bottom + _ROW // 2
-    for port in (*(band.first for band in bands), bands[-1].last):
-        # 0 and 1024 are 8 columns apart: they do not overlap if 0 is centred and 1024 begins at its column.
-        yield _label(_x(port), middle, str(port), "start" if 0 < port < 4096 else "middle")
+def _numbers(ports: Iterable[int]) -> Iterator[str]:
+    """Yield lines of port numbers, each at its place; a number without room is in the next line."""
+    lines: list[list[tuple[float, float, int]]] = []
+    for port in sorted(ports):
+        start, end = _room(port)
+        line = next((line for line in lines if line[-1][1] <= start), None)
+        if line is None:
+            line = []
+            lines.append(line)
+        line.append((start, end, port))
+    for line in lines:
+        yield _block("height:16px;overflow:hidden;font-size:11px;line-height:16px", " ".join(_written(line)))
+
+
+def _room(port: int) -> tuple[float, float]:
+    """Return the room of a number in percent: right of the first column, or left of the last one at the right end."""
+    left = _percent(port / _PER_COLUMN)
+    if left + _DISTANCE <= 100:
+        return left, left + _DISTANCE
+    right = _percent((port + 1) / _PER_COLUMN)
+    return right - _DISTANCE, right
+
+
+def _written(line: Iterable[tuple[float, float, int]]) -> Iterator[str]:
+    """Yield the numbers of a line, each with a tick at its port."""
+    last = 0.0
+    for start, end, port in line:
+        side = "left" if start == _percent(port / _PER_COLUMN) else "right"
+        tick = f"box-sizing:border-box;border-{side}:1px solid;padding-{side}:3px;text-align:{side};white-space:nowrap"
+        yield _block(f"float:left;margin-left:{start - last:.2f}%;width:{end - start:.2f}%;{tick}", str(port))
+        last = end
 
 
 # --- bar charts ------------------------------------------------------------------------------------------------------
 
-_BAR_LABEL, _TRACK, _VALUE = 330, 240, 70
-_BAR_LETTERS = 46
-#: The colour of a bar by its least share. The percentage beside it states the same.
+#: The colour of a bar by its least share. The text above it states the same.
 _COLOURS = ((1.0, RED), (0.8, ORANGE), (0.0, BLUE))
 
 
@@ -182,31 +200,21 @@ class Bar(Frozen):
     """A bar of a chart."""
 
     label: str
-    """The text before the bar."""
+    """The text before the value."""
     share: float
     """The length, from 0 to 1."""
-
-    @property
-    def percent(self) -> str:
-        """The length as text."""
-        return f"{100 * self.share:.0f} %"
+    value: str
+    """The value and its limit as text."""
 
 
-def bars(title: str, rows: Sequence[Bar]) -> str:
-    """Return labelled horizontal bars, one below the other."""
-    values = "; ".join(f"{row.label}: {row.percent}" for row in rows)
-    drawn = "".join(_drawn_bar(row, index * _ROW) for index, row in enumerate(rows))
-    return _drawing(f"{title}. {values}", _BAR_LABEL + _TRACK + _VALUE, _ROW * len(rows), drawn)
+def bars(title: str, rows: Iterable[Bar]) -> str:
+    """Return a title and labelled horizontal bars, one below the other."""
+    return _drawing(_block("font-weight:bold", escaped(title)) + "".join(map(_drawn_bar, rows)))
 
 
-def _drawn_bar(row: Bar, top: int) -> str:
+def _drawn_bar(row: Bar) -> str:
     share = min(1.0, max(0.0, row.share))
     colour = next(colour for least, colour in _COLOURS if share >= least)
-    middle = top + _ROW // 2
-    place = f'x="{_BAR_LABEL}" y="{middle - _BAR // 2}" height="{_BAR}"'
-    return (
-        _label(0, middle, shorten(row.label, _BAR_LETTERS))
-        + f'<rect {place} width="{_TRACK}" fill-opacity="0.15"/>'
-        + f'<rect {place} width="{share * _TRACK:.1f}" fill="{colour}"/>'
-        + _label(_BAR_LABEL + _TRACK + 8, middle, row.percent)
-    )
+    visible = "min-width:2px;" if share else ""
+    label = f"{shorten(row.label, _LETTERS)}: {row.value}"
+    return _row(label, [_part(0, 100 * share, f"{visible}background-color:{colour}")])

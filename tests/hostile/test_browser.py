@@ -16,7 +16,7 @@ return {
     scripts: document.scripts.length,
     active: document.querySelectorAll("img, iframe, object, embed, a, form, [onload], [onerror]").length,
     tables: document.querySelectorAll("table").length,
-    drawings: document.querySelectorAll("svg").length,
+    drawings: document.querySelectorAll("div > div[style*='overflow:hidden']").length,
     text: document.body.textContent,
 };
 """
@@ -35,7 +35,7 @@ def page(hostile_listeners: list[portrange.Listener]) -> str:
         shown += [owner._repr_html_() for owner in listener.owners]
         shown += [obstacle._repr_html_() for obstacle in portrange.why_busy(listener.port, address="127.0.0.1")]
     shown += [
-        drawn.bars(name, [drawn.Bar(name, 0.5)])
+        drawn.bars(name, [drawn.Bar(name, 0.5, "half")])
         for listener in hostile_listeners
         for name in listener.owners[0].cmdline[-1:]
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,14 +17,18 @@ return {
     scripts: of("script:not(#report)").length,
     height: document.documentElement.scrollHeight,
     width: document.documentElement.scrollWidth,
-    pictures: of("svg").map(picture => ({
-        role: picture.getAttribute("role"),
-        label: picture.getAttribute("aria-label"),
-        title: picture.querySelector("title").textContent,
+    pictures: of("div[style*='max-width:640px']").map(picture => ({
+        text: picture.innerText,
         box: box(picture),
-        texts: of("text", picture).map(box),
-        shapes: of("rect[fill]", picture).map(box),
+        texts: of("div", picture).filter(part => !part.querySelector("div") && part.innerText.trim()).map(part => {
+            const range = document.createRange();
+            range.selectNodeContents(part);
+            return box(range);
+        }),
+        shapes: of("div[style*='background-color:#']", picture).map(box).filter(box => box[2] - box[0] >= 1),
+        marks: of("div[style*='border-left:5px']", picture).map(box),
     })),
+    verdicts: of("p > span[style*='background-color:#']").map(verdict => verdict.innerText),
     tables: of("table").map(table => table.innerText),
     text_boxes: of("td, th, caption, p").filter(element => element.innerText.trim()).map(element => {
         const range = document.createRange();
@@ -49,11 +54,16 @@ class Seen(NamedTuple):
 
 def look(browser: Browser, page: str) -> Seen:
     """Open a page and take a screenshot."""
-    image = pytest.importorskip("PIL.Image", reason="pillow is not installed: pip install '.[notebook]'")
     found = browser.evaluate(page, LOOK)
     assert found["height"] <= HEIGHT, "the window is too small for the page"
-    pixels = image.open(browser.screenshot(page)).convert("RGB")
-    return Seen(found, pixels, pixels.getpixel((0, HEIGHT - 1)))
+    return seen(found, browser.screenshot(page), (0, HEIGHT - 1))
+
+
+def seen(found: dict[str, Any], screenshot: Path, place: tuple[int, int]) -> Seen:
+    """Return what the script found, with the pixels of a screenshot; the pixel at *place* has the background colour."""
+    image = pytest.importorskip("PIL.Image", reason="pillow is not installed: pip install '.[notebook]'")
+    pixels = image.open(screenshot).convert("RGB")
+    return Seen(found, pixels, pixels.getpixel(place))
 
 
 def luminance(colour: tuple[int, ...]) -> float:

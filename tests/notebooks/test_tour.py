@@ -40,14 +40,14 @@ def test_every_cell_runs_without_errors_or_warnings(executed):
 @pytest.mark.parametrize("cell_id", ["classify", "range", "connections", "suggest"])
 def test_results_about_ports_have_a_picture_and_text(executed, cell_id):
     html = output_of(executed, cell_id, "text/html")
-    assert html.count('<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="') >= 1
-    assert html.count("<table>") + html.count("<p>") >= 1
+    assert html.count("max-width:640px") == 1
+    assert html.count("<table") + html.count("<p>") >= 1
 
 
 @pytest.mark.parametrize("cell_id", ["server", "listeners", "why"])
 def test_other_results_are_tables(executed, cell_id):
     html = output_of(executed, cell_id, "text/html")
-    assert "<table>" in html
+    assert "<table" in html
 
 
 def test_values_are_those_of_this_machine(executed):

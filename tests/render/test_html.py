@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portrange._render.html import record, table
+from portrange._render.html import record, table, title
 
 
 class Reader(HTMLParser):
@@ -44,13 +45,31 @@ def test_any_text_gives_a_well_formed_table_of_table_tags(rows, notes):
     assert reader.tags <= {"table", "thead", "tbody", "tr", "th", "td", "p"}
 
 
-@given(st.text(), st.dictionaries(st.text(), values))
-def test_any_record_gives_well_formed_html(title, entries):
-    reader = read(record(title, entries.items()))
+@given(st.text(), st.text(), st.dictionaries(st.text(), values))
+def test_any_record_gives_well_formed_html(name, verdict, entries):
+    reader = read(title(name, (verdict, "bad")) + title(name) + record(entries.items()))
     assert reader.open == []
-    assert reader.tags <= {"table", "caption", "tbody", "tr", "th", "td", "em", "strong", "ul", "li"}
+    assert reader.tags <= {"table", "tbody", "tr", "th", "td", "em", "strong", "ul", "li", "p", "span"}
 
 
 def test_booleans_and_none_are_rendered_as_yes_no_and_unknown():
-    text = read(record("Port", {"a": True, "b": False, "c": None, "d": [1, 2]}.items())).text
-    assert text == ["Port", "a", "yes", "b", "no", "c", "unknown", "d", "1", "2"]
+    text = read(record({"a": True, "b": False, "c": None, "d": [1, 2]}.items())).text
+    assert text == ["A", "yes", "B", "no", "C", "unknown", "D", "1", "2"]
+
+
+def test_table_has_human_headings_and_figures_at_the_right():
+    html = table(("PROTO", "TIME-WAIT", "IN USE"), [("tcp", "1,000", "")], right=(1, 2))
+    assert read(html).text == ["Protocol", "TIME-WAIT", "tcp", "1,000"]
+    assert html.count("text-align:right") == 2
+    assert read(record([("dual_stack", True), ("uid", 0), ("This host", "")])).text[::2] == [
+        "Dual stack",
+        "User ID",
+        "This host",
+    ]
+
+
+@pytest.mark.parametrize("role", ["good", "notice", "bad"])
+def test_verdict_is_text_beside_the_title(role):
+    html = title("Port 80", ("a verdict", role))
+    assert "".join(read(html).text) == "Port 80: a verdict"
+    assert "background-color:#" in html
