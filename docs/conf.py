@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+import tempfile
+import zlib
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -16,7 +19,7 @@ author = "the portrange contributors"
 copyright = f"{author}. MIT licence"  # noqa: A001 - Sphinx asks for this name
 release = version = portrange.__version__
 
-extensions = ["myst_nb", "sphinx.ext.autodoc"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.intersphinx", "sphinx_copybutton", "notfound.extension"]
 # The notebook is stored without outputs and runs on each build. An error in a cell fails the build.
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
@@ -24,6 +27,11 @@ nb_execution_timeout = 120
 # The pages include or link the sample project.
 exclude_patterns = ["_build", "howto/vendoring"]
 nitpicky = True
+# Copy the commands and statements, without prompts and output.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+# Links of the page "not found" begin at the root of the site; set this to the folder of a site that has one.
+notfound_urls_prefix = os.environ.get("PORTRANGE_DOCS_PREFIX", "/")
 myst_heading_anchors = 3
 
 html_theme = "furo"
@@ -38,11 +46,9 @@ python_use_unqualified_type_names = True
 default_role = "py:obj"
 
 
-#: Annotations without a link: standard library types, because the build has no network access, and private aliases:
-#: the `avoid` type of `suggest_port`, tuples of `Span`, and sets of strings. Docstrings list the values.
+#: Annotations without a link are private aliases: the `avoid` type of `suggest_port`, tuples of `Span`, and sets of
+#: strings. Docstrings list the values.
 WITHOUT_PAGE = (
-    "collections.abc.",
-    "os.PathLike",
     "Avoided",
     "FamilyName",
     "ObstacleKind",
@@ -54,6 +60,47 @@ WITHOUT_PAGE = (
     "SocketState",
     "Spans",
 )
+
+
+#: Names of the standard library that docstrings use, by page. The build writes an inventory of them, so that links need
+#: no network access.
+STANDARD_LIBRARY = {
+    "library/exceptions.html": (
+        "py:exception",
+        ("AttributeError", "NotImplementedError", "OSError", "TimeoutError", "TypeError", "ValueError"),
+    ),
+    "library/collections.abc.html": (
+        "py:class",
+        tuple(f"collections.abc.{name}" for name in ("Callable", "Iterable", "Iterator", "Mapping", "Sequence")),
+    ),
+    "library/os.html": ("py:class", ("os.PathLike",)),
+    "library/subprocess.html": ("py:class", ("subprocess.Popen",)),
+    "library/functions.html": ("py:class", ("bool", "int", "float", "str", "tuple", "dict", "list", "bytes", "range")),
+}
+
+
+def inventory() -> str:
+    """Write an inventory in the format of Sphinx, version 2, and return its path."""
+    lines = [f"{name} {role} 1 {page}#{name} -\n" for page, (role, names) in STANDARD_LIBRARY.items() for name in names]
+    header = "# Sphinx inventory version 2\n# Project: Python\n# Version: 3\n# The rest is compressed with zlib.\n"
+    path = os.path.join(tempfile.gettempdir(), f"portrange-python-{os.getpid()}.inv")
+    with open(path, "wb") as file:
+        file.write(header.encode() + zlib.compress("".join(lines).encode()))
+    atexit.register(os.unlink, path)
+    return path
+
+
+intersphinx_mapping = {"python": ("https://docs.python.org/3", inventory())}
+
+#: The version that a public name first appeared in, if that is not the first version.
+VERSIONS_ADDED: dict[str, str] = {}
+
+
+def add_version(_app: Any, what: str, name: str, _thing: Any, _options: Any, lines: list[str]) -> None:
+    """Append the version in which a public name appeared."""
+    short = name.removeprefix("portrange.").removeprefix("testing.")
+    if what in ("function", "class", "exception") and "." not in short and "versionadded" not in "".join(lines):
+        lines += ["", f".. versionadded:: {VERSIONS_ADDED.get(short, '0.1.0')}", ""]
 
 
 def leave_plain(_app: Any, _env: Any, node: Any, shown: Any) -> Any:
@@ -74,4 +121,5 @@ def without_constructor(_app: Any, _what: str, _name: str, thing: Any, *_rest: A
 def setup(app: Any) -> None:
     """Connect the handlers to Sphinx events."""
     app.connect("autodoc-process-signature", without_constructor)
+    app.connect("autodoc-process-docstring", add_version)
     app.connect("missing-reference", leave_plain)

@@ -21,7 +21,7 @@ LAYERS = [
     {"_registry", "_backends"},
     {"_questions"},
     {"_cli"},
-    {"__init__", "__main__"},
+    {"__init__", "__main__", "testing"},
 ]
 #: The only modules that may import each runtime dependency, by the beginning of their path.
 DEPENDENCIES = {"psutil": "_backends/portable"}

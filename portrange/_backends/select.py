@@ -52,6 +52,9 @@ def backend_for(system: System) -> Backend:
     Raises `UnsupportedPlatformError` with the reason if the system has none, `ValueError` if `system.backend` is not
     the name of a backend.
     """
+    if system.own_backend is not None:
+        own: Backend = system.own_backend
+        return own
     name = system.backend
     if name is not None and name != _PORTABLE:
         if name not in _BACKENDS:

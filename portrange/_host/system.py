@@ -68,6 +68,8 @@ class System:
         self.network: str | None = None if procfs == "/proc" else f"{procfs}/1"
         self.network_identity: int | None = None
         self.constants = Constants()
+        #: The backend in place of that of the platform, for fake hosts.
+        self.own_backend: Any = None
         #: The results, or errors, of a snapshot by key; None if this is not a snapshot.
         self._results: dict[object, tuple[Any, PortrangeError | OSError | None]] | None = None
 

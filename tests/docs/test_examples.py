@@ -230,3 +230,12 @@ def test_container_with_fewer_capabilities_reports_unknowns(world: World, tmp_pa
     assert set(owners) == {first, second}
     assert sorted(owners.values()) == ([["1"], [str(pid)]] if sees_owners else [[], []])
     assert text.count(" ? ") == (0 if sees_owners else 2)
+
+
+# --- a fake host ---------------------------------------------------------------------------------------------------
+
+
+def test_example_with_a_fake_host_passes(tmp_path):
+    path = shutil.copy(HOWTO / "test_with_a_fake_host.py", tmp_path)
+    done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", path)
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shutil
@@ -59,7 +60,7 @@ def test_blocks_of_a_page_produce_the_output_shown(page, namespaces, tmp_path):
         script = commands / command
         script.write_text(f'#!/bin/sh\nexec {run} "$@"\n')
         script.chmod(0o755)
-    environment = dict(os.environ, PATH=f"{commands}:{os.environ['PATH']}", PYTHONPATH=str(ROOT), COLUMNS="100")
+    environment = dict(os.environ, PATH=f"{commands}:{os.environ['PATH']}", PYTHONPATH=str(ROOT), COLUMNS="80")
     environment["PYTEST_ADDOPTS"] = ""  # readers run pytest with its defaults
     done = subprocess.run(
         [*IN_A_NEW_NETWORK, sys.executable, str(Path(__file__).with_name("pages.py")), str(page)],
@@ -134,7 +135,24 @@ def test_every_page_is_two_clicks_from_the_readme():
 def test_every_public_name_is_in_the_reference():
     text = (DOCS / "reference.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\.\. (?:auto\w+:: portrange\.|py:data:: )(\w+)", text, re.MULTILINE))
-    assert documented == set(portrange.__all__) - {"__version__"}
+    assert documented == set(portrange.__all__) - {"__version__"} | {"testing"}
+
+
+def test_every_parameter_is_in_the_reference():
+    text = (DOCS / "reference.md").read_text(encoding="utf-8")
+    functions = [getattr(portrange, name) for name in portrange.__all__ if inspect.isfunction(getattr(portrange, name))]
+    parameters = {name for function in functions for name in inspect.signature(function).parameters}
+    assert {name for name in parameters if f"| `{name}` |" not in text} == set()
+
+
+def test_sidebar_and_index_have_the_same_sections_and_pages():
+    text = (DOCS / "index.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\*\*(.+)\*\*\n\n((?:- .*\n)+)", text, re.MULTILINE)
+    sidebar = re.findall(r":caption: (.+)\n\n((?:\S+\n)+)```", text)
+    assert len(sidebar) == 5
+    assert [(title, re.findall(r"\]\((\S+?)\.\w+\)", pages)) for title, pages in listed] == [
+        (title, pages.split()) for title, pages in sidebar
+    ]
 
 
 def test_changelog_has_this_version():
