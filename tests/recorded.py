@@ -4,7 +4,8 @@
     host.json       {"platform": "linux", "uid": 1000, ...}: see `_Facts`; only "platform" is needed
     files/          the file system: files/proc/stat is /proc/stat; symbolic links stand for themselves
     commands/       what programs print: netsh-int-ipv4-show-dynamicport-tcp.txt is the output of that command
-    sysctl.json     sysctl by name or by MIB ("4.2.0.7"): a number is a C int, {"hex": ...} are bytes,
+    sysctl.json     sysctl by name or by MIB ("4.2.0.7"): a number is a C int, {"hex": ...} are bytes
+                    (with "size", the number that the kernel requested for them),
                     {"ports": [...]} is a bitmap of 65,536 bits in 32-bit integers
 
 What was not recorded does not exist: `FileNotFoundError`. The machine that runs the tests is not read, and no socket is
@@ -151,6 +152,11 @@ class RecordedHost(SystemHost):
         if key not in known:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), key)
         return _sysctl_bytes(known[key])
+
+    def sysctl_with_size(self, name: str) -> tuple[bytes, int]:
+        value = self.sysctl(name)
+        known = json.loads((self.directory / "sysctl.json").read_text("utf-8"))[name]
+        return value, known.get("size", len(value)) if isinstance(known, dict) else len(value)
 
     # --- the network ---
 

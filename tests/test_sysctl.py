@@ -12,7 +12,7 @@ import pytest
 from portrange import ParseError, Span
 from portrange._backends import sysctl
 from portrange._backends.sysctl import parse_number, parse_ports
-from portrange._host.sysctl import read_sysctl
+from portrange._host.sysctl import read_sysctl, read_with_size
 from portrange._host.system import System
 
 LIBRARY = r"""
@@ -40,6 +40,7 @@ int sysctlbyname(const char *name, void *old, size_t *old_length, const void *ne
         grown = old ? grown : grown + 1;
         return give("0123456789", old ? grown + 1 - (grown == 3) : grown, old, old_length);
     }
+    if (strcmp(name, "smaller") == 0) return give("0123456789", old ? 2 : 10, old, old_length);
     if (strcmp(name, "endless") == 0) { errno = ENOMEM; return old ? -1 : give("", 1, old, old_length); }
     if (strcmp(name, "secret") == 0) { errno = EACCES; return -1; }
     errno = ENOENT;
@@ -83,6 +84,10 @@ def test_read_sysctl_empty_value(library):
 
 def test_read_sysctl_value_that_grows_between_calls(library):
     assert read_sysctl("growing", library) == b"012"
+
+
+def test_read_with_size_returns_the_requested_size(library):
+    assert read_with_size("smaller", library) == (b"01", 10)
 
 
 @pytest.mark.parametrize(

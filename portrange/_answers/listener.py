@@ -105,7 +105,7 @@ class Socket(Record):
     """The processes that were found to have the socket open, oldest first."""
     possible_owners: tuple[Process, ...] = ()
     """Processes of the socket's cgroup that could not be inspected; each may be an owner. For a socket unit, these are
-    the service manager and the processes of the service."""
+    the service manager and the processes of the service. On macOS, the process that used the socket last."""
     hidden: bool = False
     """True if no owner is known because a process that may own the socket could not be inspected, or because the socket
     was transferred between processes during the search.

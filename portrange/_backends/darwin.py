@@ -1,4 +1,4 @@
-"""macOS and its relatives: settings from sysctl(3), sockets per process through psutil.
+"""macOS and its relatives: settings from sysctl(3), sockets per process through psutil and from `pcblist`.
 
 Sources, in Apple's kernel (github.com/apple-oss-distributions/xnu, version 11417):
 
@@ -15,15 +15,19 @@ Sources, in Apple's kernel (github.com/apple-oss-distributions/xnu, version 1141
 from __future__ import annotations
 
 from .._answers.span import Span
+from .._lazy import import_lock
 from . import sysctl
 from .portable import ONE_BY_ONE, PortableBackend
 from .settings import TOGETHER, SettingsReader, always, below, range_between, read_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .._answers.address import FamilyName, ProtocolName
     from .._answers.span import Spans
     from .._host.system import System
+    from .pcblist import KernelListeners
 
 FIRST = "net.inet.ip.portrange.first"
 LAST = "net.inet.ip.portrange.last"
@@ -51,4 +55,11 @@ SETTINGS = SettingsReader(
     privileged=always(below(1024), "in_pcbbind(); macOS requires no privilege on the wildcard address"),
 )
 
-BACKEND = PortableBackend(SETTINGS, ONE_BY_ONE)
+
+def _read_listeners(system: System, protocols: Iterable[ProtocolName]) -> KernelListeners:
+    with import_lock:
+        from .pcblist import read_listeners
+    return read_listeners(system, protocols)
+
+
+BACKEND = PortableBackend(SETTINGS, ONE_BY_ONE, kernel=_read_listeners)

@@ -16,7 +16,12 @@ _ATTEMPTS = 5
 
 
 def read_sysctl(name: str | tuple[int, ...], library: str | None = None) -> bytes:
-    """Return the value of a setting in the kernel's layout, by name or (OpenBSD) by its numbers.
+    """Return the value of a setting in the kernel's layout, by name or (OpenBSD) by its numbers."""
+    return read_with_size(name, library)[0]
+
+
+def read_with_size(name: str | tuple[int, ...], library: str | None = None) -> tuple[bytes, int]:
+    """Return the value of a setting, and the number of bytes that the kernel requested for it.
 
     *library* is the C library to call, None for the one of this process. Raises `OSError` with the system's error
     number, `FileNotFoundError` if the setting does not exist.
@@ -42,9 +47,10 @@ def read_sysctl(name: str | tuple[int, ...], library: str | None = None) -> byte
         size = ctypes.c_size_t(0)
         if call(*target, None, ctypes.byref(size), None, 0) != 0:
             raise _failure(ctypes.get_errno(), name)
+        requested = size.value
         value = ctypes.create_string_buffer(max(size.value, 1))
         if call(*target, value, ctypes.byref(size), None, 0) == 0:
-            return value.raw[: size.value]
+            return value.raw[: size.value], requested
         if ctypes.get_errno() != errno.ENOMEM:
             raise _failure(ctypes.get_errno(), name)
     raise _failure(errno.ENOMEM, name)

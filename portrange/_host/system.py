@@ -349,6 +349,13 @@ class System:
 
         return read_sysctl(name)
 
+    def sysctl_with_size(self, name: str) -> tuple[bytes, int]:
+        """Return a kernel setting, and the number of bytes that the kernel requested for it."""
+        with import_lock:
+            from .sysctl import read_with_size
+
+        return read_with_size(name)
+
     def run(self, *command: str) -> bytes:
         """Return the standard output of a program, run in the C locale."""
         return run_program(command)

@@ -45,6 +45,11 @@ def search(name: str, table: Rows, *, taken=None, **query):
     return replace(backend, table=as_on(name, table)).listeners(host, SocketQuery(**query)), host
 
 
+def reasons(answer):
+    """Return `incomplete` without the tables of the kernel, which these machines do not have (tests/backends)."""
+    return [reason for reason in answer.incomplete if "pcblist_n" not in reason]
+
+
 def as_on(name: str, table: Rows) -> Rows:
     """Return the table with the properties that it has on a system."""
     # macOS refuses the table of the whole system.
@@ -198,7 +203,7 @@ def test_port_of_a_visible_listener_is_not_probed(name):
     answer, host = search(name, Rows({5: [WEB], 6: []}, refusing=frozenset({6})), port=8080, protocols=("tcp",))
     assert [listener.pid for listener in answer] == [5]
     assert host.bound == []
-    assert len(answer.incomplete) == 1
+    assert len(reasons(answer)) == 1
 
 
 @pytest.mark.parametrize("name", ONE_BY_ONE)
@@ -212,8 +217,8 @@ def test_own_connection_makes_the_bind_probe_inconclusive(name):
 def test_listeners_of_a_partial_view_are_incomplete(name):
     answer, host = search(name, Rows({5: [WEB], 6: [DNS]}, refusing=frozenset({6}), whole_table_refused=True))
     assert answer
-    assert len(answer.incomplete) == 1
-    assert "run as root" in answer.incomplete[0]
+    assert len(reasons(answer)) == 1
+    assert "run as root" in reasons(answer)[0]
     assert host.bound == []
 
 
@@ -236,7 +241,7 @@ def test_psutil_failure_for_one_process_keeps_the_other_listeners(failure):
     rows = Rows({5: [WEB], 6: [DNS]}, refusing=frozenset({6}), failure=failure)
     answer, _ = search("darwin-24.4", rows)
     assert [owner.pid for listener in answer for owner in listener.owners] == [5]
-    assert len(answer.incomplete) == 1
+    assert len(reasons(answer)) == 1
     backend = backend_for(RecordedHost("darwin-24.4"))
     assert isinstance(backend, PortableBackend)
     usage = replace(backend, table=rows).ephemeral_usage(RecordedHost("darwin-24.4"), "tcp")

@@ -7,18 +7,19 @@ Input is decoded as the reader of the source does it, or more leniently.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from typing import Any, NamedTuple
 
 from fakes import SystemHost
 from fuzz import holds, seeds
 from fuzz.seeds import SEQUENCE, recorded
+from pcblist_tables import PID, PROBE_PORTS, UID
 from registry import generate as generator
 
 from portrange import ParseError
-from portrange._backends import aix, sunos, sysctl, windows
+from portrange._backends import aix, pcblist, sunos, sysctl, windows
 from portrange._backends.linux import cgroup, members, procfs, settings, sock_diag, sockets, usage
 from portrange._backends.linux.sock_diag import SocketRecord
 from portrange._cli import choose
@@ -26,6 +27,7 @@ from portrange._cli.inputs import parse_target
 from portrange._cli.options import plain
 from portrange._cli.output import load
 from portrange._cli.parser import parse
+from portrange._host.binding import HeldProbes
 from portrange._render.strings import decode, visible
 
 SOURCE = "the source"
@@ -107,6 +109,28 @@ class UniformHost(SystemHost):
 
     def read_sysctl(self, name: str) -> bytes:
         return self.content
+
+
+class UniformMac(SystemHost):
+    """A fake Mac on which every sysctl has the same value, with the probe sockets of the hand-made tables."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.content = content
+
+    @property
+    def uid(self) -> int | None:
+        return UID
+
+    def sysctl(self, name: str | tuple[int, ...]) -> bytes:
+        return b"24.6.0\0"
+
+    def sysctl_with_size(self, name: str) -> tuple[bytes, int]:
+        return self.content, len(self.content)
+
+    @contextmanager
+    def held_probes(self) -> Iterator[HeldProbes]:
+        yield HeldProbes(PID, PROBE_PORTS)
 
 
 def generate(data: bytes) -> tuple[str, str]:
@@ -202,6 +226,18 @@ HARNESSES: dict[str, Harness] = {
     ),
     "sysctl-ports": Harness(
         lambda data: sysctl.parse_ports(data, SOURCE), holds.are_spans, (bytes(8191) + b"\1", b"\5" * 8192)
+    ),
+    "pcblist-tcp": Harness(
+        lambda data: pcblist.parse_table(data, "tcp", SOURCE), holds.is_pcb_table, seeds.socket_tables("tcp")
+    ),
+    "pcblist-udp": Harness(
+        lambda data: pcblist.parse_table(data, "udp", SOURCE), holds.is_pcb_table, seeds.socket_tables("udp")
+    ),
+    "pcblist-listeners": Harness(
+        lambda data: pcblist.read_listeners(UniformMac(data), ("tcp", "udp")),
+        holds.are_kernel_listeners,
+        (*seeds.socket_tables("tcp"), *seeds.socket_tables("udp")),
+        (),
     ),
     "ipadm": Harness(text(sunos.parse_properties), holds.are_properties, recorded("sunos*/commands/ipadm*")),
     "ndd-port": Harness(text(sunos.parse_port), holds.is_threshold, recorded("sunos*/commands/ndd*port.txt")),

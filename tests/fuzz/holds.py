@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from portrange._answers.span import Span
 from portrange._backends.linux import usage
 from portrange._backends.linux.procfs import Mount, Stat
 from portrange._backends.linux.sock_diag import SocketRecord
 from portrange._backends.linux.usage import Reuse
+from portrange._backends.pcblist import KernelListeners, PcbTable
 from portrange._backends.windows import Exclusions
 
 PORTS = range(65536)
@@ -113,6 +115,31 @@ def are_sockets(records: Iterable[SocketRecord]) -> None:
         assert record.uid in range(1 << 32)
         is_number(record.inode)
         assert record.dual_stack in (True, False, None)
+
+
+def is_pcb_table(table: PcbTable) -> None:
+    """Every socket has values that the kernel writes."""
+    assert len(table.pcbs) <= table.groups
+    for pcb in table.pcbs:
+        is_port(pcb.port)
+        is_port(pcb.remote_port)
+        assert len(pcb.address) == 16
+        assert pcb.family in (0, 2, 30)
+        assert pcb.vflag in range(1, 8)
+        assert pcb.state in range(11)
+        assert pcb.uid in range(1 << 32)
+
+
+def are_kernel_listeners(found: KernelListeners) -> None:
+    """Listeners come only from a table that is used; every other table has a reason."""
+    assert len(found.complete) + len(found.problems) == 2
+    unused = {reason.split()[1].split(".")[2] for reason in found.problems if "is not used" in reason}
+    for listener in found.listeners:
+        assert listener.protocol not in unused
+        assert listener.port
+        is_port(listener.port)
+        assert isinstance(ip_address(listener.address), IPv4Address if listener.family == "ipv4" else IPv6Address)
+        assert (listener.address, listener.port) != ("127.0.0.1", 60001 if listener.protocol == "tcp" else 60002)
 
 
 def are_counted(found: tuple[list[SocketRecord], usage.Tables, usage.Tables]) -> None:

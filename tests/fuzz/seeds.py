@@ -6,6 +6,7 @@ import errno
 import struct
 from pathlib import Path
 
+import pcblist_tables
 from registry import generate as generator
 
 HOSTS = Path(__file__).parents[1] / "hosts"
@@ -15,6 +16,12 @@ SEQUENCE = 7
 def recorded(pattern: str) -> tuple[bytes, ...]:
     """Return the distinct contents of the matching files of recorded hosts."""
     return tuple(sorted({path.read_bytes() for path in HOSTS.glob(pattern)}))
+
+
+def socket_tables(protocol: str) -> tuple[bytes, ...]:
+    """Return tables of sockets of macOS: in each layout, without sockets, and with the caller's probe socket only."""
+    whole = [pcblist_tables.table(pcblist_tables.ROWS[protocol], protocol, layout) for layout in pcblist_tables.LAYOUTS]
+    return (*whole, *(pcblist_tables.table(rows, protocol) for rows in ([], [pcblist_tables.probe(protocol)])))
 
 
 def lines(*texts: str) -> bytes:

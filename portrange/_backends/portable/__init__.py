@@ -9,12 +9,15 @@ from ..._lazy import import_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from ..._answers.address import FamilyName, ProtocolName
     from ..._answers.ephemeral import EphemeralRange, PortSettings
     from ..._answers.listener import BoundSocket, Listeners
     from ..._answers.usage import EphemeralUsage
     from ..._host.system import System
     from ..base import SocketQuery
+    from ..pcblist import KernelListeners
     from ..settings import SettingsReader
     from .psutil_table import ProcessTable
 
@@ -73,6 +76,8 @@ class PortableBackend(Frozen):
     """What psutil can see on the system."""
     table: ProcessTable | None = None
     """The table to use in place of psutil's, for tests."""
+    kernel: Callable[[System, Iterable[ProtocolName]], KernelListeners] | None = None
+    """Reads the listeners from tables of the kernel, beside psutil; None if the system has none that can be read."""
 
     def ephemeral_range(self, system: System, protocol: ProtocolName, family: FamilyName) -> EphemeralRange:
         """Return the ephemeral range of a protocol and an address family."""
@@ -86,13 +91,13 @@ class PortableBackend(Frozen):
         """Return the listeners that match *query*, with their owners."""
         with import_lock:
             from . import listing
-        return listing.listeners(system, query, self._table(system), self.view, self.reader)
+        return listing.listeners(system, query, self._table(system), self)
 
     def bound_sockets(self, system: System, protocol: ProtocolName, port: int) -> tuple[BoundSocket, ...]:
         """Return the sockets on a port that psutil shows, whatever their state."""
         with import_lock:
             from . import listing
-        return listing.bound_sockets(system, protocol, port, self._table(system), self.view)
+        return listing.bound_sockets(system, protocol, port, self._table(system), self)
 
     def ephemeral_usage(self, system: System, protocol: ProtocolName) -> EphemeralUsage:
         """Return the usage of the ephemeral ranges of "tcp" or "udp", over both address families."""

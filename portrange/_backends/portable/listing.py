@@ -14,11 +14,12 @@ from ..._answers.span import contains
 from ..._errors import ParseError, SourceError, UnsupportedPlatformError
 from ..._frozen import Frozen
 from ..._lazy import import_lock
+from .psutil_table import SocketRow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from typing import Any
+    from typing import Any, TypeVar
 
     from ..._answers.address import FamilyName, ProtocolName
     from ..._answers.ephemeral import EphemeralRange
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
     from ..._answers.usage import EphemeralUsage
     from ..._host.system import System
     from ..base import SocketQuery
+    from ..pcblist import KernelListener, KernelListeners
     from ..settings import SettingsReader
-    from . import View
-    from .psutil_table import ProcessTable, SocketRow
+    from . import PortableBackend, View
+    from .psutil_table import ProcessTable
+
+    T = TypeVar("T")
 
 #: The protocols that psutil lists.
 LISTED_PROTOCOLS: tuple[ProtocolName, ...] = ("tcp", "udp")
@@ -47,12 +51,13 @@ _WITHOUT_PROCESS = "sockets without a process (TIME-WAIT): psutil does not list 
 # --- listeners and bound sockets -------------------------------------------------------------------------------------
 
 
-def listeners(system: System, query: SocketQuery, table: ProcessTable, view: View, reader: SettingsReader) -> Listeners:
+def listeners(system: System, query: SocketQuery, table: ProcessTable, backend: PortableBackend) -> Listeners:
     """Return the listeners that match *query*. Where psutil's view is partial, a bind probe or `incomplete` shows it.
 
     Raises `SourceError` if neither psutil nor a bind probe can determine whether anything listens on the port.
     """
     protocols = _listed(query.protocols)
+    view = backend.view
 
     def is_wanted(row: SocketRow) -> bool:
         # Where sockets are hidden, those that do not listen explain why a bind probe fails.
@@ -60,25 +65,22 @@ def listeners(system: System, query: SocketQuery, table: ProcessTable, view: Vie
             row.state == "listen" or (query.port is not None and not view.every_socket)
         )
 
-    found = _find(system, table, view, protocols, is_wanted)
+    found = _find(system, table, backend, protocols, is_wanted)
     listening = [
-        Listener(**_fields(system, row, ownership)) for row, ownership in found.sockets.items() if row.state == "listen"
+        Listener(**_fields(system, row, ownership), backlog=ownership.backlog, queued=ownership.queued)
+        for row, ownership in found.sockets.items()
+        if row.state == "listen"
     ]
     incomplete: list[str] = []
     if query.port is None:
-        incomplete += found.problems if found.complete else (*found.problems, _PROCESSES_HIDDEN)
+        if not found.complete and not found.listed.issuperset(protocols):
+            incomplete += (*found.problems, _PROCESSES_HIDDEN)
     elif not view.every_socket or not found.complete:
-        visible = {row.protocol for row in found.sockets}
-        for protocol in protocols:
-            if protocol not in visible:
-                hidden, problems = _check_hidden(system, reader, protocol, query.port, complete=found.complete)
-                listening += hidden
-                incomplete += problems
-            elif not found.complete:  # a probe would fail because of the visible socket
-                incomplete.append(_MORE_LISTENERS.format(protocol=protocol, port=query.port))
+        hidden, incomplete = _check_port(system, backend.reader, protocols, query.port, found)
+        listening += hidden
         if incomplete and not listening and not found.complete:
             raise SourceError(_SOURCE, "; ".join(incomplete))
-        if listening:  # a successful bind probe proves that nothing listens, whatever else is unknown
+        if incomplete:  # successful bind probes prove that nothing listens, whatever else is unknown
             incomplete += found.problems
     if query.all_namespaces:
         incomplete.append(_OTHER_NAMESPACES)
@@ -86,10 +88,10 @@ def listeners(system: System, query: SocketQuery, table: ProcessTable, view: Vie
 
 
 def bound_sockets(
-    system: System, protocol: ProtocolName, port: int, table: ProcessTable, view: View
+    system: System, protocol: ProtocolName, port: int, table: ProcessTable, backend: PortableBackend
 ) -> tuple[BoundSocket, ...]:
     """Return the sockets on a port that psutil shows, whatever their state; listeners first."""
-    found = _find(system, table, view, _listed((protocol,)), lambda row: row.port == port)
+    found = _find(system, table, backend, _listed((protocol,)), lambda row: row.port == port)
     sockets = [
         BoundSocket(
             **_fields(system, row, ownership),
@@ -121,14 +123,21 @@ def _fields(system: System, row: SocketRow, ownership: _Ownership) -> dict[str, 
         "family": row.family,
         "address": row.address,
         "port": row.port,
-        # psutil does not report whether an IPv6 wildcard accepts IPv4 as well.
-        "dual_stack": None if row.address == WILDCARDS["ipv6"] else False,
+        "dual_stack": ownership.dual_stack if row.address == WILDCARDS["ipv6"] else False,
         "interface": system.interface_name(row.scope) if row.scope else None,
         "owners": ownership.owners,
         # No process owns what the kernel keeps of a closed connection.
         "hidden": ownership.hidden and row.state != "time-wait",
-        "user": ownership.owners[0].user if ownership.owners else None,
+        "possible_owners": ownership.possible,
+        "uid": ownership.uid,
+        "user": _user(system, ownership),
     }
+
+
+def _user(system: System, ownership: _Ownership) -> str | None:
+    """Return the user that created a socket, or the user of its oldest owner where only that is known."""
+    created = None if ownership.uid is None else system.user_name(ownership.uid)
+    return created or (ownership.owners[0].user if ownership.owners else None)
 
 
 def _order(socket: Socket) -> tuple[int, int, str, str]:
@@ -139,12 +148,22 @@ def _order(socket: Socket) -> tuple[int, int, str, str]:
 
 
 class _Ownership(Frozen):
-    """The owners of a socket."""
+    """The owners of a socket, and what only the kernel's own table shows."""
 
     owners: tuple[Process, ...]
     """The owners, oldest first."""
     hidden: bool
     """True if no owner was found and a process that may own the socket cannot be inspected."""
+    possible: tuple[Process, ...] = ()
+    """The processes that used the socket last, except known owners."""
+    dual_stack: bool | None = None
+    """Whether an IPv6 wildcard accepts IPv4 as well; psutil does not report it."""
+    uid: int | None = None
+    """The user ID that created the socket."""
+    backlog: int | None = None
+    """The limit of the accept queue."""
+    queued: int | None = None
+    """The number of connections in the accept queue."""
 
 
 class _Search(Frozen):
@@ -156,12 +175,14 @@ class _Search(Frozen):
     """True if these are all sockets of the system, or all that a process owns."""
     problems: tuple[str, ...] = ()
     """What the search could not determine, beside the processes that cannot be inspected."""
+    listed: frozenset[ProtocolName] = frozenset()
+    """The protocols whose listeners are all in a table of the kernel."""
 
 
 def _find(
     system: System,
     table: ProcessTable,
-    view: View,
+    backend: PortableBackend,
     protocols: tuple[ProtocolName, ...],
     is_wanted: Callable[[SocketRow], bool],
 ) -> _Search:
@@ -173,6 +194,9 @@ def _find(
     def in_table() -> list[SocketRow]:
         return [row for row in table.sockets(protocols) if is_wanted(row)]
 
+    view = backend.view
+    if view.checks_owners:
+        return _find_with_probes(system, table, protocols, is_wanted)
     superuser = system.uid == 0
     complete = view.every_socket or view.every_owned_socket
     rows: list[SocketRow] = []
@@ -185,21 +209,20 @@ def _find(
             return _Search({}, complete=True)
     if not view.every_owner:
         return _Search(_owners_in_table(table, rows, in_table), complete)
-    if view.checks_owners:
-        return _find_with_probes(system, table, protocols, is_wanted)
     owned, denied = _owners_in_processes(table, protocols, is_wanted)
+    inspected = superuser and not denied
     if view.others:
-        sockets = _with_others(table, owned, in_table)
-        return _Search(sockets, complete=superuser and not denied)
-    if not view.every_socket or not complete:
-        complete = superuser and not denied
+        return _Search(_with_others(table, owned, in_table), complete=inspected)
+    if backend.kernel is not None:
+        # Read after the processes, so that a listener that was closed meanwhile is not reported without an owner.
+        return _with_kernel(table, owned, backend.kernel(system, protocols), is_wanted, complete=inspected)
     unowned = {row.socket for row in rows} - set(owned)
     if unowned and not denied:
         unowned &= {row.socket for row in in_table()}  # all processes were inspected: some sockets have been closed
     sockets = {socket: _Ownership(_oldest_first(owners), hidden=False) for socket, owners in owned.items()}
     # A caller without root permissions may not even see the process.
     sockets |= {socket: _Ownership((), hidden=denied or not superuser) for socket in unowned}
-    return _Search(sockets, complete)
+    return _Search(sockets, complete or inspected)
 
 
 def _with_others(
@@ -218,6 +241,50 @@ def _with_others(
         known = {process.pid for process in owners}
         owners += [process for process in ownership.owners if process.pid not in known]
     return {socket: _Ownership(_oldest_first(owners), hidden=not owners) for socket, owners in owned.items()}
+
+
+def _with_kernel(
+    table: ProcessTable,
+    owned: dict[SocketRow, list[Process]],
+    kernel: KernelListeners,
+    is_wanted: Callable[[SocketRow], bool],
+    *,
+    complete: bool,
+) -> _Search:
+    """Return the sockets of inspected processes, and the listeners of the kernel's table beside them.
+
+    Sockets with the same protocol, address and port are one listener, as in psutil's rows.
+    """
+    by_row: dict[SocketRow, list[KernelListener]] = {}
+    for listener in kernel.listeners:
+        row = SocketRow(
+            listener.protocol, listener.family, listener.address, listener.port, "listen", scope=listener.scope
+        )
+        if is_wanted(row):
+            by_row.setdefault(row, []).append(listener)
+    sockets = {socket: _Ownership(_oldest_first(owners), hidden=False) for socket, owners in owned.items()}
+    for row, listeners in by_row.items():
+        owners = owned.get(row, [])
+        last_pids = {listener.last_pid for listener in listeners}
+        others = last_pids - {0} - {process.pid for process in owners}
+        possible = [process for process in map(table.describe, others) if process is not None]
+        [single] = listeners if len(listeners) == 1 else [None]
+        sockets[row] = _Ownership(
+            _oldest_first(owners),
+            hidden=not owners and last_pids != {0},
+            possible=_oldest_first(possible),
+            dual_stack=_common(listener.dual_stack for listener in listeners),
+            uid=_common(listener.uid for listener in listeners),
+            backlog=_common(listener.backlog for listener in listeners),
+            queued=single.queued if single else None,
+        )
+    return _Search(sockets, complete, kernel.problems, kernel.complete)
+
+
+def _common(values: Iterable[T]) -> T | None:
+    """Return the value that all have; None if they differ."""
+    distinct = set(values)
+    return distinct.pop() if len(distinct) == 1 else None
 
 
 def _find_with_probes(
@@ -301,6 +368,23 @@ def _oldest_first(processes: Iterable[Process]) -> tuple[Process, ...]:
 
 
 # --- bind probes -----------------------------------------------------------------------------------------------------
+
+
+def _check_port(
+    system: System, reader: SettingsReader, protocols: tuple[ProtocolName, ...], port: int, found: _Search
+) -> tuple[list[Listener], list[str]]:
+    """Return the hidden listeners of a port, by bind probes, and what remains unknown about it."""
+    visible = {row.protocol for row in found.sockets}
+    listening: list[Listener] = []
+    incomplete: list[str] = []
+    for protocol in protocols:
+        if protocol not in visible:
+            hidden, problems = _check_hidden(system, reader, protocol, port, complete=found.complete)
+            listening += hidden
+            incomplete += problems
+        elif not found.complete and protocol not in found.listed:  # a probe would fail because of the visible socket
+            incomplete.append(_MORE_LISTENERS.format(protocol=protocol, port=port))
+    return listening, incomplete
 
 
 def _check_hidden(

@@ -1,0 +1,384 @@
+"""Every TCP and UDP socket of macOS, from ``sysctl net.inet.tcp.pcblist_n`` and ``net.inet.udp.pcblist_n``.
+
+Any caller may read these tables, up to macOS 26. From macOS 27 on (by two independent reports) an ordinary user gets
+the caller's own sockets only, while the requested size still covers all sockets. The structures are private to Apple,
+so a table counts only if it passes the checks of this module:
+
+- its structure, as far as `parse_table` uses it;
+- it shows a TCP or UDP socket that this process bound for the purpose, exactly as it was bound (`check_probe`);
+- TCP states and the option SO_ACCEPTCONN agree (`check_states`).
+
+Even then it only adds listeners: whether nothing listens on a port is the result of a bind probe. A table that passes
+`missing_sockets` as well lists all listeners.
+
+Sources, in Apple's kernel (github.com/apple-oss-distributions/xnu), unchanged from version 2782 to 11417 (macOS 10.10
+to 15) except for fields appended to xsocket_n in 8792 (macOS 13):
+
+- bsd/netinet/in_pcblist.c: get_pcblist_n(), the order of the records, and the size that it requests.
+- bsd/netinet/in_pcb.h, tcp_var.h, bsd/sys/socketvar.h: xinpgen, xinpcb_n, xtcpcb_n, xsocket_n, with #pragma pack(4).
+- bsd/kern/uipc_socket.c: so_update_last_owner_locked(), the process that used a socket last.
+- bsd/net/ntstat.c: rows of user-space flows (Skywalk), whose user, type and family are 0.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from .._answers.address import WILDCARDS
+from .._errors import ParseError
+from .._frozen import Frozen
+from .._lazy import import_lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .._answers.address import FamilyName, ProtocolName
+    from .._host.binding import HeldProbes
+    from .._host.system import System
+
+#: xinpgen: length, number of sockets, generation, generation of sockets.
+_HEADER = Struct("<IIQQ")
+#: The beginning of each record: length and kind.
+_RECORD = Struct("<II")
+_XINPCB, _XSOCKET, _XTCPCB = 0x10, 0x01, 0x20
+#: The bytes of each record that are read; newer systems append fields.
+_NEEDED = {_XINPCB: 104, _XSOCKET: 76, _XTCPCB: 40}
+#: xinpcb_n from byte 16: ports (network order) and generation. From byte 44: vflag. Bytes 64 to 80: local address.
+_PORTS = Struct(">HH")
+_GENERATION = Struct("<Q")
+#: xsocket_n: type at 16, options at 20; protocol, family, lengths of queues and their limit at 36; user, pid at 64.
+_TYPE = Struct("<hxxI")
+_PROTOCOL = Struct("<iihhh")
+_OWNER = Struct("<Ii")
+_STATE = Struct("<i")
+
+#: Protocol number and socket type.
+_KINDS: dict[str, tuple[int, int]] = {"tcp": (6, 1), "udp": (17, 2)}
+#: 127.0.0.1 in the last four bytes of an address.
+_LOOPBACK = bytes(12) + b"\x7f\0\0\1"
+#: AF_INET and AF_INET6 of macOS.
+_AF_INET, _AF_INET6 = 2, 30
+_FLOW = 0
+_INP_IPV4, _INP_IPV6 = 1, 2
+_SO_ACCEPTCONN = 2
+_CLOSED, _LISTEN, _HIGHEST_STATE = 0, 1, 10
+#: A listener that starts or stops during the copy can have one of its two signs.
+_MOST_ODD = 1
+#: The part of the sockets that a complete table has at least: others are opened and closed during the copy.
+_NEARLY_ALL = 0.9
+#: Darwin 26 and later filter the table for ordinary users; macOS 26 is Darwin 25, macOS 27 is Darwin 27.
+_FIRST_FILTERING_RELEASE = 26
+
+
+class Pcb(Frozen):
+    """A socket of the table."""
+
+    family: int
+    """2 (AF_INET), 30 (AF_INET6), or 0 for a user-space flow."""
+    vflag: int
+    """The IP versions: 1 for IPv4, 2 for IPv6, 3 for both; 4 is added for IPv4-mapped addresses."""
+    address: bytes
+    """The local address, 16 bytes; an IPv4 address is in the last four."""
+    port: int
+    """The local port."""
+    remote_port: int
+    """The remote port; 0 if there is none."""
+    state: int
+    """The state of TCP (tcp_fsm.h); 0 for UDP."""
+    accepts: bool
+    """True if the option SO_ACCEPTCONN is set."""
+    uid: int
+    """The effective user ID that created the socket; 0 for a flow, which has none."""
+    last_pid: int
+    """The process that used the socket last, which may have ended; 0 for a socket of the kernel."""
+    queued: int
+    """The number of connections that the program has not accepted yet."""
+    backlog: int
+    """The limit of that queue."""
+
+
+class PcbTable(Frozen):
+    """A parsed table."""
+
+    pcbs: tuple[Pcb, ...]
+    """The sockets that existed when the copy began."""
+    count: int
+    """The number of sockets by the header."""
+    groups: int
+    """The number of groups of records, with or without a socket."""
+    group_size: int
+    """The number of bytes of the largest group; 0 without groups."""
+
+
+class KernelListener(Frozen):
+    """A listener of the kernel's table."""
+
+    protocol: ProtocolName
+    """The protocol, "tcp" or "udp"."""
+    family: FamilyName
+    """The address family; "ipv4" for an IPv6 socket with an IPv4-mapped address."""
+    address: str
+    """The local address."""
+    port: int
+    """The local port."""
+    scope: int
+    """The index of the interface of a link-local address; 0 if there is none."""
+    dual_stack: bool | None
+    """True for an IPv6 wildcard that accepts IPv4 as well; None for a user-space flow."""
+    uid: int | None
+    """The user ID that created the socket; None if it is unknown."""
+    last_pid: int
+    """The process that used the socket last, which may have ended; 0 for a socket of the kernel."""
+    backlog: int | None
+    """The limit of the accept queue; None for UDP."""
+    queued: int | None
+    """The number of connections that were not accepted yet; None for UDP."""
+
+
+class KernelListeners(Frozen):
+    """The listeners of the kernel's tables."""
+
+    listeners: tuple[KernelListener, ...] = ()
+    """The listeners of the tables that passed the checks."""
+    complete: frozenset[ProtocolName] = frozenset()
+    """The protocols whose listeners are all known."""
+    problems: tuple[str, ...] = ()
+    """Why the tables of the other protocols are not complete, or not used."""
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+def parse_table(value: bytes, protocol: ProtocolName, source: str) -> PcbTable:
+    """Return the sockets of a table.
+
+    Records are found by their length and identified by their kind, so fields and records that newer systems append are
+    skipped. Raises `ParseError` unless every record, and every value that is read, is one that the kernel writes.
+    """
+    if len(value) < _HEADER.size:
+        raise ParseError(source, f"a header of {_HEADER.size} bytes", value.hex())
+    length, count, generation, _ = _HEADER.unpack_from(value)
+    if length != _HEADER.size:
+        raise ParseError(source, f"a header of {_HEADER.size} bytes", f"one of {length}")
+    if len(value) == _HEADER.size:
+        return PcbTable((), count, 0, 0)  # without sockets the trailer is missing
+    pcbs: list[Pcb] = []
+    groups = group_size = 0
+    for size, records in _groups(value, source):
+        groups += 1
+        group_size = max(group_size, size)
+        for kind in (_XINPCB, _XSOCKET, *([_XTCPCB] if protocol == "tcp" else [])):
+            if kind not in records:
+                raise ParseError(source, f"a record of kind {kind:#x} in each group", f"kinds {sorted(records)}")
+        if _GENERATION.unpack_from(value, records[_XINPCB] + 28)[0] > generation:
+            continue  # made during the copy
+        pcb = _parse_pcb(value, records, protocol, source)
+        if pcb is not None:
+            pcbs.append(pcb)
+    return PcbTable(tuple(pcbs), count, groups, group_size)
+
+
+def _groups(value: bytes, source: str) -> Iterator[tuple[int, dict[int, int]]]:
+    """Yield each group of records: its size, and the positions of its records by kind."""
+    position = start = _HEADER.size
+    records: dict[int, int] = {}
+    while True:
+        left = len(value) - position
+        if left < _RECORD.size:
+            raise ParseError(source, "a trailer after the last record", f"{max(left, 0)} bytes")
+        length, kind = _RECORD.unpack_from(value, position)
+        is_trailer = length <= _HEADER.size  # its count is where records have their kind
+        if is_trailer and not length == left == _HEADER.size:
+            raise ParseError(source, f"a trailer of {_HEADER.size} bytes", f"length {length}, {left} bytes left")
+        if length > left:
+            raise ParseError(source, f"a record of at most {left} bytes", f"one of {length}")
+        if is_trailer or kind == _XINPCB:
+            if records:
+                yield position - start, records
+            if is_trailer:
+                return
+            start, records = position, {}
+        if kind in _NEEDED:
+            if length < _NEEDED[kind] or kind in records or (kind != _XINPCB and not records):
+                raise ParseError(source, "one record of each kind in a group", f"kind {kind:#x} of {length} bytes")
+            records[kind] = position
+        position += (length + 7) & ~7
+
+
+def _parse_pcb(value: bytes, records: dict[int, int], protocol: ProtocolName, source: str) -> Pcb | None:
+    """Return the socket of a group; None if the socket does not exist any more."""
+    inpcb, xsocket = records[_XINPCB], records[_XSOCKET]
+    kind, options = _TYPE.unpack_from(value, xsocket + 16)
+    number, family, queued, _, backlog = _PROTOCOL.unpack_from(value, xsocket + 36)
+    if (kind, number, family) == (0, 0, 0):
+        return None
+    expected, expected_kind = _KINDS[protocol]
+    vflag = value[inpcb + 44]
+    state: int = _STATE.unpack_from(value, records[_XTCPCB] + 36)[0] if protocol == "tcp" else _CLOSED
+    is_valid = number == expected and 1 <= vflag <= 7 and _CLOSED <= state <= _HIGHEST_STATE
+    if family == _FLOW:
+        is_valid = is_valid and kind in (0, expected_kind)
+    else:
+        is_valid = is_valid and kind == expected_kind and family in (_AF_INET, _AF_INET6)
+        is_valid = is_valid and (family != _AF_INET or bool(vflag & _INP_IPV4))
+    if not is_valid:
+        found = f"protocol {number}, type {kind}, family {family}, vflag {vflag}, state {state}"
+        raise ParseError(source, f"a {protocol} socket", found)
+    remote_port, port = _PORTS.unpack_from(value, inpcb + 16)
+    uid, last_pid = _OWNER.unpack_from(value, xsocket + 64)
+    return Pcb(
+        family=family,
+        vflag=vflag,
+        address=value[inpcb + 64 : inpcb + 80],
+        port=port,
+        remote_port=remote_port,
+        state=state,
+        accepts=bool(options & _SO_ACCEPTCONN),
+        uid=uid,
+        last_pid=last_pid,
+        queued=queued,
+        backlog=backlog,
+    )
+
+
+# --- checks ----------------------------------------------------------------------------------------------------------
+
+
+def check_probe(table: PcbTable, protocol: ProtocolName, probes: HeldProbes, uid: int, source: str) -> None:
+    """Raise `ParseError` unless the table has the probe socket of this process once, and as it was bound."""
+    port = probes.ports[protocol]
+    expected = (_LOOPBACK, _AF_INET, _INP_IPV4, 0, _CLOSED, False, uid, probes.pid)
+    shown = [
+        (pcb.address, pcb.family, pcb.vflag, pcb.remote_port, pcb.state, pcb.accepts, pcb.uid, pcb.last_pid)
+        for pcb in table.pcbs
+        if _is_probe(pcb, port)
+    ]
+    if shown != [expected]:
+        raise ParseError(source, f"the probe socket on port {port} as {expected}", str(shown))
+
+
+def _is_probe(pcb: Pcb, port: int) -> bool:
+    return pcb.port == port and pcb.address[12:] == _LOOPBACK[12:] and not pcb.vflag & _INP_IPV6
+
+
+def check_states(table: PcbTable, source: str) -> None:
+    """Raise `ParseError` if more than one TCP socket has only one of the two signs of a listener."""
+    odd = sum((pcb.state == _LISTEN) != pcb.accepts for pcb in table.pcbs if pcb.family != _FLOW)
+    if odd > _MOST_ODD:
+        raise ParseError(source, "SO_ACCEPTCONN in state LISTEN only", f"{odd} sockets with one of them")
+
+
+def missing_sockets(table: PcbTable, protocol: ProtocolName, size: int, uid: int, release: int | None) -> str | None:
+    """Return why the table may lack sockets; None if it has all.
+
+    *size* is the number of bytes that the kernel requested for it: two headers, the sockets, an eighth of them, and one
+    more. *release* is the major number of Darwin's release.
+    """
+    sizes = (size - 2 * _HEADER.size) // (table.group_size or 1)
+    expected = max(table.count, (sizes - 1) * 8 // 9) if table.groups else table.count
+    if not table.groups or table.groups < _NEARLY_ALL * expected:
+        return f"it has {table.groups} of {expected} sockets" if table.groups else "it has no sockets"
+    if not any(pcb.uid != uid for pcb in table.pcbs if pcb.family != _FLOW):
+        return "it has no socket of another user"
+    if protocol == "tcp" and not any(pcb.accepts and pcb.state == _LISTEN for pcb in table.pcbs):
+        return "it has no listener"
+    if uid != 0 and release is not None and release >= _FIRST_FILTERING_RELEASE:
+        return f"Darwin {release} filters it"
+    return None
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def read_listeners(system: System, protocols: Iterable[ProtocolName]) -> KernelListeners:
+    """Return the listeners of the kernel's tables, without the probe sockets of this process."""
+    listeners: list[KernelListener] = []
+    complete: set[ProtocolName] = set()
+    problems: list[str] = []
+    try:
+        with system.held_probes() as probes:
+            for protocol in protocols:
+                source = f"sysctl net.inet.{protocol}.pcblist_n"
+                try:
+                    found, missing = _read_table(system, protocol, probes, source)
+                except (OSError, ParseError) as error:
+                    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+                    problems.append(f"{source} is not used: {reason.removeprefix(f'{source}: ')}")
+                    continue
+                listeners += found
+                if missing is None:
+                    complete.add(protocol)
+                else:
+                    problems.append(
+                        f"{source} may lack sockets ({missing}): from macOS 27 on, ordinary users see only their own"
+                    )
+    except OSError as error:
+        problems.append(f"the tables of sockets are not used: no probe socket ({error.strerror or error})")
+    return KernelListeners(tuple(listeners), frozenset(complete), tuple(problems))
+
+
+def _read_table(
+    system: System, protocol: ProtocolName, probes: HeldProbes, source: str
+) -> tuple[list[KernelListener], str | None]:
+    """Return the listeners of one table, and why it may lack sockets."""
+    uid = system.uid
+    if uid is None:
+        raise ParseError(source, "a system with user IDs", "none")
+    value, size = system.sysctl_with_size(source.removeprefix("sysctl "))
+    table = parse_table(value, protocol, source)
+    check_probe(table, protocol, probes, uid, source)
+    if protocol == "tcp":
+        check_states(table, source)
+    port = probes.ports[protocol]
+    listening = [pcb for pcb in table.pcbs if _is_listening(pcb, protocol) and not _is_probe(pcb, port)]
+    missing = missing_sockets(table, protocol, size, uid, _release(system))
+    return [_listener(pcb, protocol) for pcb in listening], missing
+
+
+def _release(system: System) -> int | None:
+    """Return the major number of Darwin's release; None if it cannot be read."""
+    try:
+        text = system.sysctl("kern.osrelease").partition(b".")[0]
+    except OSError:
+        return None
+    return int(text) if text.isdigit() and len(text) < 5 else None
+
+
+def _is_listening(pcb: Pcb, protocol: ProtocolName) -> bool:
+    if not pcb.port:
+        return False
+    if protocol == "udp":
+        return not pcb.remote_port
+    # The two signs together: one alone can be a race, or a field at another position.
+    return pcb.state == _LISTEN and (pcb.accepts or pcb.family == _FLOW)
+
+
+def _listener(pcb: Pcb, protocol: ProtocolName) -> KernelListener:
+    with import_lock:
+        import socket
+
+        from .portable.psutil_table import parse_address
+
+    versions = pcb.vflag & (_INP_IPV4 | _INP_IPV6)
+    is_flow = pcb.family == _FLOW
+    family: FamilyName
+    if versions & _INP_IPV6:
+        family, address, scope = parse_address(socket.AF_INET6, socket.inet_ntop(socket.AF_INET6, pcb.address))
+    else:
+        family, address, scope = "ipv4", socket.inet_ntop(socket.AF_INET, pcb.address[12:]), 0
+    dual_stack: bool | None = False
+    if address == WILDCARDS["ipv6"]:
+        dual_stack = None if is_flow else versions == _INP_IPV4 | _INP_IPV6
+    return KernelListener(
+        protocol=protocol,
+        family=family,
+        address=address,
+        port=pcb.port,
+        scope=scope,
+        dual_stack=dual_stack,
+        uid=None if is_flow else pcb.uid,
+        last_pid=max(pcb.last_pid, 0),
+        backlog=None if is_flow or protocol == "udp" or pcb.backlog < 0 else pcb.backlog,
+        queued=None if is_flow or protocol == "udp" or pcb.queued < 0 else pcb.queued,
+    )
