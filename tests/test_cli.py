@@ -145,6 +145,27 @@ def test_busy_takes_several_ports_and_standard_input(server):
     assert run("busy", str(free), str(free)).returncode == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not have all of 127.0.0.0/8 as local addresses")
+def test_busy_prints_one_line_for_a_server_on_many_addresses():
+    with socket.create_server(("127.0.0.1", 0)) as first:
+        port = first.getsockname()[1]
+        with socket.create_server(("127.0.0.2", port)), socket.create_server(("127.0.0.3", port)):
+            done = run("busy", str(port))
+            answer = json.loads(run("busy", str(port), "--json").stdout)
+    [line] = done.stdout.splitlines()
+    assert line.startswith(f"tcp 127.0.0.1:{port} and 2 more addresses in use by ")
+    assert len(answer[0]["obstacles"]) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="psutil does not show such sockets")
+def test_port_page_shows_a_socket_that_is_bound_without_listening():
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        page = run(str(bound.getsockname()[1])).stdout
+    assert "  Listening    nothing\n" in page
+    assert re.search(rf"^  Connected    tcp  .* {os.getpid()}  bound without listening$", page, re.MULTILINE)
+
+
 @NEEDS_SETTINGS
 def test_check_honours_strict_and_accept():
     inside = portrange.ephemeral_range().first
