@@ -31,11 +31,22 @@ nitpicky = True
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 # Links of the page "not found" begin at the root of the site; set this to the folder of a site that has one.
+notfound_context = {
+    "title": "Page not found",
+    "body": """<h1>Page not found</h1>
+<p>This address has no page. Use the search above, or one of these pages:</p>
+<ul><li><a href="{0}index.html">All pages</a></li>
+<li><a href="{0}howto/busy.html">Find out why a port is busy</a></li>
+<li><a href="{0}errors.html">Errors, by message</a></li>
+<li><a href="{0}reference.html">Reference</a></li></ul>""".format(os.environ.get("PORTRANGE_DOCS_PREFIX", "/")),
+}
 notfound_urls_prefix = os.environ.get("PORTRANGE_DOCS_PREFIX", "/")
 myst_heading_anchors = 3
 
 html_theme = "furo"
 html_title = f"portrange {release}"
+html_static_path = ["_static"]
+html_css_files = ["portrange.css"]
 html_copy_source = False
 html_show_sourcelink = False
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import doctest
 import re
 import subprocess
 import sys
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -21,16 +21,21 @@ def has_default_range() -> bool:
     return (ephemeral.first, ephemeral.last, ephemeral.assumed) == (32768, 60999, False)
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux" or not has_default_range(), reason="the snippet assumes the default port range of Linux"
-)
-def test_readme_snippet_produces_the_output_shown():
-    text = next(content for kind, content in BLOCKS if kind == "pycon")
-    test = doctest.DocTestParser().get_doctest(text, {}, "README", str(README), 0)
-    assert len(test.examples) > 10
-    output: list[str] = []
-    results = doctest.DocTestRunner().run(test, out=output.append)
-    assert results.failed == 0, "".join(output)
+def test_readme_snippet_prints_the_output_shown(namespaces):
+    """A new network namespace has the kernel's default settings and only the listener of the snippet."""
+    [snippet] = [content for kind, content in BLOCKS if kind == "python"]
+    shown = [content for kind, content in BLOCKS if kind == "text"][1]
+    program = f"open('/proc/self/comm', 'w').write('python')\n{snippet}\nimport os; print(os.getpid())"
+    in_a_new_network = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    printed = subprocess.run(
+        [*in_a_new_network, sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=README.parent,
+    ).stdout
+    *lines, pid = printed.splitlines()
+    assert [line.replace(f"pid {pid}", "pid 4242") for line in lines] == shown.splitlines()
 
 
 @pytest.mark.skipif(
@@ -57,3 +62,35 @@ def test_readme_has_exactly_two_one_line_commands():
 def test_readme_links_resolve():
     for target in re.findall(r"\]\(([^)#]+)\)", README.read_text(encoding="utf-8")):
         assert "://" in target or (README.parent / target).exists(), target
+
+
+# --- the metadata of a build, which depend on the address of the repository ------------------------------------------
+
+
+@pytest.fixture
+def metadata():
+    if find_spec("hatchling") is None:
+        pytest.skip("hatchling is not installed: pip install '.[vendoring]'")
+    spec = spec_from_file_location("metadata", README.parent / "docs" / "metadata.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_relative_links_become_absolute_with_a_repository(metadata):
+    text = "[a](docs/a.md#b) [b](https://example.org) [c](#c)"
+    linked = metadata.absolute_links(text, "https://example.org/portrange")
+    assert linked == ("[a](https://example.org/portrange/blob/main/docs/a.md#b) [b](https://example.org) [c](#c)")
+    assert metadata.absolute_links(text, "") == text
+
+
+def test_build_has_urls_only_with_a_repository(metadata, tmp_path):
+    for repository, count in (("", 0), ("https://example.org/portrange/", 4)):
+        (tmp_path / "pyproject.toml").write_text(f'[tool.portrange]\nrepository = "{repository}"\n')
+        (tmp_path / "README.md").write_text("[a](docs/a.md)")
+        found: dict[str, object] = {}
+        metadata.CustomMetadataHook(str(tmp_path), {}).update(found)
+        assert len(found["urls"]) == count
+        assert ("https://example.org/portrange/blob/main/docs/a.md" in found["readme"]["text"]) == bool(repository)

@@ -72,6 +72,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     shutil.copytree(PACKAGE, hooks / "portrange", ignore=shutil.ignore_patterns("__pycache__"))
     for name in (".pre-commit-hooks.yaml", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, hooks)
+    shutil.copytree(ROOT / "share", hooks / "share")
+    (hooks / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "metadata.py", hooks / "docs")
     home = tmp_path_factory.mktemp("home")
     created = Repository(tmp_path_factory.mktemp("project"), hooks, commit(hooks), home)
     done = created.pre_commit("install-hooks")
