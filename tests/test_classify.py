@@ -238,7 +238,7 @@ def test_unreadable_settings_below_1024_assume_the_documented_defaults():
 def test_common_uses_name_program_protocols_and_source():
     [prometheus, _] = classify(9090, host=LINUX).common_uses
     assert (prometheus.program, prometheus.protocols) == ("Prometheus", ("tcp",))
-    assert prometheus.source == "prometheus.io: Getting started"
+    assert prometheus.source == "github.com/prometheus/prometheus: documentation/examples/prometheus.yml"
     assert classify(9090, host=LINUX).to_dict()["common_uses"][0] == prometheus.to_dict()
     assert classify(4998, host=LINUX).common_uses == ()
 

@@ -681,6 +681,13 @@ def test_host_without_socket_tables_raises_source_error():
         portrange.ephemeral_usage(host=RecordedHost("linux-6.18-denied"))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads another procfs, which only Linux has")
+def test_source_error_names_an_equal_reason_once(tmp_path):
+    with pytest.raises(portrange.SourceError, match=r"cannot list tcp sockets \(") as caught:
+        portrange.ephemeral_usage(host=portrange.Host(tmp_path))
+    assert str(caught.value).count("No such file or directory") == 1
+
+
 def row(port: int, state: str = "connection", protocol: str = "tcp") -> SocketRow:
     if state in ("listen", "bound"):
         return SocketRow(protocol, "ipv4", "10.0.0.5", port, state)

@@ -6,7 +6,7 @@ sha-256:  361899a76482379959543892e489689a45f676feba5988f7d4d369517da5bbad
 rows:     14499
 refresh:  python tests/registry/generate.py
 
-The data is in the public domain (CC0). tests/registry/generate.py says by which rules rows became lines: port or
+The data is in the public domain (CC0). tests/registry/generate.py has the rules by which rows became lines: port or
 range, transports, name, description, and what the registry remarks (known unauthorized use).
 """
 

@@ -22,7 +22,7 @@ from portrange import ParseError
 from portrange._backends import aix, pcblist, sunos, sysctl, windows
 from portrange._backends.linux import cgroup, members, procfs, settings, sock_diag, sockets, usage
 from portrange._backends.linux.sock_diag import SocketRecord
-from portrange._cli import choose
+from portrange._cli import choose, manifests
 from portrange._cli.inputs import parse_target
 from portrange._cli.options import plain
 from portrange._cli.output import load
@@ -182,6 +182,9 @@ HARNESSES: dict[str, Harness] = {
     "proc-net-sctp": Harness(sockets_of(sockets.parse_sctp_endpoints), holds.are_sockets, (seeds.SCTP_ENDPOINTS,)),
     "proc-net-protocols": Harness(
         lambda data: sockets.available(UniformHost(data)), holds.are_transports, (seeds.PROTOCOLS,), ()
+    ),
+    "manifest": Harness(
+        lambda data: manifests.parse_published(data, SOURCE), holds.are_published, seeds.MANIFESTS, (ValueError,)
     ),
     "proc-stat": Harness(text(procfs.parse_boot_time), holds.is_number, (seeds.BOOT_TIME,)),
     "pid-stat": Harness(lambda data: procfs.parse_stat(data, SOURCE), holds.is_stat, (seeds.PID_STAT,)),

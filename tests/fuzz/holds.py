@@ -13,6 +13,7 @@ from portrange._backends.linux.sock_diag import SocketRecord
 from portrange._backends.linux.usage import Reuse
 from portrange._backends.pcblist import KernelListeners, PcbTable
 from portrange._backends.windows import Exclusions
+from portrange._cli.manifests import Published, conflicts
 
 PORTS = range(65536)
 
@@ -182,3 +183,12 @@ def is_one_line_or_nothing(found: tuple[int, str]) -> None:
         assert status == 2
         assert errors.endswith("\n")
         assert errors[:-1].isprintable()
+
+
+def are_published(found: list[Published]) -> None:
+    """At most as many ports as numbers exist for each entry, each with its origin."""
+    for published in found:
+        assert published.port in range(1, 65536)
+        assert published.protocol == published.protocol.lower()
+        assert isinstance(published.origin, str)
+    assert all(texts for texts in conflicts(found).values())

@@ -115,6 +115,17 @@ def registries() -> tuple[bytes, ...]:
     return tuple("\r\n".join([head, *body, ""]).encode() for body in (rows, rows[:1], ()))
 
 
+#: As printed by ``docker compose config --format json`` and ``kubectl get -o json``, shortened.
+MANIFESTS = (
+    b'{"services": {"web": {"ports": [{"target": 80, "published": "8080", "protocol": "tcp", "host_ip": "::1"}]}}}',
+    b'{"services": {"db": {"ports": [{"target": 1, "published": "9000-9002"}]}, "none": {}}}',
+    (
+        b'{"apiVersion": "v1", "kind": "List", "items": [{"kind": "Service", "metadata": {"name": "a"}, '
+        b'"spec": {"ports": [{"port": 80, "nodePort": 30080}]}}, {"kind": "Pod", "spec": {"nodeName": "n", '
+        b'"containers": [{"ports": [{"hostPort": 53, "protocol": "UDP", "hostIP": "127.0.0.1"}]}]}}]}'
+    ),
+)
+
 COMMAND_LINES = (
     b"60860",
     b"--json\0--protocol\0tcp",

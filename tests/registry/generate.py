@@ -84,7 +84,7 @@ sha-256:  {digest}
 rows:     {rows}
 refresh:  python tests/registry/generate.py
 
-The data is in the public domain (CC0). tests/registry/generate.py says by which rules rows became lines: port or
+The data is in the public domain (CC0). tests/registry/generate.py has the rules by which rows became lines: port or
 range, transports, name, description, and what the registry remarks (known unauthorized use).
 """
 

@@ -146,11 +146,13 @@ def _without_sock_diag(system: System, wanted: SocketFilter, refusal: OSError) -
     try:
         return list(_from_tables(system, wanted))
     except OSError as error:
+        reason, second = str(refusal.strerror or refusal), str(error.strerror or error)
+        if not reason.endswith(second):
+            reason += f"; {second}"
         remedy = _REMEDIES.get(error.errno or 0, "allow AF_NETLINK sockets or mount procfs")
         raise SourceError(
             sources,
-            f"cannot list {wanted.protocol} sockets "
-            f"({refusal.strerror or refusal}; {error.strerror or error}); {remedy}",
+            f"cannot list {wanted.protocol} sockets ({reason}); {remedy}",
             error.errno,
         ) from refusal
 
