@@ -16,6 +16,7 @@ class Rows:
 
     - `refusing`: processes that psutil cannot inspect, which raises `failure`. The system table lists their sockets
       without an owner.
+    - `children`: the children of each process.
     - `whole_table_refused`: the system does not show its table at all, as macOS does.
     - `owned_only`: the table of the system has only sockets of processes: with "one" owner each, also of processes that
       cannot be inspected (FreeBSD), or with "all" (OpenBSD).
@@ -32,6 +33,7 @@ class Rows:
     matches_everything: bool = False
     ended: frozenset[int] = frozenset()
     replaced: frozenset[int] = frozenset()
+    children: dict[int, list[int]] = field(default_factory=dict)
 
     def sockets(self, protocols: tuple[str, ...]) -> list[SocketRow]:
         if self.whole_table_refused:
@@ -65,6 +67,15 @@ class Rows:
 
     def is_same(self, pid: int) -> bool:
         return pid not in self.replaced
+
+    def descendants(self, pid: int) -> list[int]:
+        found = [pid]
+        for parent in found:
+            found += self.children.get(parent, [])
+        return found[1:]
+
+    def has_ended(self, pid: int) -> bool:
+        return pid in self.ended or pid not in self.held
 
 
 def listening(protocol: str, address: str, port: int) -> SocketRow:

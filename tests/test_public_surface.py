@@ -17,7 +17,7 @@ SIGNATURES = {
     "classify": "(port, *, targets, host)",
     "ephemeral_range": "(*, protocol, family, host)",
     "who_listens": "(port, *, protocol, exhaustive, host)",
-    "listeners": "(*, protocol, exhaustive, namespaces, host)",
+    "listeners": "(*, protocol, process, exhaustive, namespaces, host)",
     "services": "(name)",
     "why_busy": "(port, *, protocol, address, host)",
 }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .results import Facts
 
     S = TypeVar("S", bound="Socket")
-    Scope: TypeAlias = Literal["service", "host"]
+    Scope: TypeAlias = Literal["service", "process", "host"]
     SocketState: TypeAlias = Literal[
         "listen",
         "bound",
@@ -115,7 +115,8 @@ class Socket(Record):
     """
     scope: Scope = "host"
     """The processes that were searched: "service" for those of the socket's own cgroup, or of the service manager and
-    the service for a socket unit (systemd.socket(5)), "host" for all."""
+    the service for a socket unit (systemd.socket(5)), "process" for the process of ``listeners(process=...)`` and its
+    descendants, "host" for all."""
     uid: int | None = None
     """The user ID that created the socket; None if the kernel does not know it (TIME_WAIT), or if the caller's user
     namespace does not map it (user_namespaces(7))."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from .._answers.address import FamilyName, ProtocolName
     from .._answers.ephemeral import EphemeralRange, PortSettings
-    from .._answers.listener import BoundSocket, Listeners
+    from .._answers.listener import BoundSocket, Listeners, Process
     from .._answers.usage import EphemeralUsage
     from .._host.system import System
 
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
             """Return all sockets on a port, whatever their state, with their owners."""
             ...
 
+        def running(self, system: System, process: Process, /) -> Process | None:
+            """Return a process; None if it has ended, or if its pid belongs to a process that started later."""
+            ...
+
         def ephemeral_usage(self, system: System, protocol: ProtocolName, /) -> EphemeralUsage:
             """Return the usage of the ephemeral ranges of "tcp" or "udp", over both address families."""
             ...
@@ -52,3 +56,8 @@ class SocketQuery(Frozen):
     """True to search every process, even if the processes of the socket's own cgroup include an owner."""
     all_namespaces: bool = False
     """True to query every network namespace that a visible process or a mount belongs to."""
+    process: Process | None = None
+    """The process whose sockets are wanted, with those of its descendants; None for all processes. If its `started` is
+    known, another process with the same pid does not count."""
+    own_only: bool = False
+    """True to leave out sockets that the processes only have because the caller was forked."""

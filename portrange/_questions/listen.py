@@ -9,7 +9,7 @@ from .._backends.select import backend_for
 from .._frozen import replace
 from .._host.host import system_of
 from .._lazy import import_lock
-from .arguments import one_of, protocols_of
+from .arguments import exit_status, one_of, process_of, protocols_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .._answers.address import ProtocolName
     from .._host.host import Host
     from .._host.system import System
+    from .arguments import AnyProcess
 
 #: Protocols that every system can list. Queries for other protocols may fail.
 _COMMON = frozenset({"tcp", "udp"})
@@ -60,6 +61,7 @@ def who_listens(
 def listeners(
     *,
     protocol: ProtocolName | None = None,
+    process: AnyProcess | None = None,
     exhaustive: bool = False,
     namespaces: Literal["own", "all"] = "own",
     host: Host | None = None,
@@ -70,14 +72,27 @@ def listeners(
     entering them needs CAP_SYS_ADMIN), and sets `Listener.namespace`. `incomplete` lists the namespaces that could not
     be entered. A namespace that only a descriptor or a mount in another mount namespace keeps alive is not found.
 
-    Raises the same errors as `who_listens`.
+    `process` limits the result to the sockets that a process or one of its descendants has open: a pid, an object with
+    a `pid` such as `subprocess.Popen`, or a `Process`, whose start time is compared as well. The owners are those
+    processes only, unless `exhaustive` is True. A process whose parent has ended, such as a daemon, is no descendant.
+    If the process has ended, or cannot be inspected, `incomplete` says so.
+
+    Raises the same errors as `who_listens`, and `TypeError` or `ValueError` if `process` is not a process.
 
     >>> import portrange
     >>> rows = portrange.listeners().to_dicts()      # pandas.DataFrame(rows, columns=portrange.Listener.columns())
     """
     everywhere = one_of("namespaces", namespaces, ("own", "all")) == "all"
     system = system_of(host)
-    query = SocketQuery(None, protocols_of(protocol), exhaustive, everywhere)
+    protocols = protocols_of(protocol)
+    if process is not None:
+        root = process_of(process)
+        if exit_status(process) is not None:
+            return Listeners((), (f"process {root.pid} has ended; processes that it started are unknown",))
+        backend = backend_for(system)
+        query = SocketQuery(None, protocols, exhaustive, everywhere, root)
+        return system.cached(query, backend.listeners, system, query)
+    query = SocketQuery(None, protocols, exhaustive, everywhere)
     if system.is_snapshot:
         return _cached_listeners(system, query)
     return backend_for(system).listeners(system, query)

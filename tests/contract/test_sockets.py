@@ -9,7 +9,7 @@ import pytest
 from process_rows import Rows, connection, listening
 from recorded import RecordedHost
 
-from portrange import ParseError, SourceError, UnsupportedPlatformError
+from portrange import ParseError, Process, SourceError, UnsupportedPlatformError
 from portrange._backends.base import SocketQuery
 from portrange._backends.portable import EVERYTHING, PortableBackend
 from portrange._backends.portable.psutil_table import SocketRow
@@ -421,3 +421,36 @@ def test_netbsd_without_sockets_raises_source_error():
     backend = replace(backend_for(RecordedHost("netbsd-10.0")), table=as_on("netbsd-10.0", Rows({7: [WEB]})))
     with pytest.raises(SourceError, match="bind probe: Too many open files"):
         backend.listeners(Full("netbsd-10.0"), SocketQuery())
+
+
+# --- processes -------------------------------------------------------------------------------------------------------
+
+#: NetBSD is checked with real probe sockets of the caller, which these rows do not have.
+OF_PROCESSES = [name for name in EVERY if not name.startswith("netbsd")]
+
+
+@pytest.mark.parametrize("name", OF_PROCESSES)
+def test_listeners_of_a_process_include_those_of_descendants_only(name):
+    other = listening("tcp", "127.0.0.1", 9)
+    table = Rows({7: [], 8: [WEB], 9: [DNS], 10: [other]}, children={7: [8], 8: [9]})
+    answer, _ = search(name, table, process=Process(7))
+    assert [(listener.port, listener.pid, listener.scope) for listener in answer] == [
+        (8080, 8, "process"),
+        (8080, 9, "process"),
+    ]
+    assert answer.incomplete == ()
+
+
+@pytest.mark.parametrize("name", OF_PROCESSES)
+def test_listeners_of_a_process_that_has_ended_are_incomplete(name):
+    answer, _ = search(name, Rows({7: [WEB]}, ended=frozenset({7})), process=Process(7))
+    assert (tuple(answer), len(answer.incomplete)) == ((), 1)
+    replaced, _ = search(name, Rows({7: [WEB]}), process=Process(7, started=1.0))
+    assert (tuple(replaced), len(replaced.incomplete)) == ((), 1)
+
+
+@pytest.mark.parametrize("name", [*ONE_BY_ONE[:1], *LINUX])
+def test_listeners_of_a_process_that_cannot_be_inspected_are_incomplete(name):
+    answer, _ = search(name, Rows({7: [WEB]}, refusing=frozenset({7})), process=Process(7))
+    assert tuple(answer) == ()
+    assert "permission denied" in answer.incomplete[0]

@@ -5,6 +5,7 @@ The second half is misuse that both checkers must report: an ignore comment is i
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ assert_type(portrange.classify(np.uint16(443)), portrange.PortInfo)
 assert_type(portrange.ephemeral_range(protocol="udp", family="ipv6"), portrange.EphemeralRange)
 assert_type(portrange.who_listens(443, protocol="tcp", exhaustive=True), portrange.Listeners)
 assert_type(portrange.listeners(namespaces="all"), portrange.Listeners)
+assert_type(portrange.listeners(process=subprocess.Popen(["server"])), portrange.Listeners)
 assert_type(portrange.why_busy(443, address="127.0.0.1"), portrange.Obstacles)
 assert_type(portrange.ephemeral_usage(protocol="udp"), portrange.EphemeralUsage)
 assert_type(portrange.services("https"), portrange.Services)

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..._answers.address import FamilyName, ProtocolName
     from ..._answers.ephemeral import EphemeralRange, PortSettings
-    from ..._answers.listener import BoundSocket, Listeners
+    from ..._answers.listener import BoundSocket, Listeners, Process
     from ..._answers.usage import EphemeralUsage
     from ..._host.system import System
     from ..base import SocketQuery
@@ -47,6 +47,14 @@ def bound_sockets(system: System, protocol: ProtocolName, port: int) -> tuple[Bo
         from . import listing
 
     return listing.bound_sockets(system, protocol, port)
+
+
+def running(system: System, process: Process) -> Process | None:
+    """Return a process; None if it has ended, or if its pid belongs to a process that started later."""
+    with import_lock:
+        from . import trees
+
+    return trees.running(system, process)
 
 
 def ephemeral_usage(system: System, protocol: ProtocolName) -> EphemeralUsage:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..._answers.address import ProtocolName
-    from ..._answers.listener import Socket, SocketState
+    from ..._answers.listener import Process, Socket, SocketState
     from ..._host.system import System
     from ..base import SocketQuery
     from .owners import Ownership
@@ -44,21 +44,67 @@ class _FoundSocket(Frozen):
 
 def listeners(system: System, query: SocketQuery) -> Listeners:
     """Return the listening sockets that match *query*, with their owners."""
+    if query.process is not None:
+        return _listeners_of(system, query, query.process)
     found, incomplete = _find(system, query)
     if not found:
         return Listeners((), tuple(incomplete))
     reader = _process_reader(system)
     found, ownerships = _with_owners(reader, found, lambda: _find(system, query)[0], exhaustive=query.exhaustive)
-    describer = _Describer(reader, ownerships)
-    results = [
-        Listener(**describer.fields(socket), backlog=socket.record.backlog, queued=socket.record.queued)
-        for socket in found
-    ]
+    results = _results(reader, found, ownerships)
     if any(result.cgroup is None and result.hidden for result in results) and _has_no_cgroups(system, found):
         incomplete.append(_UNITS)
     if query.exhaustive and any(owned.owners and owned.incomplete for owned in ownerships.values()):
         incomplete.append(_FURTHER_OWNERS)
     return Listeners(tuple(sorted(results, key=_order)), tuple(incomplete))
+
+
+def _listeners_of(system: System, query: SocketQuery, root: Process) -> Listeners:
+    """Return the listening sockets of a process and its descendants.
+
+    Their descriptors are read first, and sockets are only listed if there are any. The owners are those processes, or
+    all owners if the query is exhaustive.
+    """
+    with import_lock:
+        from . import owners, trees
+
+    results: list[Listener] = []
+    incomplete: list[str] = []
+    for _ in range(_SEARCHES):
+        tree = trees.read(system, root)
+        incomplete = list(tree.incomplete)
+        if not tree.sockets:
+            break
+        everything, unlisted = _find(system, query)
+        incomplete += unlisted
+        targets = {socket.record.inode: f"socket:[{socket.record.inode}]" for socket in everything}
+        wanted = tree.sockets.intersection(targets.values())
+        if query.own_only and wanted:
+            wanted -= trees.inherited(system, tree.pids, wanted)
+        found = [socket for socket in everything if targets[socket.record.inode] in wanted]
+        if not found:
+            break
+        reader = _process_reader(system)
+        records = [socket.record for socket in found]
+        if query.exhaustive:
+            ownerships = owners.find(reader, records, exhaustive=True)
+        else:
+            ownerships = owners.find_among(reader, records, tree.pids)
+        owned = [socket for socket in found if ownerships[socket.record.inode].owners]
+        results = _results(reader, owned, ownerships)
+        if len(owned) == len(found):
+            break  # otherwise a process has ended, or has closed its socket, during the search
+    if query.all_namespaces:
+        incomplete = [reason for reason in incomplete if not reason.endswith(trees.OTHER_NAMESPACE)]
+    return Listeners(tuple(sorted(results, key=_order)), tuple(incomplete))
+
+
+def _results(reader: ProcessReader, found: list[_FoundSocket], ownerships: dict[int, Ownership]) -> list[Listener]:
+    describer = _Describer(reader, ownerships)
+    return [
+        Listener(**describer.fields(socket), backlog=socket.record.backlog, queued=socket.record.queued)
+        for socket in found
+    ]
 
 
 def bound_sockets(system: System, protocol: ProtocolName, port: int) -> tuple[BoundSocket, ...]:

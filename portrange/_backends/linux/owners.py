@@ -256,6 +256,26 @@ def find(reader: ProcessReader, records: Iterable[SocketRecord], *, exhaustive: 
     return ownerships
 
 
+def find_among(reader: ProcessReader, records: Iterable[SocketRecord], pids: Iterable[int]) -> dict[int, Ownership]:
+    """Return the owners of each socket among some processes, by inode."""
+    by_inode = {record.inode: record for record in records}
+    search = _Search(reader, frozenset(f"socket:[{inode}]" for inode in by_inode))
+    search.inspect(pids)
+    if len(search.found) < len(by_inode):
+        search.inspect_threads()
+    confirmed = search.confirmed()
+    groups: dict[int | None, Cgroup | None] = {
+        number: None if number is None else cgroup.find(reader.system, number)
+        for number in {record.cgroup_id for record in by_inode.values()}
+    }
+    ownerships: dict[int, Ownership] = {}
+    for inode, record in by_inode.items():
+        owners = confirmed.get(f"socket:[{inode}]", ())
+        path = _path(search, groups[record.cgroup_id], owners)
+        ownerships[inode] = Ownership(owners, scope="process", cgroup=path)
+    return ownerships
+
+
 def _possible_owners(search: _Search, members: Members, group: Cgroup | None, area: SearchArea) -> tuple[Process, ...]:
     """Return the processes of a search area that could not be inspected; only their pids if procfs hides them."""
     refused = [pid for pid in area.pids if pid in search.refused]

@@ -295,6 +295,14 @@ def _net(system: System) -> str:
     return f"{system.network or _own_directory(system)}/net"
 
 
+def network_identity(system: System) -> int | None:
+    """Return an integer that identifies the network namespace that is queried; None if it cannot be read."""
+    try:
+        return system.identity_of(system.network or _own_directory(system))
+    except OSError:
+        return None
+
+
 def _read_net(system: System, name: str) -> bytes:
     """Return a file of the network tables.
 

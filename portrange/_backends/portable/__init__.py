@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ..._answers.address import FamilyName, ProtocolName
     from ..._answers.ephemeral import EphemeralRange, PortSettings
-    from ..._answers.listener import BoundSocket, Listeners
+    from ..._answers.listener import BoundSocket, Listeners, Process
     from ..._answers.usage import EphemeralUsage
     from ..._host.system import System
     from ..base import SocketQuery
@@ -91,13 +91,22 @@ class PortableBackend(Frozen):
         """Return the listeners that match *query*, with their owners."""
         with import_lock:
             from . import listing
-        return listing.listeners(system, query, self._table(system), self)
+        table = self._table(system)
+        if query.process is not None:
+            return listing.listeners_of(system, query, query.process, table, self)
+        return listing.listeners(system, query, table, self)
 
     def bound_sockets(self, system: System, protocol: ProtocolName, port: int) -> tuple[BoundSocket, ...]:
         """Return the sockets on a port that psutil shows, whatever their state."""
         with import_lock:
             from . import listing
         return listing.bound_sockets(system, protocol, port, self._table(system), self)
+
+    def running(self, system: System, process: Process) -> Process | None:
+        """Return a process; None if it has ended, or if its pid belongs to a process that started later."""
+        with import_lock:
+            from . import listing
+        return listing.running(self._table(system), process)
 
     def ephemeral_usage(self, system: System, protocol: ProtocolName) -> EphemeralUsage:
         """Return the usage of the ephemeral ranges of "tcp" or "udp", over both address families."""

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 #: The protocols that psutil lists.
 LISTED_PROTOCOLS: tuple[ProtocolName, ...] = ("tcp", "udp")
 _SOURCE = "psutil"
+#: Start times are the same up to this number of seconds: some systems round them.
+_SAME_START = 1.5
 
 _PROCESSES_HIDDEN = "some processes cannot be inspected (permission denied): run as root to see their sockets"
 _OTHER_NAMESPACES = "sockets in other network namespaces, jails and compartments: psutil lists only the caller's own"
@@ -102,6 +104,68 @@ def bound_sockets(
         for row, ownership in found.sockets.items()
     ]
     return tuple(sorted(sockets, key=lambda socket: (socket.state != "listen", *_order(socket))))
+
+
+def running(table: ProcessTable, wanted: Process) -> Process | None:
+    """Return a process; None if it has ended, or if its pid belongs to a process that started later."""
+    process = None if table.has_ended(wanted.pid) else table.describe(wanted.pid)
+    if process is None or not table.is_same(wanted.pid):
+        return None
+    times = (wanted.started, process.started)
+    if times[0] is not None and times[1] is not None and abs(times[0] - times[1]) > _SAME_START:
+        return None
+    return process
+
+
+def listeners_of(
+    system: System, query: SocketQuery, root: Process, table: ProcessTable, backend: PortableBackend
+) -> Listeners:
+    """Return the listeners of a process and its descendants; the owners are those processes."""
+
+    def is_wanted(row: SocketRow) -> bool:
+        return row.state == "listen" and query.port in (None, row.port)
+
+    view, protocols = backend.view, _listed(query.protocols)
+    incomplete: list[str] = [_OTHER_NAMESPACES] if query.all_namespaces else []
+    try:
+        process = running(table, root)
+        tree = [] if process is None else [root.pid, *table.descendants(root.pid)]
+    except ProcessLookupError:
+        tree = []
+    except PermissionError:
+        tree = [root.pid]
+        incomplete.append(f"descendants of process {root.pid} (permission denied): run as root")
+    if not tree:
+        reason = f"process {root.pid} does not exist or has ended; processes that it started are unknown"
+        return Listeners((), (*incomplete, reason))
+    if not view.every_owner:
+
+        def in_table() -> list[SocketRow]:
+            return [row for row in table.sockets(protocols) if row.pid in tree and is_wanted(row)]
+
+        try:
+            found = _owners_in_table(table, in_table(), in_table)
+        except PermissionError:
+            return Listeners((), (*incomplete, _PROCESSES_HIDDEN))
+    elif view.checks_owners:
+        search = _find_with_probes(system, table, protocols, is_wanted)
+        found = search.sockets
+        incomplete += search.problems if search.complete else (*search.problems, _PROCESSES_HIDDEN)
+    else:
+        owned, denied = _owners_in_processes(table, protocols, is_wanted, tree)
+        found = {socket: _Ownership(_oldest_first(owners), hidden=False) for socket, owners in owned.items()}
+        if denied:
+            incomplete.append(f"sockets of process {root.pid} or of its descendants (permission denied): run as root")
+    owners_of = {
+        row: tuple(owner for owner in ownership.owners if query.exhaustive or owner.pid in tree)
+        for row, ownership in found.items()
+    }
+    listening = [
+        Listener(**_fields(system, row, _Ownership(owners, hidden=False)), scope="process")
+        for row, owners in owners_of.items()
+        if any(owner.pid in tree for owner in owners)
+    ]
+    return Listeners(tuple(sorted(listening, key=_order)), tuple(incomplete))
 
 
 def _listed(protocols: tuple[ProtocolName, ...] | None) -> tuple[ProtocolName, ...]:
@@ -342,12 +406,15 @@ def _owners_in_table(
 
 
 def _owners_in_processes(
-    table: ProcessTable, protocols: tuple[ProtocolName, ...], is_wanted: Callable[[SocketRow], bool]
+    table: ProcessTable,
+    protocols: tuple[ProtocolName, ...],
+    is_wanted: Callable[[SocketRow], bool],
+    pids: Iterable[int] | None = None,
 ) -> tuple[dict[SocketRow, list[Process]], bool]:
     """Return the owners of each socket by the descriptors of processes, and whether a process cannot be inspected."""
     owned: dict[SocketRow, list[Process]] = {}
     denied = False
-    for pid in table.pids():
+    for pid in table.pids() if pids is None else pids:
         try:
             sockets = {row.socket for row in table.sockets_of(pid, protocols) if is_wanted(row)}
         except ProcessLookupError:

@@ -53,6 +53,14 @@ if TYPE_CHECKING:
             """Return whether the pid still belongs to the process that it belonged to when it was first used here."""
             ...
 
+        def descendants(self, pid: int) -> list[int]:
+            """Return the pids of the descendants of a process."""
+            ...
+
+        def has_ended(self, pid: int) -> bool:
+            """Return whether a process has ended, also if its parent has not waited for it (a zombie)."""
+            ...
+
 
 _SOURCE = "psutil"
 #: The systems that psutil can be installed on, by the beginning of `sys.platform`; as in pyproject.toml.
@@ -172,6 +180,19 @@ class PsutilTable:
     def is_same(self, pid: int) -> bool:
         """Return whether the pid still belongs to the process that it belonged to when it was first used here."""
         return self._call(lambda: bool(self._process(pid).is_running()))
+
+    def descendants(self, pid: int) -> list[int]:
+        """Return the pids of the descendants of a process."""
+        return [child.pid for child in self._call(lambda: self._process(pid).children(recursive=True))]
+
+    def has_ended(self, pid: int) -> bool:
+        """Return whether a process has ended, also if its parent has not waited for it (a zombie)."""
+        try:
+            return bool(self._call(self._process(pid).status) == self._psutil.STATUS_ZOMBIE)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
 
     def _process(self, pid: int) -> Any:
         if pid not in self._processes:
