@@ -3,7 +3,8 @@
 `classify` returns what a port number is, `ephemeral_range` the ports that the operating system allocates automatically,
 `who_listens` and `listeners` the sockets that listen and their owners. `why_busy` finds out why a port cannot be bound,
 `ephemeral_usage` whether the ephemeral ports are running out, `suggest_port` a number for a configuration file, and
-`services` the registrations of a name. Names are loaded when they are first used (PEP 562).
+`services` the registrations of a name. `wait_for_listener` waits until a process listens. Names are loaded when they
+are first used (PEP 562).
 """
 
 from __future__ import annotations
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
     from ._answers.services import Services
     from ._answers.span import Span
     from ._answers.usage import Destination, EphemeralUsage, LocalAddress, SocketOwner
-    from ._errors import InvalidPortError, ParseError, PortrangeError, SourceError, UnsupportedPlatformError
+    from ._errors import (
+        InvalidPortError,
+        NotListeningError,
+        ParseError,
+        PortrangeError,
+        SourceError,
+        UnsupportedPlatformError,
+    )
     from ._host.host import Host
     from ._questions.busy import why_busy
     from ._questions.classify import classify
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
     from ._questions.listen import listeners, who_listens
     from ._questions.services import services
     from ._questions.suggest import suggest_port
+    from ._questions.wait import wait_for_listener
     from ._registry import REGISTRY_DATE
 else:
     _MODULES = {
@@ -35,7 +44,14 @@ else:
         "_answers.services": ("Services",),
         "_answers.span": ("Span",),
         "_answers.usage": ("Destination", "EphemeralUsage", "LocalAddress", "SocketOwner"),
-        "_errors": ("InvalidPortError", "ParseError", "PortrangeError", "SourceError", "UnsupportedPlatformError"),
+        "_errors": (
+            "InvalidPortError",
+            "NotListeningError",
+            "ParseError",
+            "PortrangeError",
+            "SourceError",
+            "UnsupportedPlatformError",
+        ),
         "_host.host": ("Host",),
         "_questions.busy": ("why_busy",),
         "_questions.classify": ("classify",),
@@ -43,6 +59,7 @@ else:
         "_questions.listen": ("listeners", "who_listens"),
         "_questions.services": ("services",),
         "_questions.suggest": ("suggest_port",),
+        "_questions.wait": ("wait_for_listener",),
         "_registry": ("REGISTRY_DATE",),
     }
 
@@ -72,6 +89,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, so that a test can check it
     "Listener",
     "Listeners",
     "LocalAddress",
+    "NotListeningError",
     "Obstacle",
     "Obstacles",
     "ParseError",
@@ -96,6 +114,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, so that a test can check it
     "listeners",
     "services",
     "suggest_port",
+    "wait_for_listener",
     "who_listens",
     "why_busy",
 ]

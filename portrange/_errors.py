@@ -4,7 +4,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Literal, TypeAlias
+
+    NotListeningReason: TypeAlias = Literal["timeout", "ended", "taken"]
 
 
 class PortrangeError(Exception):
@@ -67,3 +69,21 @@ class ParseError(PortrangeError, ValueError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.source, self.expected, self.text)
+
+
+class NotListeningError(PortrangeError, TimeoutError):
+    """A process does not listen, see `wait_for_listener`."""
+
+    reason: NotListeningReason
+    """Why: "timeout" (it does not listen yet), "ended" (the process has ended) or "taken" (another program has the
+    port)."""
+
+    def __init__(self, message: str, reason: NotListeningReason) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.args[0], self.reason)

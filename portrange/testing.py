@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from ._answers.address import FamilyName, ProtocolName
-    from ._answers.listener import Listener
+    from ._answers.listener import Listener, Process
     from ._answers.usage import EphemeralUsage
     from ._backends.base import SocketQuery
     from ._errors import PortrangeError
@@ -109,6 +109,18 @@ class _FakeSystem(System):
         if port and any(conflict(socket, wanted) for socket in backend.bound_sockets(self, wanted.protocol, port)):
             raise _os_error(errno.EADDRINUSE)
 
+    def can_share(self, _protocol: str, _address: str, _port: int) -> bool:
+        """Return False: the listed sockets have no SO_REUSEPORT."""
+        return False
+
+    def exit_descriptor(self, _pid: int) -> int | None:
+        """Return None: the processes do not exist."""
+        return None
+
+    def exit_status(self, _pid: int) -> int | None:
+        """Return None: the processes do not exist."""
+        return None
+
 
 class _FakeBackend:
     """A backend that returns what a test lists. See `_backends.base.Backend`."""
@@ -142,6 +154,7 @@ class _FakeBackend:
             for listener in listed
             if query.port in (None, listener.port)
             if query.protocols is None or listener.protocol in query.protocols
+            if query.process is None or any(query.process.pid in (owner.pid, owner.parent) for owner in listener.owners)
         )
         in_order = sorted(found, key=lambda found: (found.port, found.protocol, found.family, found.address))
         return Listeners(tuple(in_order), listed.incomplete if isinstance(listed, Listeners) else ())
@@ -149,6 +162,11 @@ class _FakeBackend:
     def bound_sockets(self, _system: System, protocol: ProtocolName, port: int) -> tuple[BoundSocket, ...]:
         """Return the sockets on a port, listeners included."""
         return tuple(socket for socket in self._all_sockets() if (socket.protocol, socket.port) == (protocol, port))
+
+    def running(self, _system: System, process: Process) -> Process | None:
+        """Return the owner with this pid; None if no socket has it."""
+        owners = (owner for socket in self._all_sockets() for owner in socket.owners)
+        return next((owner for owner in owners if owner.pid == process.pid), None)
 
     def ephemeral_usage(self, system: System, protocol: ProtocolName) -> EphemeralUsage:
         """Return the given usage, or that of the sockets."""

@@ -104,6 +104,9 @@ class RecordedHost(SystemHost):
     def find_links(self, directory: str, targets: frozenset[str]) -> dict[str, str]:
         return super().find_links(self._path(directory), targets)
 
+    def socket_links(self, directory: str) -> set[str]:
+        return super().socket_links(self._path(directory))
+
     def read_links(self, directory: str, names: Iterable[str]) -> dict[str, str]:
         return super().read_links(self._path(directory), names)
 
@@ -176,6 +179,17 @@ class RecordedHost(SystemHost):
         number = self.taken.get((protocol, family, port))
         if number is not None:
             raise OSError(number, os.strerror(number))
+
+    def can_share(self, protocol: str, address: str, port: int) -> bool:
+        return False
+
+    # --- processes ---
+
+    def exit_descriptor(self, pid: int) -> int | None:
+        return None
+
+    def exit_status(self, pid: int) -> int | None:
+        return None
 
     # --- programs ---
 

@@ -24,6 +24,7 @@ QUERIES = {
     "listeners": lambda host: portrange.listeners(host=host),
     "suggest_port": lambda host: portrange.suggest_port("a name", host=host),
     "who_listens": lambda host: portrange.who_listens(80, host=host),
+    "wait_for_listener": lambda host: portrange.wait_for_listener(812, 80, timeout=0, host=host),
     "why_busy": lambda host: portrange.why_busy(8080, host=host),
 }
 
@@ -47,6 +48,19 @@ def test_listeners_are_returned_unchanged_and_in_order():
     assert portrange.listeners(protocol="udp", host=host) == Listeners((DNS,))
     assert portrange.who_listens(80, host=host)[0].unit == "nginx.service"
     assert not portrange.who_listens(81, host=host)
+
+
+def test_processes_are_the_owners_of_listed_sockets():
+    host = FakeHost(listeners=[WEB, DNS])
+    assert portrange.listeners(process=812, host=host) == Listeners((WEB,))
+    for process, port, reason in [(812, 81, "timeout"), (813, 81, "ended")]:
+        with pytest.raises(portrange.NotListeningError) as caught:
+            portrange.wait_for_listener(process, port, timeout=0, host=host)
+        assert caught.value.reason == reason
+    other = Listener("tcp", "ipv4", "0.0.0.0", 81, owners=(Process(900, "httpd"),))
+    with pytest.raises(portrange.NotListeningError, match=r"in use by httpd \(900\)") as caught:
+        portrange.wait_for_listener(812, 81, host=FakeHost(listeners=[WEB, other]))
+    assert caught.value.reason == "taken"
 
 
 def test_reasons_for_incomplete_listeners_are_kept():

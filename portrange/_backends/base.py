@@ -61,3 +61,5 @@ class SocketQuery(Frozen):
     known, another process with the same pid does not count."""
     own_only: bool = False
     """True to leave out sockets that the processes only have because the caller was forked."""
+    may_bind: bool = True
+    """False if no bind probe of the port may be made, because a process is about to bind it."""

@@ -87,6 +87,26 @@ def held_probes() -> Generator[HeldProbes, None, None]:
         yield HeldProbes(os.getpid(), ports)
 
 
+def can_share(protocol: str, address: str, port: int) -> bool:
+    """Return whether a socket with SO_REUSEPORT can share a port that a listener has; True if that is unknown.
+
+    It can if the listener has SO_REUSEPORT as well and was created by the same user (socket(7)). The probe socket keeps
+    no such socket from the port, and every other one is kept from it by the listener.
+    """
+    option: int | None = getattr(socket, "SO_REUSEPORT", None)
+    if option is None:
+        return False
+    kind, number = _KINDS[protocol]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with _probe_lock(), socket.socket(family, kind, number) as bound:
+            bound.setsockopt(socket.SOL_SOCKET, option, 1)
+            bound.bind(_socket_address(address, port, family, kind))
+    except OSError as error:
+        return error.errno not in IN_USE
+    return True
+
+
 def _socket_address(address: str, port: int, family: int, kind: int) -> tuple[Any, ...]:
     """Return the argument of bind(), with the zone of a link-local address (fe80::1%eth0) as a number.
 

@@ -348,6 +348,42 @@ class System:
 
         return held_probes()
 
+    def can_share(self, protocol: str, address: str, port: int) -> bool:
+        """Return whether a socket with SO_REUSEPORT can share a port that a listener has; True if that is unknown."""
+        with import_lock:
+            from .binding import can_share
+
+        return self.within_network(can_share, protocol, address, port)
+
+    # --- processes ---------------------------------------------------------------------------------------------------
+
+    def exit_descriptor(self, pid: int) -> int | None:
+        """Return a descriptor that is readable when a process has ended (pidfd_open(2)); None where there is none."""
+        open_descriptor: Callable[[int], int] | None = getattr(os, "pidfd_open", None)
+        if open_descriptor is None or self.procfs != "/proc":
+            return None
+        try:
+            return open_descriptor(pid)
+        except OSError:
+            return None
+
+    def exit_status(self, pid: int) -> int | None:
+        """Return the exit status of a child of the caller, as `subprocess.Popen.returncode`; None if it is unknown.
+
+        The status remains for another wait() (WNOWAIT).
+        """
+        wait: Callable[..., Any] | None = getattr(os, "waitid", None)
+        if wait is None or self.procfs != "/proc":
+            return None
+        try:
+            ended = wait(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except OSError:
+            return None  # not a child of this process, or another thread has waited for it
+        if ended is None:
+            return None
+        status = int(ended.si_status)
+        return status if ended.si_code == os.CLD_EXITED else -status
+
     @property
     def is_v6only(self) -> bool:
         """True if a socket bound to ``::`` takes IPv6 only, unless its program sets IPV6_V6ONLY."""

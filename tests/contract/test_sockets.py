@@ -9,7 +9,8 @@ import pytest
 from process_rows import Rows, connection, listening
 from recorded import RecordedHost
 
-from portrange import ParseError, Process, SourceError, UnsupportedPlatformError
+import portrange
+from portrange import NotListeningError, ParseError, Process, SourceError, UnsupportedPlatformError
 from portrange._backends.base import SocketQuery
 from portrange._backends.portable import EVERYTHING, PortableBackend
 from portrange._backends.portable.psutil_table import SocketRow
@@ -454,3 +455,34 @@ def test_listeners_of_a_process_that_cannot_be_inspected_are_incomplete(name):
     answer, _ = search(name, Rows({7: [WEB]}, refusing=frozenset({7})), process=Process(7))
     assert tuple(answer) == ()
     assert "permission denied" in answer.incomplete[0]
+
+
+def wait_on(name: str, table: Rows, process: int, port: int | None) -> tuple[RecordedHost, object]:
+    """Wait once for a process of a recorded host; return the host, and the result or the error."""
+    _, host = search(name, table, process=Process(process))
+    backend = backend_for(host)
+    if not isinstance(backend, PortableBackend):
+        backend = PortableBackend(backend_for(RecordedHost("darwin-24.4")).reader, EVERYTHING)
+    host.own_backend = replace(backend, table=table, kernel=None)
+    try:
+        return host, portrange.wait_for_listener(process, port, timeout=0, host=host)
+    except NotListeningError as error:
+        return host, error
+
+
+@pytest.mark.parametrize("name", OF_PROCESSES)
+def test_waiting_for_a_process_finds_its_listener(name):
+    host, found = wait_on(name, Rows({7: [], 8: [WEB]}, children={7: [8]}), 7, None)
+    assert [listener.pid for listener in found] == [8]
+    assert host.bound == []
+
+
+@pytest.mark.parametrize("name", OF_PROCESSES)
+@pytest.mark.parametrize(
+    ("rows", "reason"), [({7: []}, "timeout"), ({8: [WEB]}, "ended"), ({7: [], 8: [WEB]}, "taken")]
+)
+def test_waiting_for_a_process_binds_nothing(name, rows, reason):
+    """A bind probe could take the port from the process that is about to bind it."""
+    host, error = wait_on(name, Rows(rows), 7, 8080)
+    assert error.reason == reason
+    assert host.bound == []

@@ -239,3 +239,9 @@ def test_example_with_a_fake_host_passes(tmp_path):
     path = shutil.copy(HOWTO / "test_with_a_fake_host.py", tmp_path)
     done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", path)
     assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
+
+
+def test_example_with_a_server_on_port_0_passes(tmp_path):
+    path = shutil.copy(HOWTO / "test_server_on_port_0.py", tmp_path)
+    done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", path)
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout

@@ -6,7 +6,7 @@ The second half is misuse that both checkers must report: an ignore comment is i
 from __future__ import annotations
 
 import subprocess
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from typing_extensions import assert_type
@@ -21,6 +21,8 @@ assert_type(portrange.ephemeral_range(protocol="udp", family="ipv6"), portrange.
 assert_type(portrange.who_listens(443, protocol="tcp", exhaustive=True), portrange.Listeners)
 assert_type(portrange.listeners(namespaces="all"), portrange.Listeners)
 assert_type(portrange.listeners(process=subprocess.Popen(["server"])), portrange.Listeners)
+assert_type(portrange.wait_for_listener(subprocess.Popen(["server"]), 443, timeout=5), portrange.Listeners)
+assert_type(portrange.NotListeningError("", "ended").reason, Literal["timeout", "ended", "taken"])
 assert_type(portrange.why_busy(443, address="127.0.0.1"), portrange.Obstacles)
 assert_type(portrange.ephemeral_usage(protocol="udp"), portrange.EphemeralUsage)
 assert_type(portrange.services("https"), portrange.Services)

@@ -13,8 +13,6 @@ from . import procfs, sockets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ..._host.system import System
 
 _HIGHEST_U32 = (1 << 32) - 1
@@ -87,16 +85,18 @@ def read(system: System, root: Process) -> Tree:
     return Tree(tuple(found), frozenset[str]().union(*found.values()), tuple(incomplete))
 
 
-def inherited(system: System, pids: Iterable[int], targets: frozenset[str]) -> frozenset[str]:
+def inherited(system: System, pids: tuple[int, ...], targets: frozenset[str]) -> frozenset[str]:
     """Return the sockets among *targets* that the processes have only because the caller was forked.
 
     The caller has them open as well, and each of their descriptors has the flag FD_CLOEXEC: exec() would have closed
     it. A program that passes a socket to another one clears the flag.
     """
     try:
+        if int(system.read_link(f"{system.procfs}/self")) in pids:
+            return frozenset()
         shared = frozenset(system.find_links(f"{system.procfs}/self/fd", targets).values())
-    except OSError:
-        return frozenset()
+    except (OSError, ValueError):
+        return frozenset()  # the caller is in another PID namespace
     kept: set[str] = set()
     for pid in pids if shared else ():
         directory = f"{system.procfs}/{pid}"

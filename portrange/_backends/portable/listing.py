@@ -74,7 +74,7 @@ def listeners(system: System, query: SocketQuery, table: ProcessTable, backend: 
         if row.state == "listen"
     ]
     incomplete: list[str] = []
-    if query.port is None:
+    if query.port is None or not query.may_bind:
         if not found.complete and not found.listed.issuperset(protocols):
             incomplete += (*found.problems, _PROCESSES_HIDDEN)
     elif not view.every_socket or not found.complete:
