@@ -10,6 +10,10 @@ import zlib
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# The files of the port explorer are added after the build.
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "_explorer"))
+
+from explorer_build import add_files
 
 import portrange
 from portrange._frozen import Frozen
@@ -134,3 +138,4 @@ def setup(app: Any) -> None:
     app.connect("autodoc-process-signature", without_constructor)
     app.connect("autodoc-process-docstring", add_version)
     app.connect("missing-reference", leave_plain)
+    app.connect("build-finished", add_files)

@@ -16,7 +16,10 @@ _LEFT = ' style="text-align:left;vertical-align:top;padding-right:1em"'
 _TABLE = '<table style="max-width:100%;table-layout:auto;margin-left:0">'
 #: Untrusted names may be long and without a space: they must not push the other columns out of sight.
 _LONG = ' style="text-align:left;vertical-align:top;padding-right:1em;overflow-wrap:anywhere"'
-_NAME = ' style="text-align:left;vertical-align:top;padding-right:1em;white-space:nowrap"'
+#: JupyterLab keeps "break-word" and removes "anywhere". In columns of fixed widths, both break long words.
+_NAME = ' style="text-align:left;vertical-align:top;padding-right:1em;width:7em"'
+_VALUE = ' style="text-align:left;vertical-align:top;overflow-wrap:break-word"'
+_RECORD = '<table style="width:100%;max-width:800px;table-layout:fixed;margin-left:0">'
 #: Headings that are not the name of a field or column with a capital letter.
 _HEADINGS = {
     "pid": "PID",
@@ -124,7 +127,7 @@ def _style(text: str) -> str:
 def record(values: Iterable[tuple[str, object]]) -> str:
     """Return a table of names and values."""
     body = "".join(
-        f'<tr><th scope="row"{_NAME}>{escaped(heading(name))}</th><td{_LONG}>{cell(value)}</td></tr>'
+        f'<tr><th scope="row"{_NAME}>{escaped(heading(name))}</th><td{_VALUE}>{cell(value)}</td></tr>'
         for name, value in values
     )
-    return f"{_TABLE}<tbody>{body}</tbody></table>"
+    return f"{_RECORD}<tbody>{body}</tbody></table>"

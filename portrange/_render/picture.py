@@ -39,7 +39,7 @@ def _drawing(content: str) -> str:
 
 def _row(label: str, parts: Iterable[str]) -> str:
     """Return a label above a bar."""
-    name = _block("margin-top:6px;overflow-wrap:anywhere", escaped(label))
+    name = _block("margin-top:6px;overflow-wrap:break-word", escaped(label))
     return name + _block(f"height:12px;overflow:hidden;background-color:{_TRACK}", "".join(parts))
 
 

