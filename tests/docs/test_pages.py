@@ -126,6 +126,13 @@ def test_link_targets_exist():
             assert target.exists(), f"{name(page)} links to {target}"
 
 
+def test_issue_numbers_of_other_projects_are_links():
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        plain = re.findall(r"(?<![\[/\w.-])[\w.-]+/[\w.-]+#\d+", text)
+        assert plain == [], f"{name(page)} mentions {plain} without a link"
+
+
 def test_every_page_is_two_clicks_from_the_readme():
     index = DOCS / "index.md"
     assert index in links(ROOT / "README.md"), "README.md does not link docs/index.md"
