@@ -5,11 +5,14 @@
     files/          the file system: files/proc/stat is /proc/stat; symbolic links stand for themselves
     commands/       what programs print: netsh-int-ipv4-show-dynamicport-tcp.txt is the output of that command
     sysctl.json     sysctl by name or by MIB ("4.2.0.7"): a number is a C int, {"hex": ...} are bytes
-                    (with "size", the number that the kernel requested for them),
+                    (with "size", the number that the kernel requested for them), {"errno": ...} is an error,
                     {"ports": [...]} is a bitmap of 65,536 bits in 32-bit integers
 
-What was not recorded does not exist: `FileNotFoundError`. The machine that runs the tests is not read, and no socket is
-bound: every port can be bound except those in `taken`.
+    psutil.json     what psutil shows: the sockets of the system, and of each process, as rows of `SocketRow`, or the
+                    name of the error
+
+tests/hosts/record.py writes such a directory. What was not recorded does not exist: `FileNotFoundError`. The machine
+that runs the tests is not read, and no socket is bound: every port can be bound except those in `taken`.
 """
 
 from __future__ import annotations
@@ -22,10 +25,12 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypedDict, TypeVar, cast
+from typing import Any, TypedDict, TypeVar, cast
 
 from fakes import SystemHost
 
+from portrange import Process, SourceError
+from portrange._backends.portable.psutil_table import SocketRow
 from portrange._host.binding import HeldProbes
 
 HOSTS = Path(__file__).parent / "hosts"
@@ -200,6 +205,37 @@ class RecordedHost(SystemHost):
         return path.read_bytes()
 
 
+class RecordedTable:
+    """The processes and sockets of psutil.json, in place of psutil."""
+
+    def __init__(self, directory: Path) -> None:
+        self.known = json.loads((directory / "psutil.json").read_text("utf-8"))
+
+    def sockets(self, protocols: tuple[str, ...]) -> list[SocketRow]:
+        return _rows(self.known["system"], protocols)
+
+    def pids(self) -> list[int]:
+        return [int(pid) for pid in self.known["processes"]]
+
+    def sockets_of(self, pid: int, protocols: tuple[str, ...]) -> list[SocketRow]:
+        return _rows(self.known["processes"][str(pid)]["sockets"], protocols)
+
+    def describe(self, pid: int) -> Process | None:
+        found = self.known["processes"].get(str(pid))
+        return found and Process(pid, found["name"], user=found["user"], started=found["started"])
+
+    def is_same(self, pid: int) -> bool:
+        return str(pid) in self.known["processes"]
+
+
+def _rows(recorded: list[list[Any]] | str, protocols: tuple[str, ...]) -> list[SocketRow]:
+    if recorded == "PermissionError":
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    if isinstance(recorded, str):
+        raise SourceError("psutil", recorded)
+    return [SocketRow(*row) for row in recorded if row[0] in protocols]
+
+
 def command_file(program: str, *arguments: str) -> str:
     """The file with a command's output: directories and .exe left out, what is no letter or digit as one hyphen."""
     name = re.split(r"[/\\]", program)[-1].removesuffix(".exe")
@@ -209,6 +245,9 @@ def command_file(program: str, *arguments: str) -> str:
 def _sysctl_bytes(value: int | dict[str, str] | dict[str, list[int]]) -> bytes:
     if isinstance(value, int):
         return value.to_bytes(4, sys.byteorder, signed=True)
+    if "errno" in value:
+        number = cast("dict[str, int]", value)["errno"]
+        raise OSError(number, os.strerror(number))
     if "hex" in value:
         return bytes.fromhex(cast("dict[str, str]", value)["hex"])
     units = [0] * (65536 // 32)
