@@ -3,8 +3,8 @@
 `classify` returns what a port number is, `ephemeral_range` the ports that the operating system allocates automatically,
 `who_listens` and `listeners` the sockets that listen and their owners. `why_busy` finds out why a port cannot be bound,
 `ephemeral_usage` whether the ephemeral ports are running out, `suggest_port` a number for a configuration file, and
-`services` the registrations of a name. `wait_for_listener` waits until a process listens. Names are loaded when they
-are first used (PEP 562).
+`services` the registrations of a name. `who_uses` returns all sockets at a port, and `wait_for_listener` waits until a
+process listens. Names are loaded when they are first used (PEP 562).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ._lazy import import_lock
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._answers.ephemeral import EphemeralRange, PortSettings
-    from ._answers.listener import BoundSocket, Listener, Listeners, Obstacle, Obstacles, Process, Socket
+    from ._answers.listener import BoundSocket, Listener, Listeners, Obstacle, Obstacles, Process, Socket, Sockets
     from ._answers.port import Assignment, Band, CommonUse, PortInfo, RegistryEntry, Risk, Service
     from ._answers.services import Services
     from ._answers.span import Span
@@ -34,12 +34,22 @@ if TYPE_CHECKING:
     from ._questions.listen import listeners, who_listens
     from ._questions.services import services
     from ._questions.suggest import suggest_port
+    from ._questions.uses import who_uses
     from ._questions.wait import wait_for_listener
     from ._registry import REGISTRY_DATE
 else:
     _MODULES = {
         "_answers.ephemeral": ("EphemeralRange", "PortSettings"),
-        "_answers.listener": ("BoundSocket", "Listener", "Listeners", "Obstacle", "Obstacles", "Process", "Socket"),
+        "_answers.listener": (
+            "BoundSocket",
+            "Listener",
+            "Listeners",
+            "Obstacle",
+            "Obstacles",
+            "Process",
+            "Socket",
+            "Sockets",
+        ),
         "_answers.port": ("Assignment", "Band", "CommonUse", "PortInfo", "RegistryEntry", "Risk", "Service"),
         "_answers.services": ("Services",),
         "_answers.span": ("Span",),
@@ -59,6 +69,7 @@ else:
         "_questions.listen": ("listeners", "who_listens"),
         "_questions.services": ("services",),
         "_questions.suggest": ("suggest_port",),
+        "_questions.uses": ("who_uses",),
         "_questions.wait": ("wait_for_listener",),
         "_registry": ("REGISTRY_DATE",),
     }
@@ -104,6 +115,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, so that a test can check it
     "Services",
     "Socket",
     "SocketOwner",
+    "Sockets",
     "SourceError",
     "Span",
     "UnsupportedPlatformError",
@@ -116,6 +128,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, so that a test can check it
     "suggest_port",
     "wait_for_listener",
     "who_listens",
+    "who_uses",
     "why_busy",
 ]
 

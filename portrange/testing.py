@@ -16,7 +16,7 @@ import errno
 import os
 
 from ._answers.ephemeral import EphemeralRange, PortSettings
-from ._answers.listener import BoundSocket, Listeners
+from ._answers.listener import BoundSocket, Listeners, Sockets
 from ._answers.span import Span, contains, merge
 from ._errors import SourceError
 from ._frozen import replace
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ._answers.address import FamilyName, ProtocolName
     from ._answers.listener import Listener, Process
     from ._answers.usage import EphemeralUsage
-    from ._backends.base import SocketQuery
+    from ._backends.base import PortQuery, SocketQuery
     from ._errors import PortrangeError
 
     T = TypeVar("T")
@@ -162,6 +162,18 @@ class _FakeBackend:
     def bound_sockets(self, _system: System, protocol: ProtocolName, port: int) -> tuple[BoundSocket, ...]:
         """Return the sockets on a port, listeners included."""
         return tuple(socket for socket in self._all_sockets() if (socket.protocol, socket.port) == (protocol, port))
+
+    def sockets_on(self, _system: System, query: PortQuery) -> Sockets:
+        """Return the sockets on a port, listeners included, or those of connections with a peer."""
+        found = tuple(
+            socket
+            for socket in self._all_sockets()
+            if socket.port == query.port
+            if query.protocols is None or socket.protocol in query.protocols
+            if query.peer in (None, (socket.remote_address, socket.remote_port))
+        )
+        listed = _value(self._listeners)
+        return Sockets(found, listed.incomplete if isinstance(listed, Listeners) else ())
 
     def running(self, _system: System, process: Process) -> Process | None:
         """Return the owner with this pid; None if no socket has it."""

@@ -185,6 +185,9 @@ class RecordedHost(SystemHost):
         if number is not None:
             raise OSError(number, os.strerror(number))
 
+    def source_address(self, address: str, port: int) -> str:
+        return address
+
     def can_share(self, protocol: str, address: str, port: int) -> bool:
         return False
 

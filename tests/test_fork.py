@@ -18,6 +18,7 @@ CALLS = {
     "listeners": "package.listeners()",
     "why_busy": "package.why_busy(PORT)",
     "ephemeral_usage": "package.ephemeral_usage()",
+    "who_uses": "package.who_uses(PORT)",
     "wait_for_listener": "package.wait_for_listener(os.getpid(), PORT)",
     "services": "package.services('https')",
     "suggest_port": "package.suggest_port('a name')",

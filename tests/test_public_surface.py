@@ -19,6 +19,7 @@ SIGNATURES = {
     "who_listens": "(port, *, protocol, exhaustive, host)",
     "listeners": "(*, protocol, process, exhaustive, namespaces, host)",
     "services": "(name)",
+    "who_uses": "(port, *, protocol, remote, host)",
     "wait_for_listener": "(process, port, *, protocol, timeout, host)",
     "why_busy": "(port, *, protocol, address, host)",
 }

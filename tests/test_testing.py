@@ -25,6 +25,7 @@ QUERIES = {
     "suggest_port": lambda host: portrange.suggest_port("a name", host=host),
     "who_listens": lambda host: portrange.who_listens(80, host=host),
     "wait_for_listener": lambda host: portrange.wait_for_listener(812, 80, timeout=0, host=host),
+    "who_uses": lambda host: portrange.who_uses(80, host=host),
     "why_busy": lambda host: portrange.why_busy(8080, host=host),
 }
 
@@ -48,6 +49,13 @@ def test_listeners_are_returned_unchanged_and_in_order():
     assert portrange.listeners(protocol="udp", host=host) == Listeners((DNS,))
     assert portrange.who_listens(80, host=host)[0].unit == "nginx.service"
     assert not portrange.who_listens(81, host=host)
+
+
+def test_who_uses_returns_listed_sockets_of_every_state():
+    host = FakeHost(listeners=[WEB, DNS], sockets=[CLIENT])
+    assert [used.state for used in portrange.who_uses(80, host=host)] == ["listen"]
+    assert tuple(portrange.who_uses(40000, remote=("192.0.2.9", 1), host=host)) == (CLIENT,)
+    assert not portrange.who_uses(40000, remote=("192.0.2.9", 2), host=host)
 
 
 def test_processes_are_the_owners_of_listed_sockets():

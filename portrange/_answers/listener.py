@@ -246,6 +246,33 @@ class Listeners(_SocketResults[Listener]):
         return self._with_reasons(self._table(rows, columns) if self.listeners else "", columns)
 
 
+class Sockets(_SocketResults[BoundSocket]):
+    """An immutable sequence of sockets in any state, listeners first.
+
+    It is false only if it is empty and complete: if `incomplete` is not empty, it is true even without a socket.
+    """
+
+    _headers = ("PROTO", "LOCAL", "REMOTE", "STATE", "PROCESS", "USER", "UNIT")
+    _whole = (0, 3)
+    _narrow = ((6, 14), (1, 15), (2, 15), (5, 8), (1, 8), (2, 8), (6, 8))
+    _nothing = "no sockets"
+
+    sockets: tuple[BoundSocket, ...] = ()
+    """The sockets as a tuple."""
+    incomplete: tuple[str, ...] = ()
+    """What could not be inspected, one sentence each; empty if all sockets were found."""
+
+    def _flat(self, item: BoundSocket) -> dict[str, Any]:
+        peer = {"remote_address": item.remote_address, "remote_port": item.remote_port}
+        return {**flat_socket(item), "state": item.state, **peer}
+
+    def _rows(self) -> Iterator[tuple[Cell, ...]]:
+        for socket in self.sockets:
+            remote = endpoint(socket.remote_address, socket.remote_port) if socket.remote_port else "*"
+            process, unit = _process_cell(socket), unit_or_container(socket)
+            yield socket.protocol, socket.endpoint, remote, socket.state, process, user_text(socket), unit
+
+
 class Obstacle(Record):
     """A reason why binding a port fails, or a fact to know before binding it."""
 

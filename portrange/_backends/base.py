@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from .._answers.address import FamilyName, ProtocolName
     from .._answers.ephemeral import EphemeralRange, PortSettings
-    from .._answers.listener import BoundSocket, Listeners, Process
+    from .._answers.listener import BoundSocket, Listeners, Process, Sockets
     from .._answers.usage import EphemeralUsage
     from .._host.system import System
 
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
         def bound_sockets(self, system: System, protocol: ProtocolName, port: int, /) -> tuple[BoundSocket, ...]:
             """Return all sockets on a port, whatever their state, with their owners."""
+            ...
+
+        def sockets_on(self, system: System, query: PortQuery, /) -> Sockets:
+            """Return all sockets that match *query*, with their owners."""
             ...
 
         def running(self, system: System, process: Process, /) -> Process | None:
@@ -63,3 +67,14 @@ class SocketQuery(Frozen):
     """True to leave out sockets that the processes only have because the caller was forked."""
     may_bind: bool = True
     """False if no bind probe of the port may be made, because a process is about to bind it."""
+
+
+class PortQuery(Frozen):
+    """A query for the sockets on a port, whatever their state."""
+
+    port: int
+    """The local port."""
+    protocols: tuple[ProtocolName, ...] | None = None
+    """The protocols; None for all that the system can list."""
+    peer: tuple[str, int] | None = None
+    """The address and port of the peer; None for all sockets."""

@@ -87,6 +87,15 @@ def held_probes() -> Generator[HeldProbes, None, None]:
         yield HeldProbes(os.getpid(), ports)
 
 
+def source_address(address: str, port: int) -> str:
+    """Return the local address that the system chooses for a peer: connect() of a UDP socket sends nothing."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as connected:
+        connected.connect((address, port))
+        chosen: str = connected.getsockname()[0]
+        return chosen.partition("%")[0]
+
+
 def can_share(protocol: str, address: str, port: int) -> bool:
     """Return whether a socket with SO_REUSEPORT can share a port that a listener has; True if that is unknown.
 

@@ -334,6 +334,13 @@ class System:
             while True:
                 yield netlink.recv(_BLOCK)
 
+    def source_address(self, address: str, port: int) -> str:
+        """Return the local address that the system chooses for a peer; nothing is sent."""
+        with import_lock:
+            from .binding import source_address
+
+        return self.within_network(source_address, address, port)
+
     def bind(self, protocol: str, family: str, address: str, port: int) -> None:
         """Bind a probe socket without SO_REUSEADDR and SO_REUSEPORT, and close it."""
         with import_lock:

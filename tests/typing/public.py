@@ -21,6 +21,8 @@ assert_type(portrange.ephemeral_range(protocol="udp", family="ipv6"), portrange.
 assert_type(portrange.who_listens(443, protocol="tcp", exhaustive=True), portrange.Listeners)
 assert_type(portrange.listeners(namespaces="all"), portrange.Listeners)
 assert_type(portrange.listeners(process=subprocess.Popen(["server"])), portrange.Listeners)
+assert_type(portrange.who_uses(443, remote=("192.0.2.1", 443)), portrange.Sockets)
+assert_type(portrange.who_uses(443)[0].state == "time-wait", bool)
 assert_type(portrange.wait_for_listener(subprocess.Popen(["server"]), 443, timeout=5), portrange.Listeners)
 assert_type(portrange.NotListeningError("", "ended").reason, Literal["timeout", "ended", "taken"])
 assert_type(portrange.why_busy(443, address="127.0.0.1"), portrange.Obstacles)

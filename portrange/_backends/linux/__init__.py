@@ -11,10 +11,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..._answers.address import FamilyName, ProtocolName
     from ..._answers.ephemeral import EphemeralRange, PortSettings
-    from ..._answers.listener import BoundSocket, Listeners, Process
+    from ..._answers.listener import BoundSocket, Listeners, Process, Sockets
     from ..._answers.usage import EphemeralUsage
     from ..._host.system import System
-    from ..base import SocketQuery
+    from ..base import PortQuery, SocketQuery
 
 
 def ephemeral_range(system: System, protocol: ProtocolName, family: FamilyName) -> EphemeralRange:
@@ -47,6 +47,14 @@ def bound_sockets(system: System, protocol: ProtocolName, port: int) -> tuple[Bo
         from . import listing
 
     return listing.bound_sockets(system, protocol, port)
+
+
+def sockets_on(system: System, query: PortQuery) -> Sockets:
+    """Return every socket on a port, or those of connections with a peer, with their owners."""
+    with import_lock:
+        from . import listing
+
+    return listing.sockets_on(system, query)
 
 
 def running(system: System, process: Process) -> Process | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 
 from ..._answers.address import PROTOCOLS
-from ..._answers.listener import BoundSocket, Listener, Listeners
+from ..._answers.listener import BoundSocket, Listener, Listeners, Sockets
+from ..._errors import SourceError
 from ..._frozen import Frozen
 from ..._lazy import import_lock
 from . import sockets
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ..._answers.address import ProtocolName
     from ..._answers.listener import Process, Socket, SocketState
     from ..._host.system import System
-    from ..base import SocketQuery
+    from ..base import PortQuery, SocketQuery
     from .owners import Ownership
     from .procfs import ProcessReader
 
@@ -114,6 +115,36 @@ def bound_sockets(system: System, protocol: ProtocolName, port: int) -> tuple[Bo
         records = sockets.matching(system, SocketFilter(protocol, ANY_STATE, port))
         return [_FoundSocket(record, system) for record in records]
 
+    return _described(system, find)
+
+
+def sockets_on(system: System, query: PortQuery) -> Sockets:
+    """Return every socket on a port, in any state, or those of connections with a peer; listeners first."""
+    port, protocols, peer = query.port, query.protocols, query.peer
+    results: list[BoundSocket] = []
+    incomplete: list[str] = []
+    for protocol in protocols or sockets.available(system):
+
+        def find(protocol: ProtocolName = protocol) -> list[_FoundSocket]:
+            if peer is not None:
+                connection = sockets.connection(system, protocol, port, peer)
+                if connection is not None:
+                    return [_FoundSocket(connection, system)]
+            records = sockets.matching(system, SocketFilter(protocol, ANY_STATE, port))
+            ends = ((record, (str(record.remote), record.remote.port)) for record in records)
+            return [_FoundSocket(record, system) for record, end in ends if peer in (None, end)]
+
+        try:
+            results += _described(system, find)
+        except SourceError as error:
+            if protocols or protocol not in sockets.OPTIONAL:
+                raise
+            incomplete.append(f"{protocol} sockets ({error})")
+    return Sockets(tuple(results), tuple(incomplete))
+
+
+def _described(system: System, find: Callable[[], list[_FoundSocket]]) -> tuple[BoundSocket, ...]:
+    """Return the sockets of one protocol that *find* returns, with their owners; listeners first."""
     found = find()
     if not found:
         return ()
@@ -142,7 +173,7 @@ def _find(system: System, query: SocketQuery) -> tuple[list[_FoundSocket], list[
 
 def _find_in_all_namespaces(system: System, query: SocketQuery) -> tuple[list[_FoundSocket], list[str]]:
     with import_lock:
-        from ..._errors import ParseError, SourceError
+        from ..._errors import ParseError
         from . import namespaces
 
     found: list[_FoundSocket] = []

@@ -194,6 +194,27 @@ def request(wanted: SocketFilter, family: FamilyName, sequence: int, *, span: Sp
     return _message(_SOCK_DIAG_BY_FAMILY, body, sequence, span)
 
 
+def exact_request(protocol: ProtocolName, local: Address, remote: Address, sequence: int) -> bytes:
+    """Return a request, without NLM_F_DUMP, for the socket that receives what *remote* sends to *local*.
+
+    The kernel answers it by the lookup that it makes for each packet: a connection, or else a listener. For UDP it
+    takes the source of the request for the sender (udp_dump_one, net/ipv4/udp_diag.c).
+    """
+    source, destination = (remote, local) if protocol == "udp" else (local, remote)
+    family = AF_INET if len(local.packed) == 4 else AF_INET6
+    ends = (source.port.to_bytes(2, "big"), destination.port.to_bytes(2, "big"), source.packed, destination.packed)
+    body = _REQUEST.pack(family, _PROTOCOL_NUMBERS[protocol], 0, 0xFFFFFFFF, *ends, 0, _NO_COOKIE)
+    return _HEADER.pack(_HEADER_SIZE + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, sequence, 0) + body
+
+
+def exact_record(datagrams: Iterable[bytes], sequence: int, protocol: ProtocolName) -> SocketRecord | None:
+    """Return the socket of a reply to an `exact_request`. Raises the errors of `records`."""
+    for datagram in datagrams:
+        bodies, _ = _split(datagram, sequence)
+        return _record(bodies[0], protocol) if bodies else None
+    return None
+
+
 def request_tcp(wanted: SocketFilter, sequence: int, *, span: Span | None = None) -> bytes:
     """Return a request for the TCP sockets of both families at once, in the format of Linux 2.6.
 

@@ -119,6 +119,26 @@ def matching(system: System, wanted: SocketFilter) -> list[SocketRecord]:
     return [record for record in found if wanted.port in (0, record.local.port)]
 
 
+def connection(system: System, protocol: ProtocolName, port: int, peer: tuple[str, int]) -> SocketRecord | None:
+    """Return the connection of a local port with *peer*, from the address that the kernel chooses for that peer.
+
+    Returns None if there is none, or if it cannot be found in this way.
+    """
+    with import_lock:
+        import socket
+
+    family = socket.AF_INET6 if ":" in peer[0] else socket.AF_INET
+    try:
+        local = Address(socket.inet_pton(family, system.source_address(*peer)), port)
+        remote = Address(socket.inet_pton(family, peer[0]), peer[1])
+        request = partial(sock_diag.exact_request, protocol, local, remote)
+        found = dump(system, request, sock_diag.exact_record, protocol)
+    except OSError:
+        return None
+    # A listener receives the packets of peers without a connection.
+    return found if found is not None and (str(found.remote), found.remote.port) == peer else None
+
+
 def _is_complete(union: dict[object, SocketRecord], records: list[SocketRecord], *, in_parts: bool) -> bool:
     """Add a list to the *union* of the lists so far; return whether that is complete.
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from ..._answers.address import FamilyName, ProtocolName
     from ..._answers.ephemeral import EphemeralRange, PortSettings
-    from ..._answers.listener import BoundSocket, Listeners, Process
+    from ..._answers.listener import BoundSocket, Listeners, Process, Sockets
     from ..._answers.usage import EphemeralUsage
     from ..._host.system import System
-    from ..base import SocketQuery
+    from ..base import PortQuery, SocketQuery
     from ..pcblist import KernelListeners
     from ..settings import SettingsReader
     from .psutil_table import ProcessTable
@@ -101,6 +101,12 @@ class PortableBackend(Frozen):
         with import_lock:
             from . import listing
         return listing.bound_sockets(system, protocol, port, self._table(system), self)
+
+    def sockets_on(self, system: System, query: PortQuery) -> Sockets:
+        """Return the sockets on a port that psutil shows, or those of connections with a peer."""
+        with import_lock:
+            from . import listing
+        return listing.sockets_on(system, query, self._table(system), self)
 
     def running(self, system: System, process: Process) -> Process | None:
         """Return a process; None if it has ended, or if its pid belongs to a process that started later."""

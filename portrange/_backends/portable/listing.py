@@ -9,7 +9,7 @@ not listen, or by the remains of a closed connection.
 from __future__ import annotations
 
 from ..._answers.address import FAMILIES, WILDCARDS
-from ..._answers.listener import BoundSocket, Listener, Listeners
+from ..._answers.listener import BoundSocket, Listener, Listeners, Sockets
 from ..._answers.span import contains
 from ..._errors import ParseError, SourceError, UnsupportedPlatformError
 from ..._frozen import Frozen
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..._answers.listener import Process, Socket
     from ..._answers.usage import EphemeralUsage
     from ..._host.system import System
-    from ..base import SocketQuery
+    from ..base import PortQuery, SocketQuery
     from ..pcblist import KernelListener, KernelListeners
     from ..settings import SettingsReader
     from . import PortableBackend, View
@@ -93,7 +93,19 @@ def bound_sockets(
     system: System, protocol: ProtocolName, port: int, table: ProcessTable, backend: PortableBackend
 ) -> tuple[BoundSocket, ...]:
     """Return the sockets on a port that psutil shows, whatever their state; listeners first."""
-    found = _find(system, table, backend, _listed((protocol,)), lambda row: row.port == port)
+    with import_lock:
+        from ..base import PortQuery
+    return sockets_on(system, PortQuery(port, (protocol,)), table, backend).sockets
+
+
+def sockets_on(system: System, query: PortQuery, table: ProcessTable, backend: PortableBackend) -> Sockets:
+    """Return the sockets on a port that psutil shows, or those of connections with a peer; listeners first."""
+
+    def is_wanted(row: SocketRow) -> bool:
+        return row.port == query.port and query.peer in (None, (row.remote_address, row.remote_port))
+
+    wanted = _listed(query.protocols)
+    found = _find(system, table, backend, wanted, is_wanted)
     sockets = [
         BoundSocket(
             **_fields(system, row, ownership),
@@ -103,7 +115,11 @@ def bound_sockets(
         )
         for row, ownership in found.sockets.items()
     ]
-    return tuple(sorted(sockets, key=lambda socket: (socket.state != "listen", *_order(socket))))
+    incomplete = list(found.problems if found.complete else (*found.problems, _PROCESSES_HIDDEN))
+    if not backend.view.every_socket and "tcp" in wanted:
+        incomplete.append(_WITHOUT_PROCESS)
+    in_order = tuple(sorted(sockets, key=lambda socket: (socket.state != "listen", *_order(socket))))
+    return Sockets(in_order, tuple(incomplete))
 
 
 def running(table: ProcessTable, wanted: Process) -> Process | None:
