@@ -461,12 +461,13 @@ def test_help_is_found_by_any_order_of_words(words):
         (["suggest", "a-name"], lambda answer: [answer]),
         (["check", "60860"], lambda answer: [*answer, answer[0]["listening"]]),
         (["busy", "{port}"], lambda answer: [*answer, answer[0]["obstacles"][0]]),
+        (["wait", "--process", "{pid}"], lambda answer: [answer, *answer["listening"]["listeners"]]),
     ],
 )
 def test_manual_lists_all_json_keys(server, command, parts):
     with socket.create_connection(("127.0.0.1", server)) as connection:
         client = connection.getsockname()[1]
-        arguments = [argument.format(port=server, client=client) for argument in command]
+        arguments = [argument.format(port=server, client=client, pid=os.getpid()) for argument in command]
         answer = json.loads(run(*arguments, "--json").stdout)
     section = run("--help").stdout.partition("\nJSON BY COMMAND\n")[2].partition("\nENVIRONMENT\n")[0]
     [described] = re.findall(rf"^    {command[0]} .*\n(?:     .*\n)*", section, re.MULTILINE)
@@ -589,6 +590,60 @@ def test_range_of_ports_lists_its_listeners(server):
 
 def test_json_of_many_ports_has_an_entry_for_each():
     assert len(json.loads(run("x11", "--json").stdout)) == 64
+
+
+def test_list_of_a_process_has_its_listeners_only(server):
+    answer = json.loads(run("--process", str(os.getpid()), "--json").stdout)
+    assert server in [row["port"] for row in answer["listeners"]]
+    assert {row["pid"] for row in answer["listeners"]} == {os.getpid()}
+
+
+@pytest.fixture
+def child():
+    """Yield a process that listens on a port of its own."""
+    program = "import socket; made = socket.create_server(('127.0.0.1', 0)); made.getsockname(); input()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE) as started:
+        yield started
+        started.communicate(b"\n")
+
+
+def test_wait_prints_the_listeners_of_a_process(child):
+    done = run("wait", "--process", str(child.pid))
+    assert (done.returncode, done.stderr) == (0, "")
+    _, row = done.stdout.splitlines()
+    port = row.split()[1]
+    answer = json.loads(run("wait", f":{port}", "--process", str(child.pid), "--timeout", "9", "--json").stdout)
+    assert answer["reason"] is None
+    assert [(found["port"], found["pid"]) for found in answer["listening"]["listeners"]] == [(int(port), child.pid)]
+
+
+def test_wait_for_a_process_that_does_not_listen_exits_1(server, child):
+    done = run("wait", str(server), "--process", str(child.pid), "--timeout", "0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    other = run("wait", "9", "--process", str(child.pid), "--timeout", "0", "--json")
+    assert (other.returncode, json.loads(other.stdout)["reason"], other.stderr) == (1, "timeout", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["wait"],
+        ["wait", "80"],
+        ["wait", "80", "--process", "x"],
+        ["wait", "80", "--process", "0"],
+        ["wait", "0", "--process", "1"],
+        ["wait", "80-90", "--process", "1"],
+        ["wait", "80", "--process", "1", "--timeout", "-1"],
+        ["wait", "80", "--process", "1", "--timeout", "nan"],
+        ["wait", "80", "--process", "1", "--timeout", "soon"],
+        ["--process", "me"],
+    ],
+)
+def test_invalid_arguments_of_wait_and_process_exit_2(arguments):
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
 
 
 def test_suggest_with_no_port_left_exits_2():

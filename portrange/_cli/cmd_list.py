@@ -8,7 +8,7 @@ import sys
 from .._answers.listener import Listener, Listeners
 from .._questions.listen import listeners, network_labels, uninspected
 from .inputs import targets
-from .options import ALL, ALL_NAMESPACES, EXHAUSTIVE, PORTS, protocol
+from .options import ALL, ALL_NAMESPACES, EXHAUSTIVE, PORTS, PROCESS, process_id, protocol
 from .output import Command, Output, described
 
 TYPE_CHECKING = False
@@ -28,6 +28,7 @@ def _run(arguments: Parsed) -> Output:
     wanted = targets(arguments.ports)
     found = listeners(
         protocol=arguments.protocol,
+        process=None if arguments.process is None else process_id(arguments.process),
         exhaustive=arguments.exhaustive,
         namespaces="all" if arguments.all_namespaces else "own",
         host=arguments.host,
@@ -78,13 +79,14 @@ def hidden_owners(found: Listeners, host: Host) -> list[str]:
 
 
 COMMAND = Command(
-    (PORTS, ALL, protocol(), EXHAUSTIVE, ALL_NAMESPACES),
+    (PORTS, ALL, PROCESS, protocol(), EXHAUSTIVE, ALL_NAMESPACES),
     _run,
     f"{LISTENERS_IN_JSON}; a listener is one socket.",
     [
         ("", "every listener and its owners"),
         ("8000-8010", "the listeners in a range"),
         ("list 53 -p udp", "the listeners on one port, of one protocol"),
+        ("--process 812", "the listeners of a process"),
         ("--all", "one row for each socket"),
         ("--json", "every listener, for a program"),
     ],

@@ -84,6 +84,16 @@ ALL = option("--all", action="store_true", help="one row for each socket")
 ALL_NAMESPACES = option("--all-namespaces", action="store_true", help="query every network namespace (Linux, as root)")
 
 
+PROCESS = option("--process", metavar="PID", help="only the listeners of this process and its descendants")
+
+
+def process_id(argument: str) -> int:
+    """Return a pid from the command line; `ValueError` for other texts."""
+    if not (argument.isascii() and argument.isdigit() and len(argument) < 11 and int(argument)):
+        raise ValueError(f"--process: {argument[:40]!r} is not a pid: use a number from 1 on")
+    return int(argument)
+
+
 def protocol(default: str | None = None, choices: Sequence[str] = PROTOCOLS) -> Argument:
     """Return the option --protocol."""
     explanation = f"{', '.join(choices)} (default: {default or 'all of them'})"
@@ -108,8 +118,10 @@ WITH_VALUE = frozenset(
         "--family",
         "--from",
         "--procfs",
+        "--process",
         "--protocol",
         "--target",
+        "--timeout",
         "-p",
     }
 )
@@ -121,8 +133,12 @@ def plain(arguments: Sequence[Argument], given: Sequence[str]) -> Parsed | None:
         return None
     parsed = SimpleNamespace(**{argument.dest: argument.default for argument in (*arguments, *COMMON)})
     positional = [argument for argument in arguments if not argument.is_option]
-    if not positional:
-        return None if given else parsed
+    if not given and all("nargs" in argument.options for argument in positional):
+        for argument in positional:
+            setattr(parsed, argument.dest, [] if argument.options["nargs"] == "*" else None)
+        return parsed
+    if len(positional) != 1:
+        return None
     [argument] = positional
     if argument.options.get("nargs") == "*":
         setattr(parsed, argument.dest, list(given))

@@ -31,6 +31,7 @@ COMMANDS = {
     "show": ("cmd_show", "PORT...", "all about ports: owners, registration (default: PORT)"),
     "check": ("cmd_check", "PORT...", "may a project hard-code these ports? Exit 1 if not"),
     "busy": ("cmd_busy", "PORT...", "why can a server not bind these ports? Exit 1 if so"),
+    "wait": ("cmd_wait", "--process PID [PORT]", "wait until a process listens. Exit 1 if it does not"),
     "suggest": ("cmd_suggest", "NAME", "a port for a project, the same on every machine"),
     "range": ("cmd_range", "", "the ephemeral port range of this machine"),
     "usage": ("cmd_usage", "", "are ephemeral ports running out? Exit 1 if so"),
@@ -137,7 +138,8 @@ def show(name: str, text: str, status: int) -> int:
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="backslashreplace")
     try:
-        print(text, flush=True)
+        if text:
+            print(text, flush=True)
     except OSError as error:
         # Python flushes the stream again when it exits: redirect that to /dev/null.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

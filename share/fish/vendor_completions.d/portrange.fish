@@ -50,8 +50,8 @@ function _shtab_portrange_using
   test "$_shtab_portrange_cmdpath" = "$argv"
 end
 
-set -g _shtab_portrange_commands list show check busy suggest range usage
-set -g _shtab_portrange_opts_with_value --accept --address --avoid --color --family --from --procfs --protocol --target -p
+set -g _shtab_portrange_commands list show check busy wait suggest range usage
+set -g _shtab_portrange_opts_with_value --accept --address --avoid --color --family --from --process --procfs --protocol --target --timeout -p
 
 complete -c portrange -e
 complete -c portrange -f
@@ -64,6 +64,7 @@ complete -c portrange -n _shtab_portrange_using -s h -d 'print a short help'
 complete -c portrange -n _shtab_portrange_using -l help -d 'print the manual'
 complete -c portrange -n '_shtab_portrange_using; and test $_shtab_portrange_npos -eq 0' -a list -d 'every listener, or those on some ports (default: no PORT)'
 complete -c portrange -n '_shtab_portrange_using list' -l all -d 'one row for each socket'
+complete -c portrange -n '_shtab_portrange_using list' -l process -x -d 'only the listeners of this process and its descendants'
 complete -c portrange -n '_shtab_portrange_using list' -s p -l protocol -xka "tcp udp sctp dccp" -d 'tcp, udp, sctp, dccp (default all of them)'
 complete -c portrange -n '_shtab_portrange_using list' -l exhaustive -d 'search every process for further owners'
 complete -c portrange -n '_shtab_portrange_using list' -l all-namespaces -d 'query every network namespace (Linux, as root)'
@@ -104,6 +105,16 @@ complete -c portrange -n '_shtab_portrange_using busy' -l procfs -xka "(__fish_c
 complete -c portrange -n '_shtab_portrange_using busy' -s V -l version -d 'print the version'
 complete -c portrange -n '_shtab_portrange_using busy' -s h -d 'print a short help'
 complete -c portrange -n '_shtab_portrange_using busy' -l help -d 'print the manual'
+complete -c portrange -n '_shtab_portrange_using; and test $_shtab_portrange_npos -eq 0' -a wait -d 'wait until a process listens. Exit 1 if it does not'
+complete -c portrange -n '_shtab_portrange_using wait' -l process -x -d 'the process; its descendants are included'
+complete -c portrange -n '_shtab_portrange_using wait' -l timeout -x -d 'give up after this time (default 30)'
+complete -c portrange -n '_shtab_portrange_using wait' -s p -l protocol -xka "tcp udp sctp dccp" -d 'tcp, udp, sctp, dccp (default tcp)'
+complete -c portrange -n '_shtab_portrange_using wait' -s j -l json -d 'print JSON for programs'
+complete -c portrange -n '_shtab_portrange_using wait' -l color -xka "auto always never" -d 'colours auto (on terminals), always or never'
+complete -c portrange -n '_shtab_portrange_using wait' -l procfs -xka "(__fish_complete_directories)" -d 'where the machine'"'"'s procfs is mounted (default /proc)'
+complete -c portrange -n '_shtab_portrange_using wait' -s V -l version -d 'print the version'
+complete -c portrange -n '_shtab_portrange_using wait' -s h -d 'print a short help'
+complete -c portrange -n '_shtab_portrange_using wait' -l help -d 'print the manual'
 complete -c portrange -n '_shtab_portrange_using; and test $_shtab_portrange_npos -eq 0' -a suggest -d 'a port for a project, the same on every machine'
 complete -c portrange -n '_shtab_portrange_using suggest' -l avoid -x -d 'a port, a range (8000-8999), or a name (freebsd, nomad) for its default range; may be repeated'
 complete -c portrange -n '_shtab_portrange_using suggest' -s j -l json -d 'print JSON for programs'
