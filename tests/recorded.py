@@ -76,7 +76,7 @@ class RecordedHost(SystemHost):
 
     @property
     def is_synthetic(self) -> bool:
-        return (self.directory / "ORIGIN").read_text("utf-8").split()[0].lower() == "synthetic"
+        return (self.directory / "ORIGIN").read_text("utf-8").lower().startswith("synthetic")
 
     # --- files ---
 

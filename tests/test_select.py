@@ -4,6 +4,7 @@ import errno
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from fakes import SystemHost
@@ -12,7 +13,7 @@ from recorded import RecordedHost, names
 import portrange
 from portrange import Host, UnsupportedPlatformError, classify, ephemeral_range, listeners, who_listens
 from portrange._backends import linux
-from portrange._backends.select import backend_for, settings_of
+from portrange._backends.select import EXPERIMENTAL, backend_for, experimental, settings_of
 
 
 class Elsewhere(SystemHost):
@@ -156,4 +157,44 @@ def test_unknown_platform_error_lists_the_known():
     assert str(caught.value) == (
         "cannot query ports on the platform 'plan9': supported platforms are linux, android, darwin, ios, win32, "
         "cygwin, msys, freebsd, dragonfly, openbsd, netbsd, sunos, aix; classify() still returns the registry data"
+    )
+
+
+def test_experimental_names_the_sources_of_readers_that_never_ran():
+    assert experimental("linux") is None
+    assert experimental("win32") is None
+    note = experimental("freebsd14")
+    assert note is not None
+    assert note.startswith("experimental on freebsd: written from the sources of the kernel and of psutil, ")
+
+
+@pytest.mark.parametrize("platform", EXPERIMENTAL)
+def test_experimental_platforms_have_no_recording_of_a_real_machine(platform):
+    """A recording ends the experimental state of a reader: remove its row then."""
+    for name in names():
+        host = RecordedHost(name)
+        assert not host.platform.startswith(platform) or host.is_synthetic, name
+
+
+def test_documentation_marks_experimental_platforms():
+    page = (Path(__file__).parents[1] / "docs" / "platforms.md").read_text("utf-8")
+    marked = [section.partition("\n")[0] for section in page.split("\n### ")[1:] if "\nExperimental: " in section]
+    titles = ["macOS and iOS", "FreeBSD", "OpenBSD", "NetBSD", "DragonFly", "Solaris and illumos", "AIX"]
+    assert marked == titles
+    assert len(EXPERIMENTAL) == len(titles) + 1  # macOS and iOS share a section
+
+
+@pytest.mark.parametrize("platform", ["darwin", "linux"])
+def test_version_states_that_readers_are_experimental(platform):
+    program = f"""
+import sys
+sys.platform = {platform!r}
+from portrange._cli.parser import _version
+print(_version("1.0"))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "portrange 1.0"
+    assert [line.partition(":")[0] for line in lines[1:]] == (
+        ["experimental on darwin"] if platform == "darwin" else []
     )

@@ -37,6 +37,19 @@ _BACKENDS: dict[str, tuple[str, str | None]] = {
 }
 _PORTABLE = "portable"
 
+_KERNEL_AND_PSUTIL = "the sources of the kernel and of psutil"
+#: What the readers that never ran on the system itself were written from, by the beginning of `sys.platform`.
+EXPERIMENTAL = {
+    "darwin": "the sources of Apple's kernel",
+    "ios": "the sources of Apple's kernel",
+    "freebsd": _KERNEL_AND_PSUTIL,
+    "openbsd": _KERNEL_AND_PSUTIL,
+    "netbsd": _KERNEL_AND_PSUTIL,
+    "dragonfly": "the sources of the kernel",
+    "sunos": "Oracle's manuals and the sources of psutil",
+    "aix": "public manuals and the sources of psutil",
+}
+
 #: Why other systems are not supported, by the beginning of `sys.platform`.
 _UNSUPPORTED = {
     "emscripten": "browsers and Node.js give it no access to sockets of the machine (a bind to port 0 returns port 0)",
@@ -82,6 +95,14 @@ def _linux_through_psutil() -> Backend:
         from .linux.settings import SETTINGS
         from .portable import EVERYTHING, PortableBackend
     return PortableBackend(SETTINGS, EVERYTHING)
+
+
+def experimental(platform: str) -> str | None:
+    """Return a sentence that states that the readers of a platform never ran on it; None if they did."""
+    for prefix, sources in EXPERIMENTAL.items():
+        if platform.startswith(prefix):
+            return f"experimental on {prefix}: written from {sources}, and never run on the system itself"
+    return None
 
 
 def settings_of(system: System) -> PortSettings:

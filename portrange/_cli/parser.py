@@ -120,9 +120,20 @@ def _add(parser: ArgumentParser, arguments: Iterable[Argument], version: str, wo
     """Add arguments, and the options that print text."""
     for argument in arguments:
         parser.add_argument(*argument.names, help=argument.help, **argument.options)
-    parser.add_argument("-V", "--version", action=_Show, text=lambda: f"{PROGRAM} {version}", help="print the version")
+    parser.add_argument("-V", "--version", action=_Show, text=lambda: _version(version), help="print the version")
     parser.add_argument("-h", action=_Show, text=lambda: _help("short_help", word), help="print a short help")
     parser.add_argument("--help", action=_Show, text=lambda: _help("manual", word), help="print the manual")
+
+
+def _version(version: str) -> str:
+    """Return the version; a second line states where the readers of this system are experimental."""
+    with import_lock:
+        import sys
+
+        from .._backends.select import experimental
+
+    note = experimental(sys.platform)
+    return f"{PROGRAM} {version}" + (f"\n{note}" if note else "")
 
 
 def _help(function: str, word: str) -> str:
