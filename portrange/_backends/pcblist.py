@@ -68,7 +68,7 @@ _MOST_ODD = 1
 #: The part of the sockets that a complete table has at least: others are opened and closed during the copy.
 _NEARLY_ALL = 0.9
 #: Darwin 26 and later filter the table for ordinary users; macOS 26 is Darwin 25, macOS 27 is Darwin 27.
-_FIRST_FILTERING_RELEASE = 26
+_FIRST_FILTERING_DARWIN = 26
 
 
 class Pcb(Frozen):
@@ -269,11 +269,11 @@ def check_states(table: PcbTable, source: str) -> None:
         raise ParseError(source, "SO_ACCEPTCONN in state LISTEN only", f"{odd} sockets with one of them")
 
 
-def missing_sockets(table: PcbTable, protocol: ProtocolName, size: int, uid: int, release: int | None) -> str | None:
+def missing_sockets(table: PcbTable, protocol: ProtocolName, size: int, uid: int, darwin: int | None) -> str | None:
     """Return why the table may lack sockets; None if it has all.
 
     *size* is the number of bytes that the kernel requested for it: two headers, the sockets, an eighth of them, and one
-    more. *release* is the major number of Darwin's release.
+    more. *darwin* is the major number of the release of Darwin.
     """
     sizes = (size - 2 * _HEADER.size) // (table.group_size or 1)
     expected = max(table.count, (sizes - 1) * 8 // 9) if table.groups else table.count
@@ -283,8 +283,8 @@ def missing_sockets(table: PcbTable, protocol: ProtocolName, size: int, uid: int
         return "it has no socket of another user"
     if protocol == "tcp" and not any(pcb.accepts and pcb.state == _LISTEN for pcb in table.pcbs):
         return "it has no listener"
-    if uid != 0 and release is not None and release >= _FIRST_FILTERING_RELEASE:
-        return f"Darwin {release} filters it"
+    if uid != 0 and darwin is not None and darwin >= _FIRST_FILTERING_DARWIN:
+        return f"Darwin {darwin} filters it"
     return None
 
 
@@ -332,11 +332,11 @@ def _read_table(
         check_states(table, source)
     port = probes.ports[protocol]
     listening = [pcb for pcb in table.pcbs if _is_listening(pcb, protocol) and not _is_probe(pcb, port)]
-    missing = missing_sockets(table, protocol, size, uid, _release(system))
+    missing = missing_sockets(table, protocol, size, uid, _darwin(system))
     return [_listener(pcb, protocol) for pcb in listening], missing
 
 
-def _release(system: System) -> int | None:
+def _darwin(system: System) -> int | None:
     """Return the major number of Darwin's release; None if it cannot be read."""
     try:
         text = system.sysctl("kern.osrelease").partition(b".")[0]
