@@ -64,8 +64,10 @@ default_role = "py:obj"
 #: Annotations without a link are private aliases: the `avoid` type of `suggest_port`, tuples of `Span`, and sets of
 #: strings. Docstrings list the values.
 WITHOUT_PAGE = (
+    "AnyProcess",
     "Avoided",
     "FamilyName",
+    "NotListeningReason",
     "ObstacleKind",
     "ProtocolName",
     "RiskKind",
