@@ -57,7 +57,7 @@ def _seconds(argument: str | float) -> float:
 COMMAND = Command(
     (
         option("port", nargs="?", metavar="PORT", help="the port to wait for; any port without it"),
-        option("--process", metavar="PID", help="the process; its descendants are included"),
+        option("--process", metavar="PID", help="the process (required); its descendants are included"),
         option(
             "--timeout", metavar="SECONDS", default=_TIMEOUT, help=f"give up after this time (default: {_TIMEOUT:g})"
         ),

@@ -27,11 +27,11 @@ INTERRUPTED = 130
 
 #: The commands by name, each with its module, its arguments and a summary.
 COMMANDS = {
-    "list": ("cmd_list", "[PORT...]", "every listener, or those on some ports (default: no PORT)"),
-    "show": ("cmd_show", "PORT...", "all about ports: owners, registration (default: PORT)"),
+    "list": ("cmd_list", "[PORT...]", "every listener, or those on some ports"),
+    "show": ("cmd_show", "PORT...", "all about ports: owners, connections, registration"),
     "check": ("cmd_check", "PORT...", "may a project hard-code these ports? Exit 1 if not"),
     "busy": ("cmd_busy", "PORT...", "why can a server not bind these ports? Exit 1 if so"),
-    "wait": ("cmd_wait", "--process PID [PORT]", "wait until a process listens. Exit 1 if it does not"),
+    "wait": ("cmd_wait", "[PORT]", "wait until a process listens. Exit 1 if it does not"),
     "suggest": ("cmd_suggest", "NAME", "a port for a project, the same on every machine"),
     "range": ("cmd_range", "", "the ephemeral port range of this machine"),
     "usage": ("cmd_usage", "", "are ephemeral ports running out? Exit 1 if so"),
