@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -62,35 +61,3 @@ def test_readme_has_exactly_two_one_line_commands():
 def test_readme_links_resolve():
     for target in re.findall(r"\]\(([^)#]+)\)", README.read_text(encoding="utf-8")):
         assert "://" in target or (README.parent / target).exists(), target
-
-
-# --- the metadata of a build, which depend on the address of the repository ------------------------------------------
-
-
-@pytest.fixture
-def metadata():
-    if find_spec("hatchling") is None:
-        pytest.skip("hatchling is not installed: pip install '.[vendoring]'")
-    spec = spec_from_file_location("metadata", README.parent / "docs" / "metadata.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_relative_links_become_absolute_with_a_repository(metadata):
-    text = "[a](docs/a.md#b) [b](https://example.org) [c](#c)"
-    linked = metadata.absolute_links(text, "https://example.org/portrange")
-    assert linked == ("[a](https://example.org/portrange/blob/main/docs/a.md#b) [b](https://example.org) [c](#c)")
-    assert metadata.absolute_links(text, "") == text
-
-
-def test_build_has_urls_only_with_a_repository(metadata, tmp_path):
-    for repository, count in (("", 0), ("https://example.org/portrange/", 4)):
-        (tmp_path / "pyproject.toml").write_text(f'[tool.portrange]\nrepository = "{repository}"\n')
-        (tmp_path / "README.md").write_text("[a](docs/a.md)")
-        found: dict[str, object] = {}
-        metadata.CustomMetadataHook(str(tmp_path), {}).update(found)
-        assert len(found["urls"]) == count
-        assert ("https://example.org/portrange/blob/main/docs/a.md" in found["readme"]["text"]) == bool(repository)

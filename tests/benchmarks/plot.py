@@ -1,6 +1,6 @@
 """Plot the recorded table: the time of each contender for each query, on a logarithmic axis.
 
-    pip install -e '.[plots]'
+    pip install --group plots -e .
     python tests/benchmarks/bench_listen.py --update docs/benchmarks.md
     python tests/benchmarks/plot.py docs/benchmarks.md docs/benchmarks.svg
 

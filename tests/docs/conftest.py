@@ -17,7 +17,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the documentation, in which a warning is an error, and return its directory."""
     for needed in ("sphinx", "myst_nb", "pandas", "furo", "sphinx_copybutton", "notfound"):
         if find_spec(needed) is None:
-            pytest.skip(f"{needed} is not installed: pip install '.[docs]'")
+            pytest.skip(f"{needed} is not installed: pip install --group docs")
     directory = tmp_path_factory.mktemp("documentation")
     options = ["-W", "--keep-going", "-n", "-q", "-d", str(directory / "doctrees")]
     done = subprocess.run(

@@ -8,8 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import urllib.request
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -97,52 +95,6 @@ def test_health_check_is_inconclusive_when_the_owner_is_hidden(root, sock_diag, 
     status, message = result
     assert status == 2
     assert "owner hidden" in message
-
-
-# --- an exporter for Prometheus ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def exporter():
-    """Start an exporter and return its URL."""
-    if find_spec("prometheus_client") is None:
-        pytest.skip("prometheus-client is not installed: pip install '.[docs]'")
-    program = subprocess.Popen(
-        [sys.executable, HOWTO / "exporter.py", "0"], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
-    )
-    assert program.stdout is not None
-    yield program.stdout.readline().strip()
-    program.kill()
-    program.communicate(timeout=20)
-
-
-def scrape(url: str) -> dict[str, float]:
-    with urllib.request.urlopen(url, timeout=20) as reply:
-        text = reply.read().decode()
-    return {name: float(value) for name, value in re.findall(r"^(\w+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)}
-
-
-def test_exporter_reports_current_usage_at_each_scrape(exporter):
-    size = len(portrange.ephemeral_range())
-    before = scrape(exporter)
-    assert before['portrange_ephemeral_ports{protocol="tcp"}'] == size
-    assert before['portrange_ephemeral_ports{protocol="udp"}'] == size
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address, port = server.getsockname()
-        connections = [socket.create_connection((address, port)) for _ in range(20)]
-        after = scrape(exporter)
-        for connection in connections:
-            connection.close()
-    assert after['portrange_ephemeral_ports_used{protocol="tcp"}'] >= 20
-    owned = [value for name, value in after.items() if name.startswith('portrange_owner_sockets{container="')]
-    assert sum(owned) >= 20 or not portrange.ephemeral_usage().by_owner
-    [full] = [
-        value
-        for name, value in after.items()
-        if name.startswith("portrange_destination_share") and f'destination="127.0.0.1:{port}"' in name
-    ]
-    assert full == pytest.approx(20 / size, rel=0.01)  # ports of listeners reduce the limit
-    assert not any(f'destination="127.0.0.1:{port}"' in name for name in before)
 
 
 # --- the host of a container ---------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ RUN_BY_OTHERS = {
     "trust.md": "tests/trust",
 }
 #: Files that must contain the commands for developers, so that they are run on every change.
-RUN_BY_CI = [ROOT / ".ci" / "run", ROOT / "README.md"]
+RUN_BY_CI = [ROOT / ".ci" / "run", ROOT / "README.md", ROOT / "pyproject.toml"]
 #: Programs that take minutes or change files, and their tests; CI runs `.ci/run` itself.
 RUN_BY_TESTS = {
     "bash .ci/run": ".ci/run",
@@ -98,7 +98,7 @@ def test_commands_for_developers_are_run_by_ci():
         if command in RUN_BY_TESTS:
             assert (ROOT / RUN_BY_TESTS[command]).exists(), command
         else:
-            assert command.removeprefix("python ") in run_by_ci, f"CI does not run {command}"
+            assert command.removeprefix(".venv/bin/").removeprefix("python ") in run_by_ci, f"CI does not run {command}"
 
 
 def test_every_example_file_is_shown_on_a_page_and_run_by_a_test():

@@ -131,7 +131,7 @@ class Fleet:
 @pytest.fixture
 def fleet(namespaces: None, world: World):
     if find_spec("distributed") is None:
-        pytest.skip("distributed is not installed: pip install '.[fleet]'")
+        pytest.skip("distributed is not installed: pip install --group fleet")
     for program in ("ip", "nsenter"):
         if shutil.which(program) is None:
             pytest.skip(f"the program {program!r} is not on the PATH")

@@ -4,8 +4,8 @@
     python tests/fuzz/run.py --seconds 600 --keep        # keep a minimal set of the inputs that reach more code
     python tests/fuzz/run.py --seconds 60 mountinfo      # fuzz these parsers only
 
-Needs atheris (pip install '.[trust]'): libFuzzer with the branch coverage of this package. Inputs that break a parser
-are kept under tests/fuzz/corpus, which the test suite replays, and make the exit status 1.
+Needs atheris (pip install --group trust): libFuzzer with the branch coverage of this package. Inputs that break a
+parser are kept under tests/fuzz/corpus, which the test suite replays, and make the exit status 1.
 """
 
 from __future__ import annotations

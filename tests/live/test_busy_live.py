@@ -343,7 +343,7 @@ def test_zone_of_unknown_interface_is_an_obstacle(ipv6: None, zone: str):
     ],
 )
 def test_address_obstacle_advice_matches_the_address(ipv6: None, address: str, protocol: str, advice: str):
-    [obstacle] = portrange.why_busy(1, address=address, protocol=protocol)
+    [obstacle] = portrange.why_busy(portrange.suggest_port("advice"), address=address, protocol=protocol)
     assert obstacle.kind == "address"
     assert advice in obstacle.detail
     assert ("link-local address needs" in obstacle.detail) is ("needs" in advice)

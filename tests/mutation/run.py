@@ -3,7 +3,7 @@
     python tests/mutation/run.py                                     # all: about three quarters of an hour on two cores
     python tests/mutation/run.py 'portrange._backends.windows.*'     # some, by mutmut's names
 
-Needs mutmut (pip install '.[test,mutation]') and a system with fork. Works on a copy, which it keeps, so that
+Needs mutmut (pip install --group mutation '.[test]') and a system with fork. Works on a copy, which it keeps, so that
 `mutmut show NAME` can show each mutant there. docs/fuzzing.md discusses the mutants that survive.
 
 mutmut forks for each mutant after all imports, so it cannot mutate values that are computed during the import or cached

@@ -20,10 +20,10 @@ TOUR = Path(__file__).parents[2] / "docs" / "notebooks" / "tour.ipynb"
 @pytest.fixture(scope="session")
 def executed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Run all cells of the tour in a new kernel, which writes files only to a temporary directory."""
-    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: pip install '.[notebook]'")
-    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed: pip install '.[notebook]'")
-    pytest.importorskip("ipykernel", reason="ipykernel is not installed: pip install '.[notebook]'")
-    pytest.importorskip("pandas", reason="pandas is not installed: pip install '.[notebook]'")
+    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: pip install --group notebook")
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed: pip install --group notebook")
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed: pip install --group notebook")
+    pytest.importorskip("pandas", reason="pandas is not installed: pip install --group notebook")
     home = tmp_path_factory.mktemp("tour")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HOME", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):

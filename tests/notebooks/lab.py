@@ -30,7 +30,7 @@ def notebook_in_jupyterlab(
 ) -> Iterator[Page]:
     """Open a notebook in the browser *program*, in JupyterLab with its own settings and no trusted notebook."""
     if find_spec("jupyterlab") is None:
-        pytest.skip("jupyterlab is not installed: pip install '.[notebook]'")
+        pytest.skip("jupyterlab is not installed: pip install --group notebook")
     import nbformat
 
     settings = {**_SETTINGS, "apputils-extension/themes": {"theme": theme, "adaptive-theme": False}}

@@ -71,7 +71,7 @@ def settled(page: Page, script: str, path: Path) -> tuple[dict[str, Any], Path]:
 
 def seen(found: dict[str, Any], screenshot: Path, place: tuple[int, int]) -> Seen:
     """Return what the script found, with the pixels of a screenshot; the pixel at *place* has the background colour."""
-    image = pytest.importorskip("PIL.Image", reason="pillow is not installed: pip install '.[notebook]'")
+    image = pytest.importorskip("PIL.Image", reason="pillow is not installed: pip install --group notebook")
     pixels = image.open(screenshot).convert("RGB")
     return Seen(found, pixels, pixels.getpixel(place))
 

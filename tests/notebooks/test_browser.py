@@ -105,7 +105,7 @@ def test_texts_and_shapes_have_enough_contrast(page):
 @pytest.fixture(scope="module", params=THEMES)
 def tour(request: pytest.FixtureRequest, browser: Browser, executed) -> Seen:
     """Open the executed tour as the HTML page that Jupyter produces."""
-    nbconvert = pytest.importorskip("nbconvert", reason="nbconvert is not installed: pip install '.[notebook]'")
+    nbconvert = pytest.importorskip("nbconvert", reason="nbconvert is not installed: pip install --group notebook")
     # This notebook does not need external scripts.
     no_scripts = dict.fromkeys(
         ("jquery_url", "mathjax_url", "mermaid_js_url", "require_js_url", "widget_renderer_url"), ""
@@ -143,7 +143,7 @@ def test_tour_has_enough_contrast(tour):
 @pytest.mark.parametrize("width", [1280, 390])
 def test_untrusted_notebook_in_jupyterlab_shows_pictures_and_tables(browser, executed, tmp_path, theme, width):
     notebook = copy.deepcopy(executed)
-    nbformat = pytest.importorskip("nbformat.v4", reason="nbformat is not installed: pip install '.[notebook]'")
+    nbformat = pytest.importorskip("nbformat.v4", reason="nbformat is not installed: pip install --group notebook")
     data = {"text/html": "<p class='removed'>text<svg><rect width='9' height='9'></rect></svg></p>"}
     output = nbformat.new_output("display_data", data)
     notebook.cells.append(nbformat.new_code_cell("", outputs=[output]))

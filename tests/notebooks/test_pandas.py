@@ -10,7 +10,7 @@ import pytest
 import portrange
 from portrange import Listener, Listeners, Process
 
-pandas = pytest.importorskip("pandas", reason="pandas is not installed: pip install '.[notebook]'")
+pandas = pytest.importorskip("pandas", reason="pandas is not installed: pip install --group notebook")
 
 WEB = Listener("tcp", "ipv4", "0.0.0.0", 80, owners=(Process(812, "nginx", started=1.5),), uid=0, user="root")
 HIDDEN = Listener("udp", "ipv6", "::", 53, dual_stack=None, hidden=True, unit="resolved.service", container="c0ffee")

@@ -60,6 +60,8 @@ _MEMORY_SLACK = 512 * 1024
 #: A socket that is transferred during the search may appear without an owner; a higher rate than this is a defect.
 _FEW, _RARELY = 3, 0.003
 _LAST_NOTES_SECONDS = 0.5
+#: Queries of each thread in each part of the run, however slow the machine is.
+_QUERIES = 4
 #: Number of recently reported ports to query next.
 _RECENT = 20
 
@@ -100,7 +102,10 @@ class Client:
         self.ticks = os.sysconf("SC_CLK_TCK")
 
     def run(self, threads: int, seconds: float) -> None:
-        """Query for *seconds*; memory in use after a quarter of the time counts as filled caches."""
+        """Query for *seconds*, and from each thread at least `_QUERIES` times in each part of the time.
+
+        Memory in use after a quarter of the time counts as filled caches.
+        """
         began = time.monotonic()
         self._ask_from(threads, began + seconds / 4)
         tracemalloc.start()
@@ -122,7 +127,9 @@ class Client:
         chosen = random.Random(self.seed + number)
         host = portrange.Host()
         recent = [_STEADY_PORT]
-        while time.monotonic() < until:
+        asked = 0
+        while asked < _QUERIES or time.monotonic() < until:
+            asked += 1
             port = chosen.choice(recent) if chosen.random() < 0.7 else None
             exhaustive = chosen.random() < 0.3
             queried = chosen.choice((None, host, portrange.Host().snapshot()))

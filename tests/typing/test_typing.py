@@ -17,7 +17,7 @@ ROOT = HERE.parents[1]
 def run(module: str, *arguments: str | Path, cwd: Path) -> str:
     """Return the output of a type checker for this tree, not for an installed portrange."""
     if find_spec(module) is None:
-        pytest.skip(f"{module} is not installed: pip install '.[lint]'")
+        pytest.skip(f"{module} is not installed: pip install --group lint")
     environment = dict(os.environ, PYTHONPATH=str(ROOT), MYPYPATH=str(ROOT))
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],

@@ -65,7 +65,7 @@ class Repository:
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     if find_spec("pre_commit") is None:
-        pytest.skip("pre-commit is not installed: pip install '.[vendoring]'")
+        pytest.skip("pre-commit is not installed: pip install --group vendoring")
     if shutil.which("git") is None:
         pytest.skip("git is not installed")
     hooks = tmp_path_factory.mktemp("hooks")

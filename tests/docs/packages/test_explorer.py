@@ -25,7 +25,7 @@ class _Handler(SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def url(site: Path) -> Iterator[str]:
     if not (site / "_static" / "explorer" / "pyodide.mjs").exists():
-        pytest.skip("Pyodide is not installed: npm, or pip install '.[lint]', and access to the npm registry")
+        pytest.skip("Pyodide is not installed: npm, or pip install --group lint, and access to the npm registry")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(site)))
     Thread(target=server.serve_forever).start()
     yield f"http://127.0.0.1:{server.server_port}/explorer.html"
