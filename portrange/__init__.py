@@ -13,6 +13,7 @@ from ._lazy import import_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._answers.answer import Answer, Answers
     from ._answers.ephemeral import EphemeralRange, PortSettings
     from ._answers.listener import BoundSocket, Listener, Listeners, Obstacle, Obstacles, Process, Socket, Sockets
     from ._answers.port import Assignment, Band, CommonUse, PortInfo, RegistryEntry, Risk, Service
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ._questions.classify import classify
     from ._questions.ephemeral import ephemeral_range, ephemeral_usage
     from ._questions.listen import listeners, who_listens
+    from ._questions.reach import who_answers
     from ._questions.services import services
     from ._questions.suggest import suggest_port
     from ._questions.uses import who_uses
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from ._registry import REGISTRY_DATE
 else:
     _MODULES = {
+        "_answers.answer": ("Answer", "Answers"),
         "_answers.ephemeral": ("EphemeralRange", "PortSettings"),
         "_answers.listener": (
             "BoundSocket",
@@ -67,6 +70,7 @@ else:
         "_questions.classify": ("classify",),
         "_questions.ephemeral": ("ephemeral_range", "ephemeral_usage"),
         "_questions.listen": ("listeners", "who_listens"),
+        "_questions.reach": ("who_answers",),
         "_questions.services": ("services",),
         "_questions.suggest": ("suggest_port",),
         "_questions.uses": ("who_uses",),
@@ -88,6 +92,8 @@ else:
 __version__ = "0.1.0"
 
 __all__ = [  # noqa: RUF022 - plainly sorted, so that a test can check it
+    "Answer",
+    "Answers",
     "Assignment",
     "Band",
     "BoundSocket",
@@ -127,6 +133,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, so that a test can check it
     "services",
     "suggest_port",
     "wait_for_listener",
+    "who_answers",
     "who_listens",
     "who_uses",
     "why_busy",

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ._answers.address import FamilyName, ProtocolName
     from ._answers.listener import Listener, Process
     from ._answers.usage import EphemeralUsage
-    from ._backends.base import PortQuery, SocketQuery
+    from ._backends.base import PortQuery, SocketQuery, Target
     from ._errors import PortrangeError
 
     T = TypeVar("T")
@@ -97,6 +97,15 @@ class _FakeSystem(System):
     def is_v6only(self) -> bool:
         """False, as on Linux."""
         return False
+
+    def local_interface(self, packed: bytes, zone: int = 0) -> int | None:
+        """Return *zone* for a loopback address and for the address of a listed socket, None for others."""
+        with import_lock:
+            import ipaddress
+
+        address = ipaddress.ip_address(packed)
+        own = {socket.address for socket in self.own_backend.all_sockets()}
+        return zone if address.is_loopback or str(address) in own else None
 
     def bind(self, protocol: str, family: str, address: str, port: int) -> None:
         """Raise the error of a bind on such a machine."""
@@ -161,13 +170,19 @@ class _FakeBackend:
 
     def bound_sockets(self, _system: System, protocol: ProtocolName, port: int) -> tuple[BoundSocket, ...]:
         """Return the sockets on a port, listeners included."""
-        return tuple(socket for socket in self._all_sockets() if (socket.protocol, socket.port) == (protocol, port))
+        return tuple(socket for socket in self.all_sockets() if (socket.protocol, socket.port) == (protocol, port))
+
+    def reached(
+        self, _system: System, _protocol: ProtocolName, _port: int, _targets: tuple[Target, ...]
+    ) -> tuple[tuple[Listener, ...], ...] | None:
+        """Return None: the most specific listener is assumed."""
+        return None
 
     def sockets_on(self, _system: System, query: PortQuery) -> Sockets:
         """Return the sockets on a port, listeners included, or those of connections with a peer."""
         found = tuple(
             socket
-            for socket in self._all_sockets()
+            for socket in self.all_sockets()
             if socket.port == query.port
             if query.protocols is None or socket.protocol in query.protocols
             if query.peer in (None, (socket.remote_address, socket.remote_port))
@@ -177,7 +192,7 @@ class _FakeBackend:
 
     def running(self, _system: System, process: Process) -> Process | None:
         """Return the owner with this pid; None if no socket has it."""
-        owners = (owner for socket in self._all_sockets() for owner in socket.owners)
+        owners = (owner for socket in self.all_sockets() for owner in socket.owners)
         return next((owner for owner in owners if owner.pid == process.pid), None)
 
     def ephemeral_usage(self, system: System, protocol: ProtocolName) -> EphemeralUsage:
@@ -191,7 +206,7 @@ class _FakeBackend:
             family: self.ephemeral_range(system, protocol, family) for family in families
         }
         occupancy = Occupancy(protocol, self.port_settings(system).platform, ranges)
-        sockets = [socket for socket in self._all_sockets() if socket.protocol == protocol]
+        sockets = [socket for socket in self.all_sockets() if socket.protocol == protocol]
         return occupancy.count(
             SocketEntry(
                 socket.family,
@@ -206,7 +221,8 @@ class _FakeBackend:
             for socket in sockets
         )
 
-    def _all_sockets(self) -> Iterator[BoundSocket]:
+    def all_sockets(self) -> Iterator[BoundSocket]:
+        """Yield the listed sockets, listeners included."""
         for listener in _value(self._listeners):
             fields: dict[str, Any] = {name: getattr(listener, name) for name in _SHARED}
             yield BoundSocket(**fields, state="listen")

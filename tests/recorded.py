@@ -18,6 +18,7 @@ that runs the tests is not read, and no socket is bound: every port can be bound
 from __future__ import annotations
 
 import errno
+import ipaddress
 import json
 import os
 import re
@@ -145,6 +146,15 @@ class RecordedHost(SystemHost):
 
     def interface_name(self, index: int) -> str:
         return self.facts.get("interfaces", {}).get(str(index), f"#{index}")
+
+    def interface_index(self, name: str) -> int:
+        indexes = {known: int(index) for index, known in self.facts.get("interfaces", {}).items()}
+        if name not in indexes:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        return indexes[name]
+
+    def local_interface(self, packed: bytes, zone: int = 0) -> int | None:
+        return zone if ipaddress.ip_address(packed).is_loopback else None
 
     @property
     def is_v6only(self) -> bool:

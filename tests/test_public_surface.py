@@ -18,6 +18,7 @@ SIGNATURES = {
     "ephemeral_range": "(*, protocol, family, host)",
     "who_listens": "(port, *, protocol, exhaustive, host)",
     "listeners": "(*, protocol, process, exhaustive, namespaces, host)",
+    "who_answers": "(port, address, *, protocol, host)",
     "services": "(name)",
     "who_uses": "(port, *, protocol, remote, host)",
     "wait_for_listener": "(process, port, *, protocol, timeout, host)",

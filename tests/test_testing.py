@@ -23,6 +23,7 @@ QUERIES = {
     "ephemeral_usage": lambda host: portrange.ephemeral_usage(host=host),
     "listeners": lambda host: portrange.listeners(host=host),
     "suggest_port": lambda host: portrange.suggest_port("a name", host=host),
+    "who_answers": lambda host: portrange.who_answers(80, "127.0.0.1", host=host),
     "who_listens": lambda host: portrange.who_listens(80, host=host),
     "wait_for_listener": lambda host: portrange.wait_for_listener(812, 80, timeout=0, host=host),
     "who_uses": lambda host: portrange.who_uses(80, host=host),
@@ -41,6 +42,15 @@ def test_every_function_with_a_host_is_queried_here():
     public = [getattr(portrange, name) for name in portrange.__all__ if inspect.isfunction(getattr(portrange, name))]
     with_host = {function.__name__ for function in public if "host" in inspect.signature(function).parameters}
     assert with_host == set(QUERIES), "add a query here, and serve it in portrange/testing.py"
+
+
+def test_addresses_of_listed_sockets_belong_to_the_machine():
+    nginx = Listener("tcp", "ipv4", "192.0.2.10", 80, owners=(Process(812, "nginx"),))
+    host = FakeHost(listeners=[nginx])
+    assert portrange.who_answers(80, "192.0.2.10", host=host)[0].listeners == (nginx,)
+    assert portrange.who_answers(80, "127.0.0.1", host=host)[0].listeners == ()
+    with pytest.raises(ValueError, match="not an address of this machine"):
+        portrange.who_answers(80, "192.0.2.11", host=host)
 
 
 def test_listeners_are_returned_unchanged_and_in_order():

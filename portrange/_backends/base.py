@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from .._answers.address import FamilyName, ProtocolName
     from .._answers.ephemeral import EphemeralRange, PortSettings
-    from .._answers.listener import BoundSocket, Listeners, Process, Sockets
+    from .._answers.listener import BoundSocket, Listener, Listeners, Process, Sockets
     from .._answers.usage import EphemeralUsage
     from .._host.system import System
 
@@ -44,9 +44,24 @@ if TYPE_CHECKING:
             """Return a process; None if it has ended, or if its pid belongs to a process that started later."""
             ...
 
+        def reached(
+            self, system: System, protocol: ProtocolName, port: int, targets: tuple[Target, ...], /
+        ) -> tuple[tuple[Listener, ...], ...] | None:
+            """Return the listeners that a connection to each target reaches; None if the system does not show it."""
+            ...
+
         def ephemeral_usage(self, system: System, protocol: ProtocolName, /) -> EphemeralUsage:
             """Return the usage of the ephemeral ranges of "tcp" or "udp", over both address families."""
             ...
+
+
+class Target(Frozen):
+    """An address of this machine, as a client connects to it."""
+
+    packed: bytes
+    """The address in network order: 4 bytes for IPv4, also if a client wrote it as an IPv4-mapped one; 16 for IPv6."""
+    interface: int = 0
+    """The index of the interface that has the address, at which packets arrive; 0 if it is unknown."""
 
 
 class SocketQuery(Frozen):

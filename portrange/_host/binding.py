@@ -33,6 +33,9 @@ NOT_LOCAL = frozenset({errno.EADDRNOTAVAIL, 10049})
 #: The address cannot be bound, whatever the port: it is not local, or lacks a network interface.
 UNUSABLE = NOT_LOCAL | {errno.EINVAL, errno.ENODEV, 10022}
 
+#: No route leads to the address: it does not belong to this machine.
+UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL, errno.ENODEV}) | NOT_LOCAL
+
 # --- probes ----------------------------------------------------------------------------------------------------------
 
 _FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
@@ -113,6 +116,21 @@ def can_share(protocol: str, address: str, port: int) -> bool:
             bound.bind(_socket_address(address, port, family, kind))
     except OSError as error:
         return error.errno not in IN_USE
+    return True
+
+
+def can_bind_address(packed: bytes, interface: int) -> bool:
+    """Return whether a UDP socket can be bound to an address, on any port; such an address belongs to this machine."""
+    family = socket.AF_INET if len(packed) == 4 else socket.AF_INET6
+    text = socket.inet_ntop(family, packed)
+    place = (text, 0) if len(packed) == 4 else (text, 0, 0, interface)
+    try:
+        with _probe_lock(), socket.socket(family, socket.SOCK_DGRAM) as bound:
+            bound.bind(place)
+    except OSError as error:
+        if error.errno in ABSENT | UNUSABLE:
+            return False
+        raise
     return True
 
 

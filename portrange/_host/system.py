@@ -329,7 +329,7 @@ class System:
 
         The caller recognizes the end of the reply and closes the generator.
         """
-        with self.within_network(_open_sock_diag) as netlink:
+        with self.within_network(_open_netlink, _NETLINK_SOCK_DIAG) as netlink:
             netlink.sendto(request, (0, 0))
             while True:
                 yield netlink.recv(_BLOCK)
@@ -340,6 +340,34 @@ class System:
             from .binding import source_address
 
         return self.within_network(source_address, address, port)
+
+    def local_interface(self, packed: bytes, zone: int = 0) -> int | None:
+        """Return the index of the interface that has an address, 0 if it is unknown; None if no interface has it.
+
+        *zone* is the index of the interface of a link-local address, 0 for other addresses. Raises the `OSError` of the
+        system if that cannot be determined.
+        """
+        with import_lock:
+            from . import binding, route
+
+        if sys.platform not in ("linux", "android"):
+            return zone if self.within_network(binding.can_bind_address, packed, zone) else None
+        # bind() takes the addresses of other machines as well if net.ipv4.ip_nonlocal_bind is set.
+        with self.within_network(_open_netlink, route.NETLINK_ROUTE) as netlink:
+            netlink.sendto(route.request(packed, zone), (0, 0))
+            try:
+                return route.local_interface(netlink.recv(_BLOCK))
+            except OSError as error:
+                if error.errno in binding.UNREACHABLE:
+                    return None
+                raise
+
+    def interface_index(self, name: str) -> int:
+        """Return the index of a network interface."""
+        with import_lock:
+            import socket
+
+        return self.within_network(socket.if_nametoindex, name)
 
     def bind(self, protocol: str, family: str, address: str, port: int) -> None:
         """Bind a probe socket without SO_REUSEADDR and SO_REUSEPORT, and close it."""
@@ -445,15 +473,15 @@ def _read_sysctl_file(path: str) -> bytes:
     return content
 
 
-def _open_sock_diag() -> socket.socket:
-    """Return a NETLINK_SOCK_DIAG socket in the network namespace of the calling thread (sock_diag(7))."""
+def _open_netlink(protocol: int) -> socket.socket:
+    """Return a netlink(7) socket in the network namespace of the calling thread."""
     with import_lock:
         import socket
 
     family: int | None = getattr(socket, "AF_NETLINK", None)
     if family is None:
         raise OSError("this Python has no AF_NETLINK")
-    netlink = socket.socket(family, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
+    netlink = socket.socket(family, socket.SOCK_RAW, protocol)
     netlink.settimeout(_NETLINK_TIMEOUT)
     return netlink
 

@@ -11,10 +11,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..._answers.address import FamilyName, ProtocolName
     from ..._answers.ephemeral import EphemeralRange, PortSettings
-    from ..._answers.listener import BoundSocket, Listeners, Process, Sockets
+    from ..._answers.listener import BoundSocket, Listener, Listeners, Process, Sockets
     from ..._answers.usage import EphemeralUsage
     from ..._host.system import System
-    from ..base import PortQuery, SocketQuery
+    from ..base import PortQuery, SocketQuery, Target
 
 
 def ephemeral_range(system: System, protocol: ProtocolName, family: FamilyName) -> EphemeralRange:
@@ -63,6 +63,16 @@ def running(system: System, process: Process) -> Process | None:
         from . import trees
 
     return trees.running(system, process)
+
+
+def reached(
+    system: System, protocol: ProtocolName, port: int, targets: tuple[Target, ...]
+) -> tuple[tuple[Listener, ...], ...] | None:
+    """Return the listeners that a connection to each target reaches; None if the kernel's lookup is not available."""
+    with import_lock:
+        from . import lookup
+
+    return lookup.reached(system, protocol, port, targets)
 
 
 def ephemeral_usage(system: System, protocol: ProtocolName) -> EphemeralUsage:

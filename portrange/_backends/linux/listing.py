@@ -9,6 +9,7 @@ from ..._answers.listener import BoundSocket, Listener, Listeners, Sockets
 from ..._errors import SourceError
 from ..._frozen import Frozen
 from ..._lazy import import_lock
+from ..base import SocketQuery
 from . import sockets
 from .sock_diag import ANY_STATE, CLOSE, TCP_STATES, TIME_WAIT, Address, SocketFilter, SocketRecord
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ..._answers.address import ProtocolName
     from ..._answers.listener import Process, Socket, SocketState
     from ..._host.system import System
-    from ..base import PortQuery, SocketQuery
+    from ..base import PortQuery
     from .owners import Ownership
     from .procfs import ProcessReader
 
@@ -102,10 +103,22 @@ def _listeners_of(system: System, query: SocketQuery, root: Process) -> Listener
 
 def _results(reader: ProcessReader, found: list[_FoundSocket], ownerships: dict[int, Ownership]) -> list[Listener]:
     describer = _Describer(reader, ownerships)
-    return [
-        Listener(**describer.fields(socket), backlog=socket.record.backlog, queued=socket.record.queued)
-        for socket in found
-    ]
+    return [_listener(describer, socket) for socket in found]
+
+
+def describe(system: System, records: list[SocketRecord]) -> dict[int, Listener]:
+    """Return the listeners of *records*, which have one protocol and port, with their owners, by inode.
+
+    Sockets that were closed in the meantime are left out.
+    """
+    if not records:
+        return {}
+    query = SocketQuery(records[0].local.port, (records[0].protocol,))
+    reader = _process_reader(system)
+    found = [_FoundSocket(record, system) for record in records]
+    found, ownerships = _with_owners(reader, found, lambda: _find(system, query)[0], exhaustive=False)
+    describer = _Describer(reader, ownerships)
+    return {socket.record.inode: _listener(describer, socket) for socket in found}
 
 
 def bound_sockets(system: System, protocol: ProtocolName, port: int) -> tuple[BoundSocket, ...]:
@@ -274,6 +287,10 @@ class _Describer:
     def _read_user(self, number: int) -> tuple[int | None, str | None]:
         uid = self._reader.known_uid(number)
         return uid, None if uid is None else self._reader.user(uid)
+
+
+def _listener(describer: _Describer, found: _FoundSocket) -> Listener:
+    return Listener(**describer.fields(found), backlog=found.record.backlog, queued=found.record.queued)
 
 
 def _unit_fields(path: str | None) -> tuple[str | None, bool, str | None]:

@@ -6,6 +6,7 @@ in native byte order, except addresses and ports, which are in network order.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 
@@ -194,27 +195,6 @@ def request(wanted: SocketFilter, family: FamilyName, sequence: int, *, span: Sp
     return _message(_SOCK_DIAG_BY_FAMILY, body, sequence, span)
 
 
-def exact_request(protocol: ProtocolName, local: Address, remote: Address, sequence: int) -> bytes:
-    """Return a request, without NLM_F_DUMP, for the socket that receives what *remote* sends to *local*.
-
-    The kernel answers it by the lookup that it makes for each packet: a connection, or else a listener. For UDP it
-    takes the source of the request for the sender (udp_dump_one, net/ipv4/udp_diag.c).
-    """
-    source, destination = (remote, local) if protocol == "udp" else (local, remote)
-    family = AF_INET if len(local.packed) == 4 else AF_INET6
-    ends = (source.port.to_bytes(2, "big"), destination.port.to_bytes(2, "big"), source.packed, destination.packed)
-    body = _REQUEST.pack(family, _PROTOCOL_NUMBERS[protocol], 0, 0xFFFFFFFF, *ends, 0, _NO_COOKIE)
-    return _HEADER.pack(_HEADER_SIZE + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, sequence, 0) + body
-
-
-def exact_record(datagrams: Iterable[bytes], sequence: int, protocol: ProtocolName) -> SocketRecord | None:
-    """Return the socket of a reply to an `exact_request`. Raises the errors of `records`."""
-    for datagram in datagrams:
-        bodies, _ = _split(datagram, sequence)
-        return _record(bodies[0], protocol) if bodies else None
-    return None
-
-
 def request_tcp(wanted: SocketFilter, sequence: int, *, span: Span | None = None) -> bytes:
     """Return a request for the TCP sockets of both families at once, in the format of Linux 2.6.
 
@@ -223,6 +203,22 @@ def request_tcp(wanted: SocketFilter, sequence: int, *, span: Span | None = None
     """
     body = _OLD_REQUEST.pack(0, 0, 0, 0, *_any_remote(wanted.port), _mask(wanted), 0)
     return _message(_TCPDIAG_GETSOCK, body, sequence, span)
+
+
+def request_exact(
+    protocol: ProtocolName, local: Address, remote: Address, sequence: int, *, interface: int = 0
+) -> bytes:
+    """Return a request for the one socket to which the kernel delivers packets from *remote* to *local*.
+
+    Without NLM_F_DUMP the kernel runs its own lookup (inet_lookup, __udp4_lib_lookup): connections first, then the most
+    specific listener. *interface* is the index of the interface at which the packets arrive. udp_dump_one
+    (net/ipv4/udp_diag.c) exchanges source and destination.
+    """
+    source, destination = (remote, local) if protocol == "udp" else (local, remote)
+    family = AF_INET if len(local.packed) == 4 else AF_INET6
+    ends = (source.port.to_bytes(2, "big"), destination.port.to_bytes(2, "big"), source.packed, destination.packed)
+    body = _REQUEST.pack(family, _PROTOCOL_NUMBERS[protocol], 0, 0xFFFFFFFF, *ends, interface, _NO_COOKIE)
+    return _HEADER.pack(_HEADER_SIZE + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, sequence, 0) + body
 
 
 def _mask(wanted: SocketFilter) -> int:
@@ -292,6 +288,24 @@ def records(
         if parsed is not None and sockets:
             parsed[datagram] = sockets
     raise _unexpected("a message that ends the reply", b"")
+
+
+def exact_record(datagrams: Iterable[bytes], sequence: int, protocol: ProtocolName) -> SocketRecord | None:
+    """Return the socket of the reply to `request_exact`; None if the kernel has none (ENOENT).
+
+    The kernel also replies ENOENT if it lacks the protocol or its diag module. Raises the other errors of `records`.
+    """
+    for datagram in datagrams:
+        try:
+            bodies, _ = _split(datagram, sequence)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return None
+            raise
+        if len(bodies) == 1:
+            return _record(bodies[0], protocol)
+        raise _unexpected("one socket", datagram)
+    raise _unexpected("one socket", b"")
 
 
 def messages(datagrams: Iterable[bytes], sequence: int) -> Iterator[bytes]:

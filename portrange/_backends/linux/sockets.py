@@ -54,7 +54,7 @@ _REMEDIES = {
 def available(system: System) -> tuple[ProtocolName, ...]:
     """Return the protocols that the kernel has; all of them if that cannot be read, because queries show it as well."""
     try:
-        lines = _read_net(system, "protocols").splitlines()
+        lines = read_net(system, "protocols").splitlines()
     except OSError:
         return PROTOCOLS
     registered = {line.partition(b" ")[0] for line in lines}
@@ -119,6 +119,21 @@ def matching(system: System, wanted: SocketFilter) -> list[SocketRecord]:
     return [record for record in found if wanted.port in (0, record.local.port)]
 
 
+def exact(
+    system: System, protocol: ProtocolName, local: Address, remote: Address, interface: int = 0
+) -> SocketRecord | None:
+    """Return the socket to which the kernel delivers packets from *remote* to *local*; None if it has none.
+
+    *interface* is the index of the interface at which the packets arrive, 0 for none. Raises `OSError` if sock_diag is
+    not available. None also if the kernel lacks the diag module of the protocol: `matching` notices that.
+    """
+
+    def request(sequence: int) -> bytes:
+        return sock_diag.request_exact(protocol, local, remote, sequence, interface=interface)
+
+    return dump(system, request, sock_diag.exact_record, protocol)
+
+
 def connection(system: System, protocol: ProtocolName, port: int, peer: tuple[str, int]) -> SocketRecord | None:
     """Return the connection of a local port with *peer*, from the address that the kernel chooses for that peer.
 
@@ -131,8 +146,7 @@ def connection(system: System, protocol: ProtocolName, port: int, peer: tuple[st
     try:
         local = Address(socket.inet_pton(family, system.source_address(*peer)), port)
         remote = Address(socket.inet_pton(family, peer[0]), peer[1])
-        request = partial(sock_diag.exact_request, protocol, local, remote)
-        found = dump(system, request, sock_diag.exact_record, protocol)
+        found = exact(system, protocol, local, remote)
     except OSError:
         return None
     # A listener receives the packets of peers without a connection.
@@ -230,7 +244,7 @@ def _from_tables(system: System, wanted: SocketFilter) -> Iterator[SocketRecord]
         union: dict[object, SocketRecord] = {}
         try:
             for _ in range(_LISTS):
-                text = _read_net(system, table).decode("ascii", "backslashreplace")
+                text = read_net(system, table).decode("ascii", "backslashreplace")
                 if _is_complete(union, _matching_rows(text, source, wanted), in_parts=len(text) > _PART):
                     break
         except FileNotFoundError:
@@ -323,7 +337,7 @@ def network_identity(system: System) -> int | None:
         return None
 
 
-def _read_net(system: System, name: str) -> bytes:
+def read_net(system: System, name: str) -> bytes:
     """Return a file of the network tables.
 
     Where procfs shows processes only (subset=pid, proc(5); ProcSubset=pid, systemd.exec(5)), /proc/net does not exist,

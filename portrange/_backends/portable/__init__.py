@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from ..._answers.address import FamilyName, ProtocolName
     from ..._answers.ephemeral import EphemeralRange, PortSettings
-    from ..._answers.listener import BoundSocket, Listeners, Process, Sockets
+    from ..._answers.listener import BoundSocket, Listener, Listeners, Process, Sockets
     from ..._answers.usage import EphemeralUsage
     from ..._host.system import System
-    from ..base import PortQuery, SocketQuery
+    from ..base import PortQuery, SocketQuery, Target
     from ..pcblist import KernelListeners
     from ..settings import SettingsReader
     from .psutil_table import ProcessTable
@@ -113,6 +113,12 @@ class PortableBackend(Frozen):
         with import_lock:
             from . import listing
         return listing.running(self._table(system), process)
+
+    def reached(
+        self, _system: System, _protocol: ProtocolName, _port: int, _targets: tuple[Target, ...]
+    ) -> tuple[tuple[Listener, ...], ...] | None:
+        """Return None: no system but Linux shows which listener it chooses."""
+        return None
 
     def ephemeral_usage(self, system: System, protocol: ProtocolName) -> EphemeralUsage:
         """Return the usage of the ephemeral ranges of "tcp" or "udp", over both address families."""
