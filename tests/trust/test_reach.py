@@ -8,6 +8,12 @@ from pathlib import Path
 import pytest
 
 WORLDS = Path(__file__).with_name("reach.py")
+REDIRECT = Path(__file__).with_name("redirect.py")
+NAT_PROBE = """
+add table ip probe
+add chain ip probe output { type nat hook output priority -100; }
+add rule ip probe output tcp dport 1 redirect to :2
+"""
 NOBODY = "65534"
 
 
@@ -39,3 +45,22 @@ def test_who_answers_names_the_socket_where_a_client_arrives(veth, seed, user):
 @pytest.mark.parametrize(("seed", "user"), [(11, ()), (12, (NOBODY,))])
 def test_who_answers_has_no_difference_in_thousands_of_queries(veth, seed, user):
     assert differences(seed, 5000, *user)[0] == []
+
+
+@pytest.fixture
+def nat(root: None, sock_diag: None) -> None:
+    """Skip unless nft can add a redirect in a network namespace."""
+    command = ["unshare", "--net", "nft", "-f", "-"]
+    probe = subprocess.run(command, input=NAT_PROBE, capture_output=True, text=True, check=False)
+    if probe.returncode:
+        pytest.skip(f"nft cannot add a redirect in a network namespace: {probe.stderr.strip()}")
+
+
+def test_who_answers_names_the_listener_although_a_redirect_leads_elsewhere(nat):
+    command = ["unshare", "--net", sys.executable, str(REDIRECT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    port, other = report["port"], report["other"]
+    assert report["before"] == {"named": [port], "reached": [port]}
+    assert report["after"] == {"named": [port], "reached": [other]}

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ..._host.system import System
     from ..base import Target
 
-#: How many clients are compared to tell a SO_REUSEPORT group from sockets of which one gets everything. In a group of
-#: two, all of them reach the same socket in one of 2**31 cases.
+#: How many clients are compared for each possible member of a SO_REUSEPORT group. A member is missed by chance in one
+#: of 2**31 cases.
 _CLIENTS = 32
 
 
@@ -57,16 +57,19 @@ def group(
     chosen = sockets.exact(system, protocol, local, Address(source, 0), target.interface)
     if chosen is None:
         return []
-    members = [record for record in records if _binding(record) == _binding(chosen)]
-    if len(members) < 2:
-        return [chosen]
-    inodes = set(_inodes(members))
-    for client in range(1, _CLIENTS):
+    members = {record.inode: record for record in (chosen, *records) if _binding(record) == _binding(chosen)}
+    seen = {chosen.inode}
+    for client in range(1, min(_CLIENTS * len(members), 0x10000)):
+        if len(seen) == len(members) or (len(seen) == 1 and client == _CLIENTS):
+            break
         other = sockets.exact(system, protocol, local, Address(source, client), target.interface)
-        # A result outside of the group is a connection of that client.
-        if other is not None and other.inode != chosen.inode and other.inode in inodes:
-            return members
-    return [chosen]  # with SO_REUSEADDR alone, the last UDP socket gets everything
+        # A result that is no member is a connection of that client.
+        if other is not None and other.inode in members:
+            seen.add(other.inode)
+        if protocol == "tcp" and len(seen) > 1:
+            return list(members.values())  # TCP listeners share an address as a group only
+    # With SO_REUSEADDR alone, a UDP socket gets everything, or nothing beside a group.
+    return [record for inode, record in members.items() if inode in seen]
 
 
 def _binding(record: SocketRecord) -> tuple[object, ...]:
