@@ -8,11 +8,13 @@ import struct
 import threading
 
 import pytest
+from recorded import RecordedHost
 
 import portrange
 from portrange import Answer, Answers, Listener, Process, who_answers
 from portrange._errors import ParseError
 from portrange._host import route
+from portrange.testing import FakeHost
 
 NODE, PYTHON = Process(812, "node"), Process(977, "python")
 
@@ -107,6 +109,44 @@ def test_without_a_kernel_lookup_the_most_specific_listener_is_assumed(host):
             assert (answer.assumed, [item.address for item in answer.listeners]) == (True, expected)
         [answer] = who_answers(port(specific), "127.0.0.1", host=host())
         assert (answer.assumed, answer.listeners) == (True, ())
+
+
+def test_dual_stack_listener_is_assumed_for_ipv4_if_v6only_is_unknown(ipv6):
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as server:
+        [answer] = who_answers(port(server), "127.0.0.1", host=portrange.Host(backend="portable"))
+        assert (answer.assumed, [item.address for item in answer.listeners]) == (True, ["::"])
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({"family": "ipv6", "address": "::", "dual_stack": True}, ("127.0.0.1", "::1")),
+        ({"family": "ipv6", "address": "::", "dual_stack": None}, ("127.0.0.1", "::1")),
+        ({"family": "ipv6", "address": "::", "dual_stack": False}, ("::1",)),
+        ({"family": "ipv6", "address": "::1", "dual_stack": None}, ("::1",)),
+        ({"address": "0.0.0.0"}, ("127.0.0.1",)),
+        ({"address": "", "hidden": True}, ("127.0.0.1", "::1")),
+    ],
+)
+def test_listener_is_assumed_for_each_address_that_it_can_take(known, expected):
+    host = FakeHost(listeners=[listener(**known)])
+    found = [address for address in ("127.0.0.1", "::1") if who_answers(80, address, host=host)[0].listeners]
+    assert found == list(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("darwin-24.6-pcblist", {(80, "127.0.0.1"): "::", (22, "127.0.0.1"): "0.0.0.0", (8443, "::1"): "::"}),
+        ("linux-6.18-recorded", {(8000, "127.0.0.1"): "127.0.0.1", (8443, "127.0.0.1"): "::", (8443, "::1"): "::"}),
+    ],
+)
+def test_recorded_host_assumes_the_listener_of_its_table(name, expected):
+    host = RecordedHost(name)
+    for (number, address), local in expected.items():
+        [answer] = who_answers(number, address, host=host)
+        assert (answer.assumed, [item.address for item in answer.listeners]) == (True, [local])
+    assert who_answers(1, "127.0.0.1", host=host)[0].listeners == ()
 
 
 def test_who_answers_in_threads(server, sock_diag):

@@ -15,6 +15,7 @@ CALLS = {
     "classify": "package.classify(443)",
     "ephemeral_range": "package.ephemeral_range()",
     "who_listens": "package.who_listens(PORT)",
+    "who_answers": "package.who_answers(PORT, '127.0.0.1')",
     "listeners": "package.listeners()",
     "why_busy": "package.why_busy(PORT)",
     "ephemeral_usage": "package.ephemeral_usage()",

@@ -176,11 +176,17 @@ def _most_specific(system: System, listeners: Iterable[Listener], target: Target
 
 
 def _rank(listener: Listener, family: str, address: str) -> int | None:
-    """Return how specific a listener is for an address, 0 for the most; None if it does not take its connections."""
+    """Return how specific a listener is for an address, 0 for the most; None if it does not take its connections.
+
+    A listener whose address or IPV6_V6ONLY is unknown can take them.
+    """
+    if not listener.address:
+        return 3
     if listener.family == family:
         known = (address, WILDCARDS[listener.family])
         return known.index(listener.address) if listener.address in known else None
-    return 2 if family == "ipv4" and listener.dual_stack else None
+    is_both = listener.address == WILDCARDS["ipv6"] and listener.dual_stack is not False
+    return 2 if family == "ipv4" and is_both else None
 
 
 def _fits(system: System, listener: Listener, target: Target) -> bool:
