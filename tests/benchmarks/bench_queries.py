@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 import psutil
 from report import machine
@@ -57,6 +58,26 @@ def compare(what: str, ours: Callable[[], object], theirs: Callable[[], object])
     print(f"{what:<44}{own:>9.2f} ms  psutil {other:>9.2f} ms  {other / own:>6.1f} times")
 
 
+def psutil_answers(port: int) -> list[int | None]:
+    """Return the process on the most specific address for 127.0.0.1."""
+    found = {entry.laddr.ip: entry.pid for entry in psutil.net_connections("tcp") if is_listener(entry, port)}
+    return [found[address] for address in ("127.0.0.1", "0.0.0.0", "::") if address in found][:1]
+
+
+def is_listener(entry: Any, port: int) -> bool:
+    return entry.status == psutil.CONN_LISTEN and entry.laddr.port == port
+
+
+def compare_answers() -> None:
+    def answers(port: int) -> list[int | None]:
+        return [found.pid for found in portrange.who_answers(port, "127.0.0.1")[0].listeners]
+
+    with start() as server:
+        (listener,) = portrange.wait_for_listener(server)
+        compare("who_answers()", lambda: answers(listener.port), lambda: psutil_answers(listener.port))
+    compare("who_answers(), refused", lambda: answers(listener.port), lambda: psutil_answers(listener.port))
+
+
 def delay() -> float:
     """Return the seconds from the listen() of a child until it is found."""
     with start() as server:
@@ -83,6 +104,7 @@ def main() -> None:
                 lambda: [used.pid for used in portrange.who_uses(port, protocol="tcp", remote=peer)],
                 lambda: psutil_users(port),
             )
+    compare_answers()
     print(f"{'wait_for_listener(), after listen()':<44}{median(delay() for _ in range(ROUNDS)) * 1e3:>9.2f} ms")
 
 
