@@ -118,15 +118,15 @@ class _FakeSystem(System):
         if port and any(conflict(socket, wanted) for socket in backend.bound_sockets(self, wanted.protocol, port)):
             raise _os_error(errno.EADDRINUSE)
 
-    def can_share(self, _protocol: str, _address: str, _port: int) -> bool:
+    def can_share(self, protocol: str, address: str, port: int) -> bool:  # noqa: ARG002
         """Return False: the listed sockets have no SO_REUSEPORT."""
         return False
 
-    def exit_descriptor(self, _pid: int) -> int | None:
+    def exit_descriptor(self, pid: int) -> int | None:  # noqa: ARG002
         """Return None: the processes do not exist."""
         return None
 
-    def exit_status(self, _pid: int) -> int | None:
+    def exit_status(self, pid: int) -> int | None:  # noqa: ARG002
         """Return None: the processes do not exist."""
         return None
 

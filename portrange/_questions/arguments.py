@@ -66,7 +66,7 @@ def process_of(process: AnyProcess) -> Process:
             f"process is a pid, a Process or an object with a pid, such as subprocess.Popen, not "
             f"{type(process).__name__}: {process!r}"
         )
-    number = index(pid)
+    number = index(pid)  # pyright: ignore[reportArgumentType] - it has __index__
     if not 0 < number < 1 << 31:
         raise ValueError(f"{number if abs(number) < 1 << 64 else 'a large number'} is not a pid: pids are from 1 on")
     return Process(number)

@@ -12,7 +12,7 @@ from .arguments import protocols_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import SupportsIndex
+    from typing import Any, SupportsIndex
 
     from .._answers.address import ProtocolName
     from .._answers.listener import Sockets
@@ -66,10 +66,11 @@ def _peer(remote: object) -> tuple[str, int]:
         import ipaddress
         import socket
 
-    if not isinstance(remote, (tuple, list)) or len(remote) < 2:  # pyright: ignore[reportUnknownArgumentType]
+    pair: list[Any] = list(remote) if isinstance(remote, (tuple, list)) else []  # pyright: ignore[reportUnknownArgumentType]
+    if len(pair) < 2:
         raise TypeError(f"remote is a numeric address and a port, such as ('192.0.2.1', 443), not {remote!r}")
-    address: object = remote[0]  # pyright: ignore[reportUnknownVariableType]
-    number = port_number(remote[1])
+    address: object = pair[0]
+    number = port_number(pair[1])
     if not isinstance(address, str):
         raise TypeError(f"an address is a string such as '192.0.2.1', not {type(address).__name__}: {address!r}")
     try:
