@@ -60,20 +60,21 @@ def _initializer(name: str, cls: type, fields: tuple[str, ...], defaults: dict[s
     `dataclasses` compiles an `__init__` for each class, which takes five times as long as all the rest of the class.
     """
     setters: dict[str, Any] = {field: getattr(cls, field).__set__ for field in fields}
-    in_order = tuple(setters.values())
+    in_order, number = tuple(setters.values()), len(fields)
 
     def initialize(self: object, *args: Any, **kwargs: Any) -> None:
-        for store, value in zip(in_order, args, strict=False):
+        for store, value in zip(in_order, args):  # noqa: B905 - `strict` costs a tenth of the call
             store(self, value)
         given = len(args)
+        positional = fields[:given]
         for field, value in kwargs.items():
-            if field not in setters or field in fields[:given]:
+            if field not in setters or field in positional:
                 raise TypeError(f"{name}() got an unexpected or repeated argument {field!r}")
             setters[field](self, value)
-        if given + len(kwargs) == len(fields):
+        if given + len(kwargs) == number:
             return
-        if given > len(fields):
-            raise TypeError(f"{name}() takes {len(fields)} arguments, but {given} were given")
+        if given > number:
+            raise TypeError(f"{name}() takes {number} arguments, but {given} were given")
         for field in fields[given:]:
             if field not in kwargs:
                 if field not in defaults:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ..._answers.address import ProtocolName
+    from ..._answers.address import FamilyName, ProtocolName
     from ..._answers.listener import Process, Socket, SocketState
     from ..._host.system import System
     from ..base import PortQuery
@@ -254,21 +254,21 @@ class _Describer:
         self._unknown = Ownership()
         self._user = cache(self._read_user)
         self._unit = cache(_unit_fields)
-        self._text = cache(str)
+        self._address = cache(_address_fields)
 
     def fields(self, found: _FoundSocket) -> dict[str, Any]:
         """Return the fields of `Socket`."""
         record, system = found.record, found.system
-        local = record.local
+        family, address = self._address(record.local.packed)
         owned = self._ownerships.get(record.inode, self._unknown)
         # A socket without an inode belongs to no user: the kernel writes 0 there, which does not mean root.
         uid, user = self._user(record.uid) if record.inode else (None, None)
         unit, user_unit, container = self._unit(owned.cgroup)
         return {
             "protocol": record.protocol,
-            "family": local.family,
-            "address": self._text(Address(local.packed, 0)),
-            "port": local.port,
+            "family": family,
+            "address": address,
+            "port": record.local.port,
             "dual_stack": record.dual_stack,
             "interface": system.interface_name(record.interface) if record.interface else None,
             "owners": owned.owners,
@@ -291,6 +291,12 @@ class _Describer:
 
 def _listener(describer: _Describer, found: _FoundSocket) -> Listener:
     return Listener(**describer.fields(found), backlog=found.record.backlog, queued=found.record.queued)
+
+
+def _address_fields(packed: bytes) -> tuple[FamilyName, str]:
+    """Return the fields `family` and `address` of an address in network order."""
+    address = Address(packed, 0)
+    return address.family, str(address)
 
 
 def _unit_fields(path: str | None) -> tuple[str | None, bool, str | None]:

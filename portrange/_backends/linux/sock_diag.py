@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from functools import cache
 
 from ..._answers.address import MAPPED_PREFIX
 from ..._errors import ParseError
@@ -17,7 +18,7 @@ from ..._lazy import import_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ..._answers.address import FamilyName, ProtocolName
     from ..._answers.listener import SocketState
@@ -273,6 +274,7 @@ def records(
     """
     found: list[SocketRecord] = []
     parts = 0
+    options = cache(_options)  # most sockets of a cgroup have the same attributes
     for datagram in datagrams:
         known = parsed.get(datagram) if parsed else None
         if known is not None:
@@ -280,7 +282,7 @@ def records(
             parts += 1
             continue
         bodies, is_last = _split(datagram, sequence)
-        sockets = [_record(body, protocol) for body in bodies]
+        sockets = [_record(body, protocol, options) for body in bodies]
         found += sockets
         parts += bool(bodies)
         if is_last:
@@ -303,7 +305,7 @@ def exact_record(datagrams: Iterable[bytes], sequence: int, protocol: ProtocolNa
                 return None
             raise
         if len(bodies) == 1:
-            return _record(bodies[0], protocol)
+            return _record(bodies[0], protocol, _options)
         raise _unexpected("one socket", datagram)
     raise _unexpected("one socket", b"")
 
@@ -373,23 +375,16 @@ def _raise_error(kind: int, body: bytes) -> None:
         raise OSError(-number, os.strerror(-number))
 
 
-def _record(body: bytes, protocol: ProtocolName) -> SocketRecord:
+def _record(
+    body: bytes, protocol: ProtocolName, options: Callable[[bytes], tuple[bool | None, int | None]]
+) -> SocketRecord:
     family, state, sport, dport, source, destination, interface, _, rqueue, wqueue, uid, inode = _REPLY.unpack_from(
         body
     )
     size = _ADDRESS_SIZES.get(family)
     if size is None:
         raise _unexpected("a socket of AF_INET or AF_INET6", body)
-    v6only: bool | None = None
-    group: int | None = None
-    position, end_of_body = _REPLY_SIZE, len(body) - _ATTRIBUTE_SIZE
-    while position <= end_of_body:
-        length, number = _attribute_at(body, position)
-        if number == _INET_DIAG_SKV6ONLY and length > _ATTRIBUTE_SIZE:
-            v6only = body[position + _ATTRIBUTE_SIZE] != 0
-        elif number == _INET_DIAG_CGROUP_ID and length >= _ATTRIBUTE_SIZE + 8:
-            (group,) = _U64.unpack_from(body, position + _ATTRIBUTE_SIZE)
-        position += length + (-length & 3)
+    v6only, group = options(body[_REPLY_SIZE:])
     # Of other sockets, these are bytes in buffers (tcp_diag_get_info, net/ipv4/tcp_diag.c).
     has_queue = protocol == "tcp" and state == LISTEN
     return SocketRecord(
@@ -411,32 +406,29 @@ def _record(body: bytes, protocol: ProtocolName) -> SocketRecord:
 
 def cgroup_id(attributes: bytes) -> int | None:
     """Return the ID of the cgroup in the attributes that follow an inet_diag_msg; None if it is not there."""
-    for number, value in _attributes(attributes, 0):
-        if number == _INET_DIAG_CGROUP_ID and len(value) >= 8:
-            (group,) = _U64.unpack_from(value)
-            return int(group)
-    return None
+    return _options(attributes)[1]
 
 
 def is_v6only(body: bytes) -> bool:
     """Return whether an unconnected IPv6 socket accepts IPv6 only; connected ones do not have this attribute."""
-    return any(number == _INET_DIAG_SKV6ONLY and value[:1] == b"\1" for number, value in _attributes(body, _REPLY_SIZE))
+    return _options(body[_REPLY_SIZE:])[0] is True
 
 
-def _attributes(body: bytes, position: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the number and value of each attribute from a position on; `_record` does the same without copies."""
-    while position + _ATTRIBUTE_SIZE <= len(body):
-        length, number = _attribute_at(body, position)
-        yield number, body[position + _ATTRIBUTE_SIZE : position + length]
+def _options(attributes: bytes) -> tuple[bool | None, int | None]:
+    """Return IPV6_V6ONLY and the ID of the cgroup in the attributes that follow an inet_diag_msg, None if not there."""
+    v6only: bool | None = None
+    group: int | None = None
+    position, end = 0, len(attributes) - _ATTRIBUTE_SIZE
+    while position <= end:
+        length, number = _ATTRIBUTE.unpack_from(attributes, position)
+        if length < _ATTRIBUTE_SIZE or position + length > len(attributes):
+            raise _unexpected(f"an attribute of {length} bytes", attributes[position:])
+        if number == _INET_DIAG_SKV6ONLY and length > _ATTRIBUTE_SIZE:
+            v6only = attributes[position + _ATTRIBUTE_SIZE] != 0
+        elif number == _INET_DIAG_CGROUP_ID and length >= _ATTRIBUTE_SIZE + 8:
+            (group,) = _U64.unpack_from(attributes, position + _ATTRIBUTE_SIZE)
         position += length + (-length & 3)
-
-
-def _attribute_at(body: bytes, position: int) -> tuple[int, int]:
-    """Return the length, including its header, and the number of the attribute at a position."""
-    length, number = _ATTRIBUTE.unpack_from(body, position)
-    if length < _ATTRIBUTE_SIZE or position + length > len(body):
-        raise _unexpected(f"an attribute of {length} bytes", body[position:])
-    return length, number
+    return v6only, group
 
 
 def _unexpected(expected: str, found: bytes) -> ParseError:
