@@ -47,9 +47,12 @@ def suggest_port(name: str, *, avoid: Iterable[Avoided] = (), host: Host | None 
     the default ranges of orchestrators (Kubernetes NodePort, Nomad, Docker Swarm, Mesos), is unassigned in IANA's
     registry, is not commonly used by a widespread program (`PortInfo.common_uses`), and is refused neither by browsers
     (bad ports of the Fetch standard) nor by macOS. Ports that are ephemeral, reserved, excluded or privileged on this
-    host are skipped as well, so where the settings of the host can be read, `classify` finds no risk. `avoid` excludes
-    more: ports, pairs of the first and the last port of a range, `range` objects, and names of operating systems
-    (``"freebsd"``) and orchestrators (``"kubernetes"``) for their default ranges.
+    host are skipped as well, so where the settings of the host can be read, `classify` finds no risk. Where they cannot
+    be read, the result has the high risk "unknown", as every port above 1023 has there: the host may allocate or
+    exclude it, so ``portrange check`` fails.
+
+    `avoid` excludes more: ports, pairs of the first and the last port of a range, `range` objects, and names of
+    operating systems (``"freebsd"``) and orchestrators (``"kubernetes"``) for their default ranges.
 
     The number depends only on the name, on the registry (`REGISTRY_DATE`), on the table of common uses and on `avoid`,
     so it is the same on every machine, except where the settings of a host exclude it. If they do, or if a new table

@@ -68,9 +68,9 @@ ORCHESTRATOR_RANGES = (
     ),
     OrchestratorRange("nomad", "Nomad", 20000, 32000, "developer.hashicorp.com: client block, min_dynamic_port (1.7)"),
     OrchestratorRange(
-        "swarm", "Docker Swarm", 30000, 32767, "docs.docker.com: Deploy services to a swarm (since Engine 1.12)"
+        "swarm", "Docker Swarm", 30000, 32767, "docs.docker.com: Swarm mode key concepts (since Engine 1.12)"
     ),
-    OrchestratorRange("mesos", "Mesos", 31000, 32000, "mesos.apache.org: Attributes and Resources (1.11)"),
+    OrchestratorRange("mesos", "Mesos", 31000, 32000, "src/slave/constants.hpp of apache/mesos: DEFAULT_PORTS (1.x)"),
 )
 
 #: "Bad ports" of the Fetch standard (WHATWG, https://fetch.spec.whatwg.org/#port-blocking, as of July 2026): a browser
