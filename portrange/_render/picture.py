@@ -186,7 +186,9 @@ def _written(line: Iterable[tuple[float, float, int]]) -> Iterator[str]:
     for start, end, port in line:
         side = "left" if start == _percent(port / _PER_COLUMN) else "right"
         tick = f"box-sizing:border-box;border-{side}:1px solid;padding-{side}:3px;text-align:{side};white-space:nowrap"
-        yield _block(f"float:left;margin-left:{start - last:.2f}%;width:{end - start:.2f}%;{tick}", str(port))
+        # Without styles, the numbers are one line of text.
+        place = f"float:left;margin-left:{start - last:.2f}%;width:{end - start:.2f}%"
+        yield f'<span style="{place};{tick}">{port}</span>'
         last = end
 
 

@@ -20,7 +20,7 @@ return {
     pictures: of("div[style*='max-width:640px']").map(picture => ({
         text: picture.innerText,
         box: box(picture),
-        texts: of("div", picture).filter(part => !part.querySelector("div") && part.innerText.trim()).map(part => {
+        texts: of("div, span", picture).filter(part => !part.children.length && part.innerText.trim()).map(part => {
             const range = document.createRange();
             range.selectNodeContents(part);
             return box(range);
