@@ -84,9 +84,9 @@ def test_health_check_is_inconclusive_when_the_owner_is_hidden(root, sock_diag, 
     result = world.ask(
         """
         server = tcp()
-        become_nobody()
         sys.path.insert(0, sys.argv[1])
-        import health_check
+        import health_check  # first: others cannot read a source tree in a private folder
+        become_nobody()
         say(health_check.check(int(sys.argv[2]), "gunicorn"))
         """,
         HOWTO,
