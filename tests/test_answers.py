@@ -205,7 +205,8 @@ def test_arguments_of_wrong_type_are_errors():
     ],
 )
 def test_answers_are_contested_if_owners_differ(groups, expected):
-    assert answers(*groups).contested is expected
+    found = answers(*groups)
+    assert (found.contested, found.to_dict()["contested"]) == (expected, expected)
 
 
 def test_answers_are_a_sequence_of_results():

@@ -462,6 +462,7 @@ def test_help_is_found_by_any_order_of_words(words):
         (["check", "60860"], lambda answer: [*answer, answer[0]["listening"]]),
         (["busy", "{port}"], lambda answer: [*answer, answer[0]["obstacles"][0]]),
         (["wait", "--process", "{pid}"], lambda answer: [answer, *answer["listening"]["listeners"]]),
+        (["answers", "{port}"], lambda answer: [answer, answer["answers"][0], answer["answers"][0]["listeners"][0]]),
     ],
 )
 def test_manual_lists_all_json_keys(server, command, parts):
@@ -496,8 +497,11 @@ def test_options_with_a_value_are_known_without_a_parser():
 @pytest.mark.parametrize("name", COMMANDS)
 def test_command_line_without_options_is_read_as_argparse_reads_it(name):
     arguments = load(name).arguments
-    given = ["443"] if any(not argument.is_option for argument in arguments) else []
+    positional = [argument for argument in arguments if not argument.is_option]
+    given = ["443"] * len(positional)
     assert plain(arguments, given) == parse(f"portrange {name}", name, given, "")
+    if len(positional) > 1:
+        assert plain(arguments, given[:1]) == parse(f"portrange {name}", name, given[:1], "")
     assert plain(arguments, ["--json"]) is None
 
 
@@ -643,6 +647,50 @@ def test_wait_for_a_process_that_does_not_listen_exits_1(server, child):
 def test_invalid_arguments_of_wait_and_process_exit_2(arguments):
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+
+
+def test_answers_prints_the_listener_that_an_address_reaches(server):
+    done = run("answers", str(server), "127.0.0.1")
+    assert (done.returncode, done.stderr) == (0, "")
+    _, row = done.stdout.splitlines()
+    assert row.split()[:2] == ["tcp", f"127.0.0.1:{server}"]
+    assert f"({os.getpid()})" in row
+    answer = json.loads(run("answers", f"http://127.0.0.1:{server}/path", "--json").stdout)
+    assert [found["pid"] for each in answer["answers"] for found in each["listeners"]] == [os.getpid()]
+    assert answer["contested"] is False
+
+
+def test_answers_of_an_address_without_listener_exits_1(server):
+    for arguments in (["127.0.0.1", "-p", "udp"], ["127.0.0.2"]):
+        done = run("answers", str(server), *arguments)
+        assert (done.returncode, done.stderr) == (1, "")
+        assert done.stdout.splitlines()[1].endswith("no listener")
+    refused = run("answers", str(server), "127.0.0.2", "--json")
+    assert (refused.returncode, json.loads(refused.stdout)["answers"][0]["listeners"]) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: PORT"),
+        (["80", "192.0.2.1"], "not an address of this machine"),
+        (["192.0.2.1:80"], "not an address of this machine"),
+        (["80", "no-such-name.invalid"], "cannot resolve"),
+        (["80", "fe80::1"], "needs its interface"),
+        (["127.0.0.1:80", "::1"], "two addresses"),
+        (["80-90"], "several ports"),
+        (["0"], "from 1 to 65535"),
+        (["65536"], "from 0 to 65535"),
+        (["80/sctp"], "unknown protocol 'sctp'"),
+        (["80", "-p", "sctp"], "sctp"),
+        (["80", "127.0.0.1", "127.0.0.2"], "127.0.0.2"),
+    ],
+)
+def test_invalid_arguments_of_answers_exit_2(arguments, message):
+    done = run("answers", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -58,6 +58,7 @@ class Answers(Results[Answer]):
 
     _headers = ("PROTO", "ADDRESS", "OWNER", "USER", "UNIT")
     _nothing = "no addresses"
+    _derived = ("contested",)
 
     answers: tuple[Answer, ...] = ()
     """The answers as a tuple."""

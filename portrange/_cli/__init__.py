@@ -13,12 +13,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from . import cmd_busy, cmd_check, cmd_list, cmd_range, cmd_show, cmd_suggest, cmd_usage, cmd_wait
+    from . import cmd_answers, cmd_busy, cmd_check, cmd_list, cmd_range, cmd_show, cmd_suggest, cmd_usage, cmd_wait
     from .options import Parsed
     from .output import Command
 
     # PyInstaller finds modules by import statements; `load` imports these by their names.
-    _BY_NAME = (cmd_busy, cmd_check, cmd_list, cmd_range, cmd_show, cmd_suggest, cmd_usage, cmd_wait)
+    _BY_NAME = (cmd_answers, cmd_busy, cmd_check, cmd_list, cmd_range, cmd_show, cmd_suggest, cmd_usage, cmd_wait)
 
 
 def run(arguments: Sequence[str], version: str) -> int:

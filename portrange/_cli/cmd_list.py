@@ -46,7 +46,7 @@ def _run(arguments: Parsed) -> Output:
     if wanted and not found:
         table = "no listeners on these ports"
     return Output(
-        _with_heading(table, arguments.style) if len(found) else table, remarks=hidden_owners(found, arguments.host)
+        with_heading(table, arguments.style) if len(found) else table, remarks=hidden_owners(found, arguments.host)
     )
 
 
@@ -54,7 +54,7 @@ def _is_at(listener: Listener, target: Target) -> bool:
     return listener.port in target and target.protocol in (None, listener.protocol)
 
 
-def _with_heading(table: str, style: Style) -> str:
+def with_heading(table: str, style: Style) -> str:
     """Return the table with its row of headers painted."""
     headers, _, rows = table.partition("\n")
     return f"{style.paint('heading', headers)}\n{rows}"

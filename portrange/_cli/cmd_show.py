@@ -20,7 +20,7 @@ from .._questions.listen import listeners, network_labels, who_listens
 from .._render import text
 from .._render.strings import visible
 from .cmd_list import LISTENERS_IN_JSON, hidden_owners
-from .connections import connection_lines, sockets_on
+from .connections import connection_lines, localhost_lines, sockets_on
 from .inputs import ports
 from .options import ALL_NAMESPACES, EXHAUSTIVE, PORTS, protocol
 from .output import COMMANDS, Command, Output, described
@@ -87,7 +87,7 @@ def _page(target: Target, arguments: Parsed) -> Output:
         everywhere=arguments.all_namespaces,
     )
     protocol = target.protocol or arguments.protocol
-    connected = [] if found is None or arguments.all_namespaces else sockets_on(target.first, arguments.host, protocol)
+    connected = () if found is None or arguments.all_namespaces else sockets_on(target.first, arguments.host, protocol)
     data = {
         "port": info.to_dict(),
         "listening": None if found is None else found.to_dict(),
@@ -99,7 +99,12 @@ def _page(target: Target, arguments: Parsed) -> Output:
     networks = {} if found is None else network_labels(found, arguments.host)
     room = (style.columns or PAGE_COLUMNS) - _BESIDE
     listed = ["unknown"] if found is None else listener_lines(found, room, networks)
-    entries = {"Listening": listed or ["nothing"], "Connected": connection_lines(connected, room), **port_page(info)}
+    entries = {
+        "Listening": listed or ["nothing"],
+        "Localhost": [] if found is None or arguments.all_namespaces else localhost_lines(found, arguments.host),
+        "Connected": connection_lines(connected, room),
+        **port_page(info),
+    }
     if not info.safe:
         entries.setdefault("Instead", []).append("portrange suggest NAME prints a port for a project")
     return Output(

@@ -132,18 +132,16 @@ def plain(arguments: Sequence[Argument], given: Sequence[str]) -> Parsed | None:
     if any(argument.startswith("-") for argument in given):
         return None
     parsed = SimpleNamespace(**{argument.dest: argument.default for argument in (*arguments, *COMMON)})
-    positional = [argument for argument in arguments if not argument.is_option]
-    if not given and all("nargs" in argument.options for argument in positional):
-        for argument in positional:
-            setattr(parsed, argument.dest, [] if argument.options["nargs"] == "*" else None)
-        return parsed
-    if len(positional) != 1:
-        return None
-    [argument] = positional
-    if argument.options.get("nargs") == "*":
-        setattr(parsed, argument.dest, list(given))
-    elif len(given) == 1:
-        setattr(parsed, argument.dest, given[0])
-    else:
-        return None
-    return parsed
+    rest = list(given)
+    for argument in arguments:
+        if argument.is_option:
+            continue
+        count = argument.options.get("nargs")
+        if count == "*":
+            setattr(parsed, argument.dest, rest)
+            rest = []
+        elif rest:
+            setattr(parsed, argument.dest, rest.pop(0))
+        elif count != "?":
+            return None
+    return None if rest else parsed

@@ -31,6 +31,7 @@ COMMANDS = {
     "show": ("cmd_show", "PORT...", "all about ports: owners, connections, registration"),
     "check": ("cmd_check", "PORT...", "may a project hard-code these ports? Exit 1 if not"),
     "busy": ("cmd_busy", "PORT...", "why can a server not bind these ports? Exit 1 if so"),
+    "answers": ("cmd_answers", "PORT [ADDRESS]", "which server does localhost:PORT reach? Exit 1 if none"),
     "wait": ("cmd_wait", "[PORT]", "wait until a process listens. Exit 1 if it does not"),
     "suggest": ("cmd_suggest", "NAME", "a port for a project, the same on every machine"),
     "range": ("cmd_range", "", "the ephemeral port range of this machine"),

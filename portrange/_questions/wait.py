@@ -10,7 +10,7 @@ from .._errors import InvalidPortError, NotListeningError, PortrangeError
 from .._frozen import replace
 from .._host.host import system_of
 from .._lazy import import_lock
-from .._render.strings import visible
+from .._render.strings import joined, visible
 from .arguments import exit_status, process_of, protocol_name
 
 TYPE_CHECKING = False
@@ -140,7 +140,7 @@ class _Waiting:
                     return found
                 raise self._error(
                     "taken",
-                    f"{self._wanted} is in use by {other.holder}, so {self._name()} cannot listen on it: stop that "
+                    f"{self._wanted} is in use by {_owner(other)}, so {self._name()} cannot listen on it: stop that "
                     "program, or use another port",
                 )
             now = time.monotonic()
@@ -224,10 +224,23 @@ class _Waiting:
         found = self._backend.listeners(self._system, replace(self._query(), port=None, protocols=None))
         if found.listeners:
             parts.append("it listens on " + ", ".join(f"{each.protocol} {each.endpoint}" for each in found))
-        parts += [f"{self._wanted} is in use by {listener.holder} ({listener.endpoint})" for listener in self._others()]
+        parts += [
+            f"{self._wanted} is in use by {_owner(listener)} ({listener.endpoint})" for listener in self._others()
+        ]
         if self._backend.running(self._system, self._root) is not None:
             parts += [f"incomplete: {reason}" for reason in found.incomplete]
         return "".join(f"; {part}" for part in parts)
+
+
+def _owner(listener: Listener) -> str:
+    """Return the owners of a listener as a part of a sentence."""
+    if listener.owners:
+        return listener.holder
+    user = f" of user {listener.user}" if listener.user else ""
+    if not listener.hidden:
+        return f"the kernel or a process{user} in another PID namespace"
+    possible = joined(map(str, listener.possible_owners), "or")
+    return f"a process{user} that cannot be inspected" + (f" (possibly {possible})" if possible else "")
 
 
 def _sleep(seconds: float, descriptor: int | None) -> bool:

@@ -175,6 +175,23 @@ def test_process_of_another_user_is_named_in_the_timeout(root: None, world: Worl
     assert "permission denied" in text
 
 
+def test_hidden_owner_of_the_port_is_a_process_that_cannot_be_inspected(root: None, world: World):
+    server = world.start("server = tcp()\nsay(port(server))\nwait()")
+    reason, text = world.ask(
+        """
+        import portrange
+        become_nobody()
+        try:
+            portrange.wait_for_listener(os.getpid(), int(sys.argv[1]), timeout=0)
+        except portrange.NotListeningError as error:
+            say([error.reason, str(error)])
+        """,
+        server.hear(),
+    )
+    assert reason == "taken"
+    assert "in use by a process of user root that cannot be inspected" in text
+
+
 def test_socket_that_fork_copied_does_not_count():
     """A child made by fork() has the listeners of its parent until it closes them; here, a stale server."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -136,6 +136,15 @@ def bind_mount(source: str, target: str) -> str:
     return target
 
 
+def name_localhost(directory: str) -> None:
+    """Give localhost both loopback addresses, on every machine."""
+    hosts = f"{directory}/hosts"
+    with open(hosts, "w", encoding="ascii") as file:
+        file.write("127.0.0.1 localhost\n::1 localhost\n")
+    os.chmod(hosts, 0o644)
+    subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)
+
+
 def main() -> None:
     request = json.loads(sys.argv[1])
     directory = request["directory"]
@@ -143,6 +152,7 @@ def main() -> None:
     prefix = bind_mount(sys.base_prefix, f"{directory}/python")
     package = bind_mount(request["source"], f"{directory}/source")
     python = f"{prefix}/{os.path.relpath(os.path.realpath(sys.executable), sys.base_prefix)}"
+    name_localhost(directory)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for address in ("10.20.30.40/32", *(f"{address}/128" for address in ADDRESSES)):
         subprocess.run(["ip", "address", "add", address, "dev", "lo", *["nodad"] * (":" in address)], check=True)

@@ -50,7 +50,7 @@ function _shtab_portrange_using
   test "$_shtab_portrange_cmdpath" = "$argv"
 end
 
-set -g _shtab_portrange_commands list show check busy wait suggest range usage
+set -g _shtab_portrange_commands list show check busy answers wait suggest range usage
 set -g _shtab_portrange_opts_with_value --accept --address --avoid --color --family --from --process --procfs --protocol --target --timeout -p
 
 complete -c portrange -e
@@ -105,6 +105,14 @@ complete -c portrange -n '_shtab_portrange_using busy' -l procfs -xka "(__fish_c
 complete -c portrange -n '_shtab_portrange_using busy' -s V -l version -d 'print the version'
 complete -c portrange -n '_shtab_portrange_using busy' -s h -d 'print a short help'
 complete -c portrange -n '_shtab_portrange_using busy' -l help -d 'print the manual'
+complete -c portrange -n '_shtab_portrange_using; and test $_shtab_portrange_npos -eq 0' -a answers -d 'which server does localhost:PORT reach? Exit 1 if none'
+complete -c portrange -n '_shtab_portrange_using answers' -s p -l protocol -xka "tcp udp" -d 'tcp, udp (default tcp)'
+complete -c portrange -n '_shtab_portrange_using answers' -s j -l json -d 'print JSON for programs'
+complete -c portrange -n '_shtab_portrange_using answers' -l color -xka "auto always never" -d 'colours auto (on terminals), always or never'
+complete -c portrange -n '_shtab_portrange_using answers' -l procfs -xka "(__fish_complete_directories)" -d 'where the machine'"'"'s procfs is mounted (default /proc)'
+complete -c portrange -n '_shtab_portrange_using answers' -s V -l version -d 'print the version'
+complete -c portrange -n '_shtab_portrange_using answers' -s h -d 'print a short help'
+complete -c portrange -n '_shtab_portrange_using answers' -l help -d 'print the manual'
 complete -c portrange -n '_shtab_portrange_using; and test $_shtab_portrange_npos -eq 0' -a wait -d 'wait until a process listens. Exit 1 if it does not'
 complete -c portrange -n '_shtab_portrange_using wait' -l process -x -d 'the process (required); its descendants are included'
 complete -c portrange -n '_shtab_portrange_using wait' -l timeout -x -d 'give up after this time (default 30)'
