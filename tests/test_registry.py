@@ -268,7 +268,7 @@ class Registry:
 
     def __init__(self, table):
         self.table = table
-        self.records = [None] * len(lookup._records)
+        self.records = {}
 
     def at(self, port):
         with pytest.MonkeyPatch.context() as patch:

@@ -20,7 +20,7 @@ from recorded import RecordedHost, names
 import portrange
 from portrange import Assignment, Span, suggest_port
 from portrange._questions.suggest import FIRST, LAST
-from portrange._registry.common_uses import COMMON_USES
+from portrange._registry.common_uses import COMMON_PORTS
 from portrange._registry.facts import BAD_PORTS, ORCHESTRATOR_RANGES
 
 #: A recorded Linux with default settings, so that results do not depend on this machine.
@@ -74,7 +74,7 @@ def test_suggestions_are_safe_unassigned_and_not_blocked(suggestions: list[int])
     assert len(suggestions) == NAMES
     assert all(map(allowed, distinct))
     assert not distinct & BAD_PORTS
-    assert not distinct & COMMON_USES.keys()
+    assert not distinct & COMMON_PORTS
     assert not any(ports.first <= port <= ports.last for port in distinct for ports in ORCHESTRATOR_RANGES)
     assert min(distinct) >= 1024
 

@@ -8,7 +8,7 @@ from .._answers.ephemeral import BAND_BOUNDS
 from .._answers.port import Assignment, Risk, used_by
 from .._answers.span import Span, merge
 from .._frozen import Frozen
-from .._registry.common_uses import COMMON_USES
+from .._registry.common_uses import COMMON_PORTS, common_uses
 from .._registry.facts import (
     BAD_PORTS,
     DEFAULT_RANGES,
@@ -82,7 +82,7 @@ def risks(port: int, record: PortRecord, settings: SettingRisks) -> tuple[Risk, 
         high += (_RESERVED if port else _ZERO,)
     elif record.assignment is Assignment.ASSIGNED:
         low += (_registered(record),)
-    if port in COMMON_USES:
+    if port in COMMON_PORTS:
         low += (_common_use(port, record.services),)
     if port in BAD_PORTS:
         low += (_BROWSER,)
@@ -139,7 +139,7 @@ def _description(record: PortRecord) -> str:
 
 def _common_use(port: int, services: tuple[Service, ...]) -> Risk:
     if port not in _common_uses:
-        reason = used_by(COMMON_USES[port], services)
+        reason = used_by(common_uses(port), services)
         _common_uses[port] = _low("common-use", reason, "choose another for other programs")
     return _common_uses[port]
 

@@ -8,7 +8,7 @@ from .._backends.select import settings_of
 from .._errors import PortrangeError
 from .._host.host import system_of
 from .._lazy import import_lock
-from .._registry.common_uses import COMMON_USES
+from .._registry.common_uses import COMMON_PORTS
 from .._registry.facts import BAD_PORTS, DEFAULT_RANGES, DEFAULT_TARGETS, MACOS_RESTRICTED, ORCHESTRATOR_RANGES
 from .._registry.lookup import registered
 from .risks import FIRST, LAST
@@ -37,7 +37,7 @@ AVOIDABLE = {
 _ALWAYS_AVOIDED = merge(
     [AVOIDABLE[name] for name in (*DEFAULT_TARGETS, *(ports.name for ports in ORCHESTRATOR_RANGES))]
 )
-_REFUSED = BAD_PORTS | MACOS_RESTRICTED | COMMON_USES.keys()
+_REFUSED = BAD_PORTS | MACOS_RESTRICTED | COMMON_PORTS
 
 
 def suggest_port(name: str, *, avoid: Iterable[Avoided] = (), host: Host | None = None) -> int:

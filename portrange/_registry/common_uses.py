@@ -116,9 +116,12 @@ _ROWS: tuple[tuple[int, tuple[ProtocolName, ...], str, str], ...] = (
     (51820, _UDP, "WireGuard", "git.zx2c4.com: wireguard-tools, wg(8), ListenPort"),
 )
 
-_by_port: dict[int, tuple[CommonUse, ...]] = {}
-for _port, _protocols, _program, _source in _ROWS:
-    _by_port[_port] = (*_by_port.get(_port, ()), CommonUse(_program, _protocols, _source))
+#: The ports that have a common use.
+COMMON_PORTS = frozenset(row[0] for row in _ROWS)
 
-#: The common uses of each port that has any.
-COMMON_USES = _by_port
+
+def common_uses(port: int) -> tuple[CommonUse, ...]:
+    """Return the common uses of a port. They are created here: most processes need those of few ports."""
+    if port not in COMMON_PORTS:
+        return ()
+    return tuple(CommonUse(program, protocols, source) for at, protocols, program, source in _ROWS if at == port)

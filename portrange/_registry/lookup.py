@@ -40,7 +40,7 @@ class PortRecord(Frozen):
 
 _DYNAMIC_RECORD = PortRecord(Assignment.DYNAMIC)
 #: The records read so far, by port: the registry never changes.
-_records: list[PortRecord | None] = [None] * _DYNAMIC
+_records: dict[int, PortRecord] = {}
 #: One tuple for each combination of protocols in the table, of which there are a dozen.
 _protocols: dict[str, tuple[ProtocolName, ...]] = {}
 
@@ -49,7 +49,7 @@ def registered(port: int) -> PortRecord:
     """Return the registrations of a port; ports without a difference share one record."""
     if port >= _DYNAMIC:
         return _DYNAMIC_RECORD
-    record = _records[port]
+    record = _records.get(port)
     return _read(port) if record is None else record
 
 
@@ -68,7 +68,7 @@ def _read(port: int) -> PortRecord:
     """Read the record of a port from the table, and keep it. Concurrent threads read equal records."""
     span, lines = lines_of(_table(), port)
     record = parse_record(lines)
-    _records[span.first : span.last + 1] = [record] * (span.last + 1 - span.first)
+    _records.update(dict.fromkeys(range(span.first, span.last + 1), record))
     return record
 
 
