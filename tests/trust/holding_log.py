@@ -79,7 +79,8 @@ class Answer:
 
     - `port`: the queried port, or None for all ports.
     - `complete`: endpoints whose owners were searched in all processes.
-    - `ownerless`: endpoints reported without an owner, hidden or not.
+    - `ownerless`: endpoints reported without an owner by a query that could see all owners, or as not hidden. No
+      process may have owned one all the time, but it may have passed from one process to another during the search.
     """
 
     began: int
@@ -172,7 +173,7 @@ class Log:
         for endpoint in certain - answer.owners.keys():
             if answer.port in (None, endpoint.port):
                 found.append(f"{endpoint} existed all the time and was not reported")
-        for endpoint in answer.complete:
+        for endpoint in answer.complete | answer.ownerless:
             found += self._left_out(endpoint, answer)
         return found
 
