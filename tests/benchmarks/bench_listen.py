@@ -21,7 +21,7 @@ from contenders import (
     Contender,
     Pairs,
     Pids,
-    ask_first_question,
+    ask_first_query,
     compiled_floor,
     fresh_python,
     portrange_itself,
@@ -109,7 +109,7 @@ class Bench:
             owner = f"the owner, {host.cgroups} cgroups"
             targets = _with_cgroups(host, Target("ss", 100), Target("psutil", 200), Target("lsof", 200))
             yield self._who(owner, service.port, {service.pid}, targets)
-            yield self._first_question(f"{owner}, first question of a program", service)
+            yield self._first_query(f"{owner}, first query of a program", service)
             yield self._new_program(f"{owner}, a new Python for it", service)
             yield self._everyone(host, Target("ss", 5), Target("psutil", 10))
 
@@ -128,12 +128,12 @@ class Bench:
         with self._host(shape) as host:
             yield self._listing(host, f"all listeners: {number:,} sockets of one process", [Target("ss", 1)])
 
-    def _listing(self, host: BusyHost, question: str, targets: list[Target]) -> Row:
+    def _listing(self, host: BusyHost, query: str, targets: list[Target]) -> Row:
         """Compare portrange and ss."""
         race = Race({(service.port, service.pid) for service in host.services})
         for contender in (self.us, *(tool for tool in self.others if tool.name == "ss")):
             race.enter(contender.name, timed(contender.everyone))
-        return self._run(race, question, targets)
+        return self._run(race, query, targets)
 
     def _one_cgroup(self) -> Iterator[Row]:
         """A query that searches every process."""
@@ -144,7 +144,7 @@ class Bench:
             race.enter(_FLOOR, lambda: self.floor(service), repeats=3)
             yield self._run(race, "the owner, one cgroup for all", targets)
 
-    def _growth(self, question: str, shapes: list[Shape], factor: float) -> Row:
+    def _growth(self, query: str, shapes: list[Shape], factor: float) -> Row:
         """Compare the owner query in a small cgroup on a small and on a large host, each built twice in turn."""
         samples: dict[str, list[float]] = {}
         for name, shape in [*zip((_SMALLER, US), shapes, strict=True)] * 2:
@@ -155,7 +155,7 @@ class Bench:
                 race.run(self.scale.rounds)
                 samples.setdefault(name, []).extend(race.samples[US])
         medians = {name: median(times) for name, times in samples.items()}
-        return Row(question, medians, (Target(_SMALLER, factor, faster=False),), samples)
+        return Row(query, medians, (Target(_SMALLER, factor, faster=False),), samples)
 
     def _with_processes(self, number: int) -> Shape:
         """Return a shape with *number* processes and an unchanged number per cgroup."""
@@ -164,8 +164,8 @@ class Bench:
 
     # --- helpers --------------------------------------------------------------------------------------------------
 
-    def _who(self, question: str, port: int, expected: Pids, targets: list[Target]) -> Row:
-        return self._run(self._race_for_port(port, expected, self.scale.repeats), question, targets)
+    def _who(self, query: str, port: int, expected: Pids, targets: list[Target]) -> Row:
+        return self._run(self._race_for_port(port, expected, self.scale.repeats), query, targets)
 
     def _race_for_port(self, port: int, expected: Pids, repeats: int) -> Race:
         race = Race(expected)
@@ -179,15 +179,15 @@ class Bench:
         race = Race(expected)
         for contender in (self.us, *self.others):
             race.enter(contender.name, timed(contender.everyone))
-        question = f"all listeners: {len(host.services)} sockets, {host.cgroups} cgroups"
-        return self._run(race, question, _with_cgroups(host, *targets))
+        query = f"all listeners: {len(host.services)} sockets, {host.cgroups} cgroups"
+        return self._run(race, query, _with_cgroups(host, *targets))
 
-    def _first_question(self, question: str, service: Service) -> Row:
+    def _first_query(self, query: str, service: Service) -> Row:
         race = Race({service.pid})
-        race.enter(US, timed(lambda: ask_first_question(service.port)), self.scale.repeats)
-        return self._run(race, question, [])
+        race.enter(US, timed(lambda: ask_first_query(service.port)), self.scale.repeats)
+        return self._run(race, query, [])
 
-    def _new_program(self, question: str, service: Service) -> Row:
+    def _new_program(self, query: str, service: Service) -> Row:
         """Measure a new Python per query, as in a shell script; ss and lsof always start."""
         race = Race({service.pid})
         with fresh_python() as ask:
@@ -195,11 +195,11 @@ class Bench:
             for tool in self.others:
                 if tool.is_program:
                     race.enter(tool.name, timed(lambda tool=tool: tool.who(service.port)))
-            return self._run(race, question, [])
+            return self._run(race, query, [])
 
-    def _run(self, race: Race, question: str, targets: list[Target]) -> Row:
+    def _run(self, race: Race, query: str, targets: list[Target]) -> Row:
         race.run(self.scale.rounds)
-        return Row(question, race.medians(), tuple(targets), race.samples, race.answers)
+        return Row(query, race.medians(), tuple(targets), race.samples, race.answers)
 
     def _host(self, shape: Shape) -> BusyHost:
         print(

@@ -63,7 +63,7 @@ def _portrange_who(port: int) -> Pids:
     return _pids(portrange.who_listens(port))
 
 
-def ask_first_question(port: int) -> Pids:
+def ask_first_query(port: int) -> Pids:
     """Run `who` with a new `Host`, whose cgroup cache is empty."""
     return _pids(portrange.who_listens(port, host=portrange.Host()))
 

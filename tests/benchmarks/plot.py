@@ -45,7 +45,7 @@ def read(page: str) -> dict[str, dict[str, float]]:
         times = {name: _TIME.search(cells.get(name, "")) for name in _COLOURS}
         known = {name: float(time[1].replace(",", "")) * _MILLISECONDS[time[2]] for name, time in times.items() if time}
         if "ss" in known:
-            rows[cells["question"].strip()] = known
+            rows[cells["query"].strip()] = known
     return rows
 
 

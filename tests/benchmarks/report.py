@@ -39,7 +39,7 @@ class Target:
 class Row:
     """One query: the medians in seconds, and the targets. Targets against missing contenders are ignored."""
 
-    question: str
+    query: str
     medians: dict[str, float]
     targets: tuple[Target, ...] = ()
     samples: dict[str, list[float]] = field(default_factory=dict)
@@ -78,11 +78,11 @@ class Report:
     def cells(self) -> list[list[str]]:
         """Return the heading and one line for each query."""
         others = list(dict.fromkeys(name for row in self.rows for name in row.medians if name != US))
-        table = [["question", US, *others, "target", "met"]]
+        table = [["query", US, *others, "target", "met"]]
         for row in self.rows:
             times = [_time(row, name) for name in others]
             outcome = row.outcome() if self.judged else ""
-            table.append([row.question, duration(row.medians[US]), *times, row.wanted(), outcome])
+            table.append([row.query, duration(row.medians[US]), *times, row.wanted(), outcome])
         return table
 
     def text(self) -> str:

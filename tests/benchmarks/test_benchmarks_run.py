@@ -70,11 +70,11 @@ def test_all_contenders_return_the_same_processes(small_run):
     assert len(same_host) == 9
     for row in same_host:
         assert set(row["answers"]) == set(row["medians"])
-        assert len({json.dumps(answer) for answer in row["answers"].values()}) == 1, row["question"]
+        assert len({json.dumps(answer) for answer in row["answers"].values()}) == 1, row["query"]
 
 
 def test_owner_result_is_one_process(small_run):
-    owner_rows = [row for row in small_run["rows"] if row["answers"] and row["question"].startswith("the owner")]
+    owner_rows = [row for row in small_run["rows"] if row["answers"] and row["query"].startswith("the owner")]
     owners = [row["answers"]["portrange"] for row in owner_rows]
     assert len(owners) == 4
     assert all(len(answer) == 1 and answer[0] > 1 for answer in owners)

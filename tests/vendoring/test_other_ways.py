@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipapp
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,10 +86,34 @@ def test_vendoring_tool_makes_a_working_copy(wheel, bare, tmp_path):
     sources = [str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*") if path.suffix in (".py", ".typed")]
     assert filecmp.cmpfiles(PACKAGE, copy, sources, shallow=False) == (sources, [], [])
     assert (copy / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    assert sorted(path.name for path in copy.parent.iterdir() if path.suffix != ".pyi") == [
+        "__init__.py",
+        "portrange",
+        "vendor.txt",
+    ]
     interpreter = bare()
     interpreter.add_to_path(project)
     output = interpreter.output(RUN_ALL_QUERIES, cwd=tmp_path)
     assert output == "acme._vendor.portrange._answers.listener []"
+
+
+def test_copy_passes_mypy_strict(vendored):
+    pytest.importorskip("mypy", reason="mypy is not installed: pip install --group vendoring")
+    (vendored / "use.py").write_text("from acme._vendor import portrange\nprint(portrange.who_listens(80))\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "use.py"], check=False, capture_output=True, text=True, cwd=vendored
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_zipapp_of_the_documentation_runs(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "tree" / "portrange", ignore=shutil.ignore_patterns("__pycache__"))
+    archive = tmp_path / "portrange.pyz"
+    zipapp.create_archive(tmp_path / "tree", archive, main="portrange.__main__:main", compressed=True)
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", archive, "443"], check=False, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.stdout.startswith("Port 443 "), done.stderr
 
 
 def test_package_works_from_a_zip_file(bare, vendored, tmp_path):
