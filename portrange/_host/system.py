@@ -407,17 +407,17 @@ class System:
 
         The status remains for another wait() (WNOWAIT).
         """
-        wait: Callable[..., Any] | None = getattr(os, "waitid", None)
-        if wait is None or self.procfs != "/proc":
+        calls: Any = os  # Windows and macOS have no waitid()
+        if not hasattr(calls, "waitid") or self.procfs != "/proc":
             return None
         try:
-            ended = wait(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            ended = calls.waitid(calls.P_PID, pid, calls.WEXITED | calls.WNOHANG | calls.WNOWAIT)
         except OSError:
             return None  # not a child of this process, or another thread has waited for it
         if ended is None:
             return None
         status = int(ended.si_status)
-        return status if ended.si_code == os.CLD_EXITED else -status
+        return status if ended.si_code == calls.CLD_EXITED else -status
 
     @property
     def is_v6only(self) -> bool:

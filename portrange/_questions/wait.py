@@ -15,8 +15,7 @@ from .arguments import exit_status, process_of, protocol_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import SupportsFloat, SupportsIndex
+    from typing import Any, SupportsFloat, SupportsIndex
 
     from .._answers.address import ProtocolName
     from .._answers.listener import Listener, Process
@@ -249,10 +248,10 @@ def _sleep(seconds: float, descriptor: int | None) -> bool:
         import select
         import time
 
-    poll: Callable[[], select.poll] | None = getattr(select, "poll", None)  # gevent removes it
+    poll: Any = getattr(select, "poll", None)  # gevent removes it, and Windows has none
     if descriptor is None or poll is None:
         time.sleep(seconds)
         return False
     watched = poll()
-    watched.register(descriptor, select.POLLIN)
+    watched.register(descriptor, 1)  # POLLIN
     return bool(watched.poll(seconds * 1000))

@@ -162,11 +162,13 @@ def _numbers(ports: Iterable[int]) -> Iterator[str]:
     lines: list[list[tuple[float, float, int]]] = []
     for port in sorted(ports):
         start, end = _room(port)
-        line = next((line for line in lines if line[-1][1] <= start), None)
-        if line is None:
-            line = []
-            lines.append(line)
-        line.append((start, end, port))
+        room = (start, end, port)
+        for line in lines:
+            if line[-1][1] <= start:
+                line.append(room)
+                break
+        else:
+            lines.append([room])
     for line in lines:
         yield _block("height:16px;overflow:hidden;font-size:11px;line-height:16px", " ".join(_written(line)))
 
