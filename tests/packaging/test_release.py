@@ -76,11 +76,12 @@ def test_pyroma_misses_only_the_address(distributions):
 
 
 @pytest.mark.slow
-def test_sdist_passes_its_own_tests(distributions, tmp_path):
+def test_sdist_passes_its_own_tests(distributions, open_directory):
+    # Some tests start programs of this tree as another user, who cannot enter tmp_path.
     [sdist] = distributions.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
-    [tree] = tmp_path.iterdir()
+        archive.extractall(open_directory, filter="data")
+    [tree] = Path(open_directory).iterdir()
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
