@@ -35,7 +35,7 @@ def read(html: str) -> Reader:
     return reader
 
 
-values = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists)
+values = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=10)
 
 
 @given(st.lists(st.tuples(st.text(), st.text())), st.lists(st.text()))
