@@ -86,7 +86,7 @@ print(sorted(name for name in sys.modules if name.split(".")[0] in ("psutil", "s
 def test_programs_that_read_import_statements_find_every_module():
     """PyInstaller and others read the bytecode, so that they do not find modules that are imported by their names."""
     root = Path(portrange.__file__).parent
-    finder = ModuleFinder(path=[str(root.parent)])
+    finder = ModuleFinder(path=[str(root.parents[portrange.__name__.count(".")])])
     finder.import_hook(f"{portrange.__name__}.__main__")
     finder.import_hook(f"{portrange.__name__}.testing")  # the test suites of users import it by its name
     paths = [path.relative_to(root).with_suffix("") for path in root.rglob("*.py")]
