@@ -375,7 +375,7 @@ def flat_socket(socket: Socket) -> dict[str, Any]:
 
 
 def _short(socket: Socket) -> str:
-    """Return a socket in a few words: its endpoint, its oldest owner, and the number of the others."""
+    """Return a socket in short form: its endpoint, its oldest owner, and the number of the others."""
     more = f" +{len(socket.owners) - 1}" if len(socket.owners) > 1 else ""
     owner = f"{socket.process or '?'} {socket.pid}{more}" if socket.owners else "?" if socket.hidden else "no process"
     return visible(f"{socket.protocol} {socket.endpoint} {owner}")
