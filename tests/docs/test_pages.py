@@ -14,6 +14,7 @@ import pytest
 from docs.pages import Block, blocks
 
 import portrange
+from portrange._backends.select import EXPERIMENTAL
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -164,3 +165,11 @@ def test_sidebar_and_index_have_the_same_sections_and_pages():
 
 def test_changelog_has_this_version():
     assert f"## [{portrange.__version__}]" in (DOCS / "changelog.md").read_text(encoding="utf-8")
+
+
+def test_documentation_marks_experimental_platforms():
+    page = (DOCS / "platforms.md").read_text(encoding="utf-8")
+    marked = [section.partition("\n")[0] for section in page.split("\n### ")[1:] if "\nExperimental: " in section]
+    titles = ["macOS and iOS", "FreeBSD", "OpenBSD", "NetBSD", "DragonFly", "Solaris and illumos", "AIX"]
+    assert marked == titles
+    assert len(EXPERIMENTAL) == len(titles) + 1  # macOS and iOS share a section

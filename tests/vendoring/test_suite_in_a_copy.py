@@ -84,8 +84,6 @@ def test_suite_passes_without_the_original_package(vendored, bare):
     ignored = shutil.ignore_patterns("__pycache__", *NOT_ABOUT_THE_PACKAGE)
     shutil.copytree(TESTS, tests, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", vendored)
-    (vendored / "docs").mkdir()
-    shutil.copy(ROOT / "docs" / "platforms.md", vendored / "docs")
     move(tests)
     # Examples in docstrings use the installed name; only they change in the copy.
     changes = move(vendored / "acme")

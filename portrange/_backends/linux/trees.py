@@ -189,15 +189,15 @@ def _from_parents(system: System, root: int) -> list[int]:
 
 def _sockets_of(system: System, pid: int) -> set[str]:
     """Return the sockets of a process, as targets of links; none if it has ended."""
-    directory = f"{system.procfs}/{pid}"
-    try:
-        found = procfs.accessed(system.socket_links, f"{directory}/fd")
-        # The main thread closed its descriptors if it has ended before the other threads.
-        if not found:
-            for thread in procfs.surviving_threads(system, pid):
-                found |= procfs.accessed(system.socket_links, f"{directory}/task/{thread}/fd")
-    except (FileNotFoundError, ProcessLookupError):
-        return set()
+    # A main thread that has ended before the others closed its descriptors, and its directory belongs to root.
+    threads = procfs.surviving_threads(system, pid)
+    directories = [f"task/{thread}/fd" for thread in threads] or ["fd"]
+    found: set[str] = set()
+    for directory in directories:
+        try:
+            found |= procfs.accessed(system.socket_links, f"{system.procfs}/{pid}/{directory}")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
     return found
 
 
