@@ -12,9 +12,7 @@ from portrange import (
     Obstacle,
     Obstacles,
     Process,
-    listeners,
     services,
-    why_busy,
 )
 
 NGINX = Process(812, "nginx")
@@ -146,12 +144,3 @@ def test_obstacles_block_if_one_of_them_does():
     note = Obstacle("reserved", "reserved", blocks=False)
     assert not Obstacles((note,)).blocks
     assert Obstacles((note, Obstacle("refused", "refused"))).blocks
-
-
-def test_results_of_this_machine_are_sequences(world):
-    child = world.start("made = tcp(); say(port(made)); wait()")
-    port = child.hear()
-    found = listeners()
-    assert port in found
-    assert [item.port for item in found.where(process=child.pid)] == [port]
-    assert port in why_busy(port, address="127.0.0.1")

@@ -502,3 +502,12 @@ def test_stopped_owner_is_on_the_page(world: World):
     os.kill(child.pid, signal.SIGCONT)
     os.waitid(os.P_PID, child.pid, os.WCONTINUED)
     assert not any("stopped" in line for line in listener_lines(portrange.who_listens(port)))
+
+
+def test_results_of_this_machine_are_sequences(world: World):
+    child = world.start("made = tcp(); say(port(made)); wait()")
+    port = child.hear()
+    found = portrange.listeners()
+    assert port in found
+    assert [item.port for item in found.where(process=child.pid)] == [port]
+    assert port in portrange.why_busy(port, address="127.0.0.1")
