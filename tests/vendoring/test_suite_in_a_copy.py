@@ -27,6 +27,7 @@ NOT_ABOUT_THE_PACKAGE = (
     "platforms",
     "registry",
     "screens",
+    "share",
     "test_readme.py",
     "trust",
     "typing",
