@@ -101,7 +101,8 @@ def test_output_fits_the_terminal_and_escapes_control_characters(hostile, column
 def test_long_line_shortens_the_name_and_keeps_the_pid(hostile, columns):
     port, pid = hostile
     _, shown = in_terminal(columns=columns)
-    [line] = [line for line in shown.splitlines() if f" {port}  127.0.0.1 " in line]
+    # Other rows of this machine may leave less room for the address, which is shortened first.
+    [line] = [line for line in shown.splitlines() if f" {port}  127." in line]
     assert f" {pid} " in line
     assert r"\x1b[2J"[:5] in line
 
