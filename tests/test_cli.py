@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import zipapp
 from contextlib import ExitStack
 
 import pytest
@@ -698,17 +697,6 @@ def test_suggest_with_no_port_left_exits_2():
     done = run("suggest", "x", "--avoid", "1024-65535")
     assert (done.returncode, done.stdout) == (2, "")
     assert "avoid fewer ports" in done.stderr
-
-
-def test_exit_status_survives_zipapp(server, tmp_path):
-    archive = tmp_path / "portrange.pyz"
-    root = tmp_path / "tree"
-    package = os.path.dirname(portrange.__file__)
-    shutil.copytree(package, root / portrange.__name__, ignore=shutil.ignore_patterns("__pycache__"))
-    zipapp.create_archive(root, archive, main=f"{portrange.__name__}.__main__:main")
-    done = subprocess.run([sys.executable, str(archive), "busy", str(server)], check=False, capture_output=True)
-    assert done.returncode == 1
-    assert subprocess.run([sys.executable, str(archive), "range"], check=False, capture_output=True).returncode == 0
 
 
 def test_port_page_shows_a_shared_command_line_once():

@@ -67,6 +67,8 @@ class Release:
                 (into / name).symlink_to(f"usr/{name}")
         for name in ("proc", "sys", "dev", "tmp"):
             (into / name).mkdir(exist_ok=True)
+        (into / "etc").mkdir(exist_ok=True)
+        (into / "etc" / "hosts").write_text("127.0.0.1 localhost\n::1 localhost\n", encoding="utf-8")
         return into
 
     def _apt(self, program: str, *arguments: str, cwd: Path | None = None) -> str:

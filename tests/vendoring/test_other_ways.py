@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import zipapp
@@ -181,3 +182,14 @@ def test_portable_backend_without_psutil_raises_source_error(bare, vendored):
         cwd=vendored,
     )
     assert output.startswith("SourceError psutil:"), output
+
+
+def test_exit_status_survives_zipapp(tmp_path):
+    archive = tmp_path / "portrange.pyz"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(PACKAGE, tmp_path / "tree" / "portrange", ignore=ignored)
+    zipapp.create_archive(tmp_path / "tree", archive, main="portrange.__main__:main")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        busy = [sys.executable, str(archive), "busy", str(server.getsockname()[1])]
+        assert subprocess.run(busy, check=False, capture_output=True).returncode == 1
+    assert subprocess.run([sys.executable, str(archive), "range"], check=False, capture_output=True).returncode == 0
