@@ -110,10 +110,7 @@ class RecordedHost(SystemHost):
     def find_links(self, directory: str, targets: frozenset[str]) -> dict[str, str]:
         return super().find_links(self._path(directory), targets)
 
-    def socket_links(self, directory: str) -> set[str]:
-        return super().socket_links(self._path(directory))
-
-    def read_links(self, directory: str, names: Iterable[str]) -> dict[str, str]:
+    def read_links(self, directory: str, names: Iterable[str] | None = None) -> dict[str, str]:
         return super().read_links(self._path(directory), names)
 
     def subdirectories(self, path: str) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .._lazy import import_lock
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal, TypeAlias
@@ -16,6 +18,22 @@ FAMILIES: tuple[FamilyName, ...] = ("ipv4", "ipv6")
 WILDCARDS: dict[FamilyName, str] = {"ipv4": "0.0.0.0", "ipv6": "::"}  # noqa: S104 - the library never listens
 #: The first bytes of an IPv4-mapped IPv6 address, ``::ffff:a.b.c.d`` (RFC 4291, section 2.5.5.2).
 MAPPED_PREFIX = bytes(10) + b"\xff\xff"
+
+
+def unmapped(packed: bytes) -> bytes:
+    """Return an address in network order: 4 bytes for IPv4, also for an IPv4-mapped IPv6 address."""
+    return packed[12:] if len(packed) == 16 and packed.startswith(MAPPED_PREFIX) else packed
+
+
+def address_text(packed: bytes) -> str:
+    """Return an address in network order as text, in the notation of the system.
+
+    `ipaddress` writes some addresses in another way, such as ::192.0.2.1 (RFC 4291, section 2.5.5.1).
+    """
+    with import_lock:
+        import socket
+
+    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
 
 
 def is_link_local(address: str) -> bool:

@@ -9,6 +9,7 @@ import threading
 from contextlib import ExitStack, contextmanager
 from functools import cache
 
+from .._answers.address import address_text
 from .._frozen import Frozen
 
 TYPE_CHECKING = False
@@ -122,7 +123,7 @@ def can_share(protocol: str, address: str, port: int) -> bool:
 def can_bind_address(packed: bytes, interface: int) -> bool:
     """Return whether a UDP socket can be bound to an address, on any port; such an address belongs to this machine."""
     family = socket.AF_INET if len(packed) == 4 else socket.AF_INET6
-    text = socket.inet_ntop(family, packed)
+    text = address_text(packed)
     place = (text, 0) if len(packed) == 4 else (text, 0, 0, interface)
     try:
         with _probe_lock(), socket.socket(family, socket.SOCK_DGRAM) as bound:

@@ -186,28 +186,15 @@ class System:
             os.close(descriptor)
         return found
 
-    def socket_links(self, directory: str) -> set[str]:
-        """Return the targets of the symbolic links in *directory* that are sockets: ``socket:[INODE]``."""
-        found: set[str] = set()
-        descriptor = os.open(directory, _DIRECTORY)
-        try:
-            for name in os.listdir(descriptor):
-                try:
-                    target = os.readlink(name, dir_fd=descriptor)
-                except FileNotFoundError:
-                    continue  # closed since listdir()
-                if target.startswith("socket:"):
-                    found.add(target)
-        finally:
-            os.close(descriptor)
-        return found
+    def read_links(self, directory: str, names: Iterable[str] | None = None) -> dict[str, str]:
+        """Return the targets of symbolic links in *directory*, by name, without links that do not exist any more.
 
-    def read_links(self, directory: str, names: Iterable[str]) -> dict[str, str]:
-        """Return the targets of symbolic links in *directory*, by name, without links that do not exist any more."""
+        *names* None means all of them.
+        """
         found: dict[str, str] = {}
         descriptor = os.open(directory, _DIRECTORY)
         try:
-            for name in names:
+            for name in os.listdir(descriptor) if names is None else names:
                 try:
                     found[name] = os.readlink(name, dir_fd=descriptor)
                 except FileNotFoundError:

@@ -54,7 +54,7 @@ def who_listens(
     if number == 0:
         return Listeners()
     if system.is_snapshot:
-        return cached_listeners(system, SocketQuery(protocols=protocols, exhaustive=exhaustive)).on(number)
+        return _cached_listeners(system, SocketQuery(protocols=protocols, exhaustive=exhaustive)).on(number)
     return backend_for(system).listeners(system, SocketQuery(number, protocols, exhaustive))
 
 
@@ -94,11 +94,11 @@ def listeners(
         return system.cached(query, backend.listeners, system, query)
     query = SocketQuery(None, protocols, exhaustive, everywhere)
     if system.is_snapshot:
-        return cached_listeners(system, query)
+        return _cached_listeners(system, query)
     return backend_for(system).listeners(system, query)
 
 
-def cached_listeners(system: System, query: SocketQuery) -> Listeners:
+def _cached_listeners(system: System, query: SocketQuery) -> Listeners:
     """Return the listeners of a snapshot. Queries for TCP or UDP share the result of the query for all protocols."""
     backend = backend_for(system)
     if query.protocols and _COMMON.issuperset(query.protocols):

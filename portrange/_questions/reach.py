@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from .._answers.address import MAPPED_PREFIX, WILDCARDS, is_link_local, zoned
+from .._answers.address import WILDCARDS, address_text, is_link_local, unmapped, zoned
 from .._answers.answer import Answer, Answers
 from .._answers.span import parse_decimal, port_number
-from .._backends.base import SocketQuery, Target
+from .._backends.base import Target
 from .._backends.select import backend_for
-from .._frozen import replace
 from .._host.host import system_of
 from .._lazy import import_lock
 from .arguments import one_of
-from .listen import cached_listeners
+from .listen import who_listens
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,29 +56,20 @@ def who_answers(
     number = port_number(port)
     name = one_of("protocol", protocol, ("tcp", "udp"))
     system = system_of(host)
-    backend = backend_for(system)
-    targets, others = _targets(system, address, name)
+    targets, incomplete = _targets(system, address, name)
     found = None
     if number and not system.is_snapshot:
-        found = backend.reached(system, name, number, tuple(targets.values()))
-    if found is not None:
-        answers = [
-            Answer(text, _family(target), number, name, listeners)
-            for (text, target), listeners in zip(targets.items(), found, strict=True)
-        ]
-        return Answers(tuple(answers), others)
-    query = SocketQuery(number, (name,))
-    if number == 0:
-        table = None
-    elif system.is_snapshot:
-        table = cached_listeners(system, replace(query, port=None)).on(number)
-    else:
-        table = backend.listeners(system, query)
+        found = backend_for(system).reached(system, name, number, tuple(targets.values()))
+    assumed = found is None and number != 0
+    if found is None:
+        table = who_listens(number, protocol=name, host=host)
+        found = tuple(_most_specific(system, table, target) for target in targets.values())
+        incomplete = (*incomplete, *table.incomplete)
     answers = [
-        Answer(text, _family(target), number, name, _most_specific(system, table or (), target), assumed=number > 0)
-        for text, target in targets.items()
+        Answer(text, _family(target), number, name, listeners, assumed=assumed)
+        for (text, target), listeners in zip(targets.items(), found, strict=True)
     ]
-    return Answers(tuple(answers), (*others, *(table.incomplete if table else ())))
+    return Answers(tuple(answers), incomplete)
 
 
 def _family(target: Target) -> Literal["ipv4", "ipv6"]:
@@ -140,11 +130,10 @@ def _resolve(system: System, name: str, protocol: str) -> dict[str, tuple[bytes,
 
 def _address(system: System, packed: bytes, zone: str | None, address: str) -> tuple[bytes, int]:
     """Return the address that a client reaches, and the index of its zone, 0 for none."""
-    if packed.startswith(MAPPED_PREFIX) and len(packed) == 16:
-        packed = packed[12:]
+    packed = unmapped(packed)
     if not any(packed):
         packed = _LOOPBACK[len(packed)]  # connect() to a wildcard address means the loopback address
-    if len(packed) == 4 or packed[0] != 0xFE or packed[1] & 0xC0 != 0x80:
+    if not is_link_local(address_text(packed)):
         return packed, 0
     if not zone:
         raise ValueError(f"{address} is a link-local address and needs its interface: {address}%eth0, for example")
@@ -162,11 +151,7 @@ def _address(system: System, packed: bytes, zone: str | None, address: str) -> t
 
 def _most_specific(system: System, listeners: Iterable[Listener], target: Target) -> tuple[Listener, ...]:
     """Return the listeners with the most specific address that fits a target."""
-    with import_lock:
-        import socket
-
-    family = _family(target)
-    text = socket.inet_ntop(socket.AF_INET if family == "ipv4" else socket.AF_INET6, target.packed)
+    family, text = _family(target), address_text(target.packed)
     ranks: dict[int, list[Listener]] = {}
     for listener in listeners:
         rank = _rank(listener, family, text)

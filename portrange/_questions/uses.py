@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._answers.address import address_text, unmapped
 from .._answers.span import port_number
 from .._backends.base import PortQuery
 from .._backends.select import backend_for
@@ -64,7 +65,6 @@ def _peer(remote: object) -> tuple[str, int]:
     """Return address and port of `remote`, the address as results contain it."""
     with import_lock:
         import ipaddress
-        import socket
 
     pair: list[Any] = list(remote) if isinstance(remote, (tuple, list)) else []  # pyright: ignore[reportUnknownArgumentType]
     if len(pair) < 2:
@@ -79,7 +79,4 @@ def _peer(remote: object) -> tuple[str, int]:
         raise ValueError(f"{address!r} is not a numeric IPv4 or IPv6 address") from None
     if number == 0:
         raise InvalidPortError("no peer has port 0")
-    if isinstance(parsed, ipaddress.IPv6Address):
-        mapped = parsed.ipv4_mapped
-        return (socket.inet_ntop(socket.AF_INET6, parsed.packed) if mapped is None else str(mapped)), number
-    return str(parsed), number
+    return address_text(unmapped(parsed.packed)), number

@@ -295,7 +295,7 @@ class Counting(SystemHost):
         self._count(path)
         return super().read(path)
 
-    def read_links(self, directory: str, names: object) -> dict[str, str]:
+    def read_links(self, directory: str, names: object = None) -> dict[str, str]:
         self._count(directory)
         return super().read_links(directory, names)  # type: ignore[arg-type]
 

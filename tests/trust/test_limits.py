@@ -52,7 +52,7 @@ class Slow(SystemHost):
     def read_link(self, path: str) -> str:
         return self._call("read_link", super().read_link, path)
 
-    def read_links(self, directory: str, names: Iterable[str]) -> dict[str, str]:
+    def read_links(self, directory: str, names: Iterable[str] | None = None) -> dict[str, str]:
         return self._call("read_links", super().read_links, directory, names)
 
     def subdirectories(self, path: str) -> list[str]:

@@ -21,7 +21,7 @@ class Slippery(SystemHost):
         self.times = times
         self.searches = 0
 
-    def read_links(self, directory: str, names: Iterable[str]) -> dict[str, str]:
+    def read_links(self, directory: str, names: Iterable[str] | None = None) -> dict[str, str]:
         if self.times:
             self.times -= 1
             return {}

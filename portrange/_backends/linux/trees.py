@@ -195,9 +195,10 @@ def _sockets_of(system: System, pid: int) -> set[str]:
     found: set[str] = set()
     for directory in directories:
         try:
-            found |= procfs.accessed(system.socket_links, f"{system.procfs}/{pid}/{directory}")
+            links = procfs.accessed(system.read_links, f"{system.procfs}/{pid}/{directory}")
         except (FileNotFoundError, ProcessLookupError):
             continue
+        found.update(target for target in links.values() if target.startswith("socket:"))
     return found
 
 
