@@ -163,7 +163,8 @@ def test_tmux_screen_shows_escaped_names(hostile, tmp_path):
     tmux = ["tmux", "-S", str(tmp_path / "socket"), "-f", "/dev/null"]
     program = f"{sys.executable} -m {portrange.__name__} {port}; echo over; cat"
     environment = {**os.environ, "PYTHONPATH": SOURCES, "LC_ALL": "C.UTF-8"}
-    start = ["new-session", "-d", "-x", "80", "-y", "50", "-s", "session", program]
+    # More than one word: tmux runs them itself. One word is for the login shell, which can be "nologin".
+    start = ["new-session", "-d", "-x", "80", "-y", "50", "-s", "session", "sh", "-c", program]
     subprocess.run([*tmux, *start], check=True, env=environment, timeout=30)
     try:
         capture = [*tmux, "capture-pane", "-p", "-t", "session"]

@@ -27,7 +27,7 @@ class Terminal:
     def show(self, program: str) -> str:
         """Run a program and return the screen, which is so tall that nothing scrolls off."""
         script = f"printf 'before\\n'; {program}; printf 'over\\n'; exec cat"
-        start = ["new-session", "-d", "-x", "150", "-y", "500", "-s", "main", script]
+        start = ["new-session", "-d", "-x", "150", "-y", "500", "-s", "main", "sh", "-c", script]
         environment = {**os.environ, "PYTHONPATH": SOURCES, "LC_ALL": "C.UTF-8"}
         subprocess.run([*self._tmux, *start], check=True, env=environment, timeout=30)
         self._tmux_output("select-pane", "-t", "main", "-T", TITLE)

@@ -118,7 +118,9 @@ class Terminal:
         # A server of its own for each screen: one that is about to end may still accept a session.
         tmux = ["tmux", "-S", f"{self._directory}/tmux-{next(self._numbers)}", "-f", "/dev/null"]
         script = f"{command}; printf 'exit status %s\\n' $?; printf 'over\\n'; exec cat"
-        subprocess.run([*tmux, "new-session", "-d", *self._size, "-s", "main", script], check=True, timeout=60)
+        subprocess.run(
+            [*tmux, "new-session", "-d", *self._size, "-s", "main", "sh", "-c", script], check=True, timeout=60
+        )
         try:
             while True:
                 capture = [*tmux, "capture-pane", "-p", "-t", "main"]
