@@ -256,6 +256,15 @@ def test_explain_table_counts_omitted_destinations():
     assert table[3] == "and 10 more destinations"
 
 
+def test_explain_table_leaves_out_destinations_with_reusable_ports_only():
+    reusable = destination(3, time_wait=3, reusable=3, port=80)
+    assert usage(reusable).explain().split("\n\n")[1:] == ["1 destination, with reusable ports only (TIME-WAIT)"]
+    table = usage(destination(1), reusable).explain().split("\n\n")[1].splitlines()
+    assert len(table) == 3
+    assert table[2] == "and 1 more destination, with reusable ports only (TIME-WAIT)"
+    assert "192.0.2.1:80" not in usage(destination(1), reusable)._repr_html_()
+
+
 def test_explain_wraps_lines_but_not_ranges():
     lines = usage(destination(100)).explain(60).splitlines()
     assert max(map(len, lines)) <= 60

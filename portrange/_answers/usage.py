@@ -243,16 +243,16 @@ class EphemeralUsage(Record):
         with import_lock:
             from .._render.text import wrap
 
-        table = "\n".join([_table(self, columns), *_others(self)]) if self.destinations else ""
+        table = list(_table(self, columns))
         facts, remedies = _advice(self)
-        paragraphs = [[_in_use(self)], [table], list(_by_owner(self)), [f"- {fact}" for fact in facts]]
+        paragraphs = [[_in_use(self)], [*table, *_others(self)], list(_by_owner(self)), [f"- {fact}" for fact in facts]]
         if remedies:
             paragraphs.append(["Remedies:", *(f"- {remedy}" for remedy in remedies)])
         texts = (
             "\n".join(
                 line
                 for text in paragraph
-                for line in ([text] if text is table else wrap(visible(text), columns, 2 if text[:2] == "- " else 0))
+                for line in ([text] if text in table else wrap(visible(text), columns, 2 if text[:2] == "- " else 0))
             )
             for paragraph in paragraphs
         )
@@ -273,14 +273,14 @@ class EphemeralUsage(Record):
                 f"{destination.sockets - destination.reusable:,} of {destination.limit:,} ports "
                 f"({_percent(destination.share)})",
             )
-            for destination in self.destinations
+            for destination in _in_table(self)
         ]
         role = "bad" if self.exhausted else "notice" if _is_near(self) else "good"
         parts = [
             html.title(self._title(), (_verdict(self), role)),
             f"<p>{html.cell(_summary(self))}</p>",
             picture.bars("Ports in use by destination", bars) if bars else "",
-            html.table(_HEADERS, map(_row, self.destinations), right=_FIGURES),
+            html.table(_HEADERS, map(_row, _in_table(self)), right=_FIGURES) if _in_table(self) else "",
             *(f"<p>{html.cell(others)}</p>" for others in _others(self)),
         ]
         return "".join(parts)
@@ -295,13 +295,20 @@ _HEADERS = ("DESTINATION", "FROM", "LIVE", "TIME-WAIT", "IN USE", "OF", "SHARE")
 _FIGURES = (2, 3, 4, 5, 6)
 
 
-def _table(usage: EphemeralUsage, columns: int) -> str:
+def _in_table(usage: EphemeralUsage) -> list[Destination]:
+    """Return the destinations that have a port which is not reusable."""
+    return [destination for destination in usage.destinations if destination.sockets > destination.reusable]
+
+
+def _table(usage: EphemeralUsage, columns: int) -> Iterator[str]:
     with import_lock:
         from .._render import text
 
-    # The source is shortened before the destination, and the figures never.
-    narrow = ((1, 9), (0, 26), (1, 5), (0, 9))
-    return text.table(_HEADERS, map(_row, usage.destinations), columns, whole=_FIGURES, narrow=narrow, right=_FIGURES)
+    rows = list(map(_row, _in_table(usage)))
+    if rows:
+        # The source is shortened before the destination, and the figures never.
+        narrow = ((1, 9), (0, 26), (1, 5), (0, 9))
+        yield text.table(_HEADERS, rows, columns, whole=_FIGURES, narrow=narrow, right=_FIGURES)
 
 
 def _row(destination: Destination) -> tuple[str, ...]:
@@ -320,9 +327,13 @@ def _row(destination: Destination) -> tuple[str, ...]:
 
 def _others(usage: EphemeralUsage) -> Iterator[str]:
     """Yield the number of destinations that are not in the table, if there are any."""
-    others = usage.destination_count - len(usage.destinations)
-    if others > 0:
-        yield f"and {others:,} more {_plural(others, 'destination')}"
+    shown = _in_table(usage)
+    others = usage.destination_count - len(shown)
+    if others:
+        # The destinations are sorted: if the last of them has only reusable ports, so have all that are not listed.
+        reusable = ", with reusable ports only (TIME-WAIT)" if len(shown) < len(usage.destinations) else ""
+        number = f"and {others:,} more" if shown else f"{others:,}"
+        yield f"{number} {_plural(others, 'destination')}{reusable}"
 
 
 # --- sentences -------------------------------------------------------------------------------------------------------
