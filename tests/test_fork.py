@@ -73,3 +73,41 @@ def test_child_forked_during_a_first_call_does_not_hang(name):
             break
     assert statuses, "the first call always ended before a child could be forked"
     assert set(statuses) == {0}, done.stderr
+
+
+#: A process forks; while the functions before a fork are called, a thread starts its first bind probe.
+PROBE = """
+import os, signal, socket, sys, threading, time
+import {package} as package
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+bound = threading.Event()
+def pause(event, _arguments):
+    if event == "socket.bind" and threading.current_thread() is first:
+        bound.set()
+        time.sleep(0.2)
+first = threading.Thread(target=package.why_busy, args=(port,))
+def start():
+    if first.ident is None:
+        first.start()
+        bound.wait()
+sys.addaudithook(pause)
+os.register_at_fork(before=start)
+pid = os.fork()
+if not pid:
+    signal.alarm(60)                            # a child that hangs ends by this signal
+    try:
+        package.why_busy(port)
+    finally:
+        os._exit(0 if sys.exc_info()[0] is None else 1)
+first.join()
+print(os.waitpid(pid, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+def test_child_forked_during_a_first_bind_probe_does_not_hang():
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PROBE.format(package=portrange.__name__)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    assert (done.stdout, done.stderr) == ("0\n", "")

@@ -5,16 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import threading
 from contextlib import ExitStack, contextmanager
-from functools import cache
 
 from .._answers.address import address_text
 from .._frozen import Frozen
+from .._lazy import probe_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Generator, Mapping
     from typing import Any
 
 # --- errors of socket() and bind() -----------------------------------------------------------------------------------
@@ -57,7 +56,7 @@ def probe(protocol: str, family: str, address: str, port: int) -> None:
     exclusive use: otherwise bind() succeeds beside a listener that shares its port (SO_EXCLUSIVEADDRUSE, Winsock).
     """
     kind, number = _KINDS[protocol]
-    with _probe_lock(), socket.socket(_FAMILIES[family], kind, number) as bound:
+    with probe_lock, socket.socket(_FAMILIES[family], kind, number) as bound:
         if family == "ipv6":
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         exclusive: int | None = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
@@ -82,7 +81,7 @@ def held_probes() -> Generator[HeldProbes, None, None]:
     A table of sockets that does not show them correctly is not the documented table. Raises the `OSError` of socket()
     or bind().
     """
-    with _probe_lock(), ExitStack() as stack:
+    with probe_lock, ExitStack() as stack:
         ports: dict[str, int] = {}
         for protocol in ("tcp", "udp"):
             bound = stack.enter_context(socket.socket(socket.AF_INET, *_KINDS[protocol]))
@@ -112,7 +111,7 @@ def can_share(protocol: str, address: str, port: int) -> bool:
     kind, number = _KINDS[protocol]
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        with _probe_lock(), socket.socket(family, kind, number) as bound:
+        with probe_lock, socket.socket(family, kind, number) as bound:
             bound.setsockopt(socket.SOL_SOCKET, option, 1)
             bound.bind(_socket_address(address, port, family, kind))
     except OSError as error:
@@ -126,7 +125,7 @@ def can_bind_address(packed: bytes, interface: int) -> bool:
     text = address_text(packed)
     place = (text, 0) if len(packed) == 4 else (text, 0, 0, interface)
     try:
-        with _probe_lock(), socket.socket(family, socket.SOCK_DGRAM) as bound:
+        with probe_lock, socket.socket(family, socket.SOCK_DGRAM) as bound:
             bound.bind(place)
     except OSError as error:
         if error.errno in ABSENT | UNUSABLE:
@@ -150,19 +149,6 @@ def _socket_address(address: str, port: int, family: int, kind: int) -> tuple[An
         raise OSError(errno.EINVAL, error.strerror) from error
     except UnicodeError as error:
         raise OSError(errno.EINVAL, _UNKNOWN_INTERFACE) from error
-
-
-@cache
-def _probe_lock() -> threading.RLock:
-    """Return the lock held while a probe socket is bound, so that concurrent probes do not report each other.
-
-    It is held across fork() as well: a child would inherit the probe socket and keep the port in use.
-    """
-    lock = threading.RLock()
-    register: Callable[..., None] | None = getattr(os, "register_at_fork", None)
-    if register is not None:
-        register(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
-    return lock
 
 
 def v6only_by_default() -> bool:

@@ -201,7 +201,6 @@ SHARED = {
     "_registry.lookup._records": "equal records for equal ports",
     "_questions.risks._common_uses": "equal risks for equal ports",
     "_host.host._THIS_HOST": "caches only facts that cannot change (System.constants)",
-    "_host.binding._probe_lock": "a lock",
     "_host.netns._threads": "a copy of the module `_thread`; concurrent first calls get equivalent copies",
     "_backends.linux.sockets._sequence": "sequence numbers of requests; each request uses its own socket",
 }
