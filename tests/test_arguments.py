@@ -95,10 +95,14 @@ def test_non_host_raises_type_error_with_an_example(query, host):
         query(8080, host=host)
 
 
-def test_host_procfs_accepts_a_path_and_rejects_none():
+def test_host_procfs_accepts_a_path_and_rejects_other_values():
     assert portrange.Host(Path("/host/proc/")).procfs == "/host/proc"
-    with pytest.raises(TypeError, match="NoneType"):
-        portrange.Host(None)
+    for procfs in (None, b"/proc", 5):
+        with pytest.raises(TypeError, match=type(procfs).__name__):
+            portrange.Host(procfs)
+    for procfs in ("", "/proc\0"):
+        with pytest.raises(ValueError, match="procfs is a path"):
+            portrange.Host(procfs)
 
 
 @pytest.mark.parametrize("address", [1, True, b"\x7f\0\0\1", None])

@@ -368,6 +368,29 @@ def test_unreadable_procfs_still_shows_known_facts(arguments, known, tmp_path):
     assert (answer[0] if isinstance(answer, list) else answer)["listening"] is None
 
 
+@pytest.mark.parametrize("path", ["", "no such directory"])
+@pytest.mark.parametrize("command", ["range", "list"])
+def test_procfs_that_is_no_directory_is_invalid_input(path: str, command: str):
+    done = run(command, "--procfs", path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"portrange {command}: --procfs: {path!r} is not a directory: where is procfs mounted?\n"
+
+
+def test_standard_input_without_end_is_not_read_into_memory():
+    with open("/dev/zero" if os.name == "posix" else os.devnull, "rb") as endless:
+        done = run("check", "-", stdin=endless)
+    assert (done.returncode, done.stdout) == (2, "")
+    reason = "more than 1,048,576 bytes: is it a list of ports?" if os.name == "posix" else "no port numbers"
+    assert reason in done.stderr
+
+
+@pytest.mark.parametrize("command", ["show", "list"])
+def test_address_of_another_machine_is_said_to_be_ignored(command: str):
+    done = run(command, "192.0.2.1:9", "localhost:9", "[::1]:9")
+    assert done.returncode == 0
+    assert "192.0.2.1 is ignored: the output is about the ports of this machine" in done.stderr
+
+
 def test_closed_pipe_exits_0():
     reading, writing = os.pipe()
     os.close(reading)
@@ -470,7 +493,10 @@ def test_manual_lists_all_json_keys(server, command, parts):
         arguments = [argument.format(port=server, client=client, pid=os.getpid()) for argument in command]
         answer = json.loads(run(*arguments, "--json").stdout)
     section = run("--help").stdout.partition("\nJSON BY COMMAND\n")[2].partition("\nENVIRONMENT\n")[0]
-    [described] = re.findall(rf"^    {command[0]} .*\n(?:     .*\n)*", section, re.MULTILINE)
+    entries = {entry.split()[0]: entry for entry in re.findall(r"^    \w.*\n(?:     .*\n)*", section, re.MULTILINE)}
+    described = entries[command[0]]
+    if "as list prints it" in " ".join(described.split()):
+        described += entries["list"]
     for part in parts(answer):
         assert set(part) <= set(re.findall(r"\w+", described))
 

@@ -85,6 +85,11 @@ def test_advice_for_another_owner_is_to_stop_the_program():
     assert text.endswith(": stop it or use another port")
 
 
+def test_advice_for_owners_of_different_names_is_to_stop_them_all():
+    text = detail(owners=(SERVER, Process(78, "helper")), cgroup="/system.slice/ssh.service")
+    assert text.endswith("sshd (pid 77), helper (pid 78), ssh.service: stop them or use another port")
+
+
 def test_unit_of_a_user_is_marked_in_the_message():
     text = detail(owners=(SERVER,), cgroup=f"{USER}/web.service", user_unit=True, uid=7, user="alice")
     assert "sshd (pid 77, web.service (user alice))" in text

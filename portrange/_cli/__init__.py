@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from .._errors import InvalidPortError, PortrangeError
 from .._lazy import import_lock
 from . import output
@@ -13,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from .._host.host import Host
     from . import cmd_answers, cmd_busy, cmd_check, cmd_list, cmd_range, cmd_show, cmd_suggest, cmd_usage, cmd_wait
     from .options import Parsed
     from .output import Command
@@ -36,12 +39,9 @@ def run(arguments: Sequence[str], version: str) -> int:
 
 def _answer(name: str, command: Command, parsed: Parsed) -> int:
     """Run a command, print its output, and return the exit status."""
-    with import_lock:
-        from .._host.host import Host
-
-    parsed.host = Host(parsed.procfs)
     parsed.style = output.terminal_style(parsed.color)
     try:
+        parsed.host = _host(parsed.procfs)
         result = command.run(parsed)
     except InvalidPortError as error:
         return output.complain(name, error, output.BAD_INPUT)
@@ -55,6 +55,16 @@ def _answer(name: str, command: Command, parsed: Parsed) -> int:
     for remark in () if parsed.json else result.remarks:
         output.complain(name, remark, status)
     return status if result.failure is None else output.complain(name, result.failure, output.NO_ANSWER)
+
+
+def _host(procfs: str) -> Host:
+    with import_lock:
+        from .._host.host import Host
+
+    # For a path that was mistyped, results would be the documented defaults.
+    if procfs != "/proc" and not os.path.isdir(procfs):
+        raise ValueError(f"--procfs: {procfs!r} is not a directory: where is procfs mounted?")
+    return Host(procfs)
 
 
 def choose(arguments: Sequence[str]) -> tuple[str, str, list[str]]:

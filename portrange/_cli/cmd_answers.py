@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._answers.answer import Answer, Answers
-from .._answers.listener import Listener, Listeners
+from .._answers.listener import Listeners
 from .._questions.reach import who_answers
 from .cmd_list import hidden_owners, with_heading
 from .inputs import parse_target
@@ -59,8 +59,8 @@ COMMAND = Command(
         protocol("tcp", ("tcp", "udp")),
     ),
     _run,
-    f"{described(Answers)}; each of answers is {described(Answer)}; each of its listeners is {described(Listener)}. "
-    "contested is true if the addresses lead to different owners.",
+    f"{described(Answers)}; each of answers is {described(Answer)}; each of its listeners is a listener as list prints "
+    "it. contested is true if the addresses lead to different owners.",
     [
         ("answers 8080", "which server does localhost:8080 reach?"),
         ("answers 8080 ::1", "and which one does [::1]:8080 reach?"),

@@ -157,8 +157,8 @@ COMMAND = Command(
         option("--verbose", action="store_true", help="print each risk with its severity, remedy and kind"),
     ),
     _run,
-    f"an array in the order of the arguments; each entry is {described(PortInfo)}, passes, published_by and "
-    f"conflicts (with --from), and listening, which is {LISTENERS_IN_JSON}.",
+    f"an array in the order of the arguments; each entry is {described(PortInfo)}; beside them passes, published_by "
+    f"and conflicts (with --from), and listening, which is {LISTENERS_IN_JSON}.",
     [
         ("check 8080 5432", "may a project rely on these ports?"),
         ("check 8000-8010", "or on these?"),

@@ -7,12 +7,15 @@ import sys
 
 from .._answers.listener import Listener, Listeners
 from .._questions.listen import listeners, network_labels, uninspected
+from .._render.strings import joined
 from .inputs import targets
 from .options import ALL, ALL_NAMESPACES, EXHAUSTIVE, PORTS, PROCESS, process_id, protocol
 from .output import Command, Output, described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .._host.host import Host
     from .._render.text import Style
     from .inputs import Target
@@ -20,8 +23,8 @@ if TYPE_CHECKING:
 
 #: How many pids a message lists.
 _PIDS = 3
-#: What JSON has of listeners, for the help.
-LISTENERS_IN_JSON = f"{described(Listeners)}; each of listeners is {described(Listener)}"
+#: What JSON has of listeners, for the manual of the other commands.
+LISTENERS_IN_JSON = "an object as list prints it"
 
 
 def _run(arguments: Parsed) -> Output:
@@ -46,7 +49,8 @@ def _run(arguments: Parsed) -> Output:
     if wanted and not found:
         table = "no listeners on these ports"
     return Output(
-        with_heading(table, arguments.style) if len(found) else table, remarks=hidden_owners(found, arguments.host)
+        with_heading(table, arguments.style) if len(found) else table,
+        remarks=[*ignored_addresses(wanted), *hidden_owners(found, arguments.host)],
     )
 
 
@@ -58,6 +62,19 @@ def with_heading(table: str, style: Style) -> str:
     """Return the table with its row of headers painted."""
     headers, _, rows = table.partition("\n")
     return f"{style.paint('heading', headers)}\n{rows}"
+
+
+#: Addresses that a page and a list are expected to include.
+_OWN = frozenset({"", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  # noqa: S104 - nothing is bound
+
+
+def ignored_addresses(wanted: Sequence[Target]) -> list[str]:
+    """Return a line about addresses that may be of another machine, which are not queried."""
+    others = list(dict.fromkeys(target.address for target in wanted if target.address.lower() not in _OWN))
+    if not others:
+        return []
+    verb = "is" if len(others) == 1 else "are"
+    return [f"{joined(others)} {verb} ignored: the output is about the ports of this machine, on all of its addresses"]
 
 
 def hidden_owners(found: Listeners, host: Host) -> list[str]:
@@ -81,7 +98,7 @@ def hidden_owners(found: Listeners, host: Host) -> list[str]:
 COMMAND = Command(
     (PORTS, ALL, PROCESS, protocol(), EXHAUSTIVE, ALL_NAMESPACES),
     _run,
-    f"{LISTENERS_IN_JSON}; a listener is one socket.",
+    f"{described(Listeners)}; each of listeners is a listener, which is one socket: {described(Listener)}.",
     [
         ("", "every listener and its owners"),
         ("8000-8010", "the listeners in a range"),

@@ -19,7 +19,7 @@ from .._questions.classify import classify
 from .._questions.listen import listeners, network_labels, who_listens
 from .._render import text
 from .._render.strings import visible
-from .cmd_list import LISTENERS_IN_JSON, hidden_owners
+from .cmd_list import LISTENERS_IN_JSON, hidden_owners, ignored_addresses
 from .connections import connection_lines, localhost_lines, sockets_on
 from .inputs import ports
 from .options import ALL_NAMESPACES, EXHAUSTIVE, PORTS, protocol
@@ -62,7 +62,10 @@ def _run(arguments: Parsed) -> Output:
     return Output(
         "\n\n".join(page.text for page in shown),
         [page.data for page in shown],
-        remarks=list(dict.fromkeys(remark for page in shown for remark in page.remarks)),
+        remarks=[
+            *ignored_addresses(wanted),
+            *dict.fromkeys(remark for page in shown for remark in page.remarks),
+        ],
         failure=next((page.failure for page in shown if page.failure is not None), None),
     )
 

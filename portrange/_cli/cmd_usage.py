@@ -24,7 +24,7 @@ def _run(arguments: Parsed) -> Output:
 COMMAND = Command(
     (protocol("tcp", ("tcp", "udp")),),
     _run,
-    described(EphemeralUsage),
+    f"{described(EphemeralUsage)}.",
     [("usage", "why connect() fails with EADDRNOTAVAIL"), ("usage -p udp", "the same for UDP")],
     "no port is left for a destination or on an address",
 )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: The argument that stands for standard input.
 STDIN = "-"
 _SHOWN = 60
+#: The most bytes of ports on standard input: more than all 65,536 ports as numbers.
+_MOST_BYTES = 1 << 20
 
 
 class Target(Frozen):
@@ -173,7 +175,10 @@ def _not_a_port(text: str, hint: str = "") -> ValueError:
 
 
 def _of_stdin() -> Iterator[Target]:
-    items = read_stdin().decode("ascii", "backslashreplace").split()
+    content = read_stdin(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"standard input has more than {_MOST_BYTES:,} bytes: is it a list of ports?")
+    items = content.decode("ascii", "backslashreplace").split()
     if not items:
         raise ValueError("standard input has no port numbers")
     for item in items:
@@ -183,11 +188,11 @@ def _of_stdin() -> Iterator[Target]:
             raise ValueError(f"standard input: {error}") from None
 
 
-def read_stdin() -> bytes:
-    """Return the contents of standard input; `ValueError` if it is closed or cannot be read."""
+def read_stdin(most: int = -1) -> bytes:
+    """Return standard input, or its first *most* bytes; `ValueError` if it is closed or cannot be read."""
     if sys.stdin is None:
         raise ValueError("standard input is closed")
     try:
-        return sys.stdin.buffer.read()
+        return sys.stdin.buffer.read(most)
     except OSError as error:
         raise ValueError(f"cannot read standard input: {error.strerror}") from error

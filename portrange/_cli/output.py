@@ -7,7 +7,7 @@ import sys
 
 from .._frozen import Frozen
 from .._lazy import import_lock
-from .._render.strings import visible
+from .._render.strings import joined, visible
 from .._render.text import PLAIN, Style, wrap
 
 TYPE_CHECKING = False
@@ -80,7 +80,7 @@ def load(word: str) -> Command:
 
 def described(kind: type[Record]) -> str:
     """Return a description of a result in JSON."""
-    return f"an object with the keys {', '.join(kind.columns())}"
+    return f"an object with the keys {joined(kind.columns())}"
 
 
 def as_json(data: object) -> str:

@@ -25,7 +25,12 @@ class Host:
     """
 
     def __init__(self, procfs: str | os.PathLike[str] = "/proc", *, backend: str | None = None) -> None:
-        self._system = System(os.fspath(procfs).rstrip("/") or "/", backend)
+        path: object = os.fspath(procfs)
+        if not isinstance(path, str):
+            raise TypeError(f"procfs is a path such as '/host/proc', not {type(path).__name__}: {path!r}")
+        if not path or "\0" in path:
+            raise ValueError(f"procfs is a path such as '/host/proc', not {path!r}")
+        self._system = System(path.rstrip("/") or "/", backend)
 
     @property
     def procfs(self) -> str:

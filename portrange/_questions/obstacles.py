@@ -121,7 +121,9 @@ def _stop(socket: BoundSocket) -> str:
     if not (socket.owners or socket.hidden):
         return ""
     parent = parent_of(socket.owners) if len(by_name(socket.owners)) == 1 else None
-    return "stop it or " if parent is None else f"stop pid {parent} or "
+    if parent is not None:
+        return f"stop pid {parent} or "
+    return "stop them or " if len(socket.owners) > 1 else "stop it or "
 
 
 def _connection_advice(connection: BoundSocket, listeners: Iterable[BoundSocket], settings: PortSettings) -> str:

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 _LOOPBACK = {4: b"\x7f\0\0\1", 16: bytes(15) + b"\1"}
 _REMEDY = "name an address of this machine, or a name of it such as 'localhost'"
+#: Remedies where a loopback address does not belong to the machine, as in a new network namespace.
+_LOOPBACK_REMEDIES = {
+    4: "set the loopback interface up (on Linux: ip link set lo up)",
+    16: "use 127.0.0.1, or enable IPv6 and set the loopback interface up (on Linux: ip link set lo up)",
+}
 
 
 def who_answers(
@@ -99,10 +104,16 @@ def _targets(system: System, address: object, protocol: str) -> tuple[dict[str, 
     }
     others = [text for text in candidates if text not in targets]
     if not targets:
-        raise ValueError(f"{', '.join(others)} is not an address of this machine: {_REMEDY}")
+        raise ValueError(f"{', '.join(others)} is not an address of this machine: {_remedy(candidates.values())}")
     # A machine without IPv6 still has ::1 as an address of localhost; connect() fails at once and tries the next one.
     foreign = [text for text in others if candidates[text][0] not in _LOOPBACK.values()]
     return targets, tuple(f"{text} is not an address of this machine" for text in foreign)
+
+
+def _remedy(candidates: Iterable[tuple[bytes, int]]) -> str:
+    """Return how to make a query succeed that has none but these addresses, which this machine does not have."""
+    sizes = {len(packed) for packed, _ in candidates if packed in _LOOPBACK.values()}
+    return _LOOPBACK_REMEDIES[min(sizes)] if sizes else _REMEDY
 
 
 def _resolve(system: System, name: str, protocol: str) -> dict[str, tuple[bytes, int]]:

@@ -94,7 +94,10 @@ def wait_for_listener(
 def _seconds(timeout: object) -> float:
     if isinstance(timeout, (bool, str, bytes)) or not hasattr(timeout, "__float__"):
         raise TypeError(f"timeout is a number of seconds, not {type(timeout).__name__}: {timeout!r}; {_EXAMPLE}")
-    seconds = float(timeout)  # pyright: ignore[reportArgumentType] - it has __float__
+    try:
+        seconds = float(timeout)  # pyright: ignore[reportArgumentType] - it has __float__
+    except OverflowError:
+        raise ValueError(f"timeout is too large a number of seconds; {_EXAMPLE}") from None
     if not seconds >= 0:
         raise ValueError(f"timeout is a number of seconds from 0 on, not {timeout!r}; {_EXAMPLE}")
     return seconds

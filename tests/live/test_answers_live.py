@@ -33,3 +33,30 @@ def test_who_answers_runs_the_lookup_in_the_network_of_another_procfs():
             portrange.who_answers(port, "10.200.0.1")
     assert ([item.pid for item in reached.listeners], reached.assumed) == ([1], False)
     assert (refused.listeners, refused.assumed) == ((), False)
+
+
+#: Queries in a new network namespace, whose loopback interface is down, and after the advice of the first error.
+ADVICE = """
+import subprocess, portrange
+def complaint(address):
+    try:
+        portrange.who_answers(9, address)
+    except ValueError as error:
+        return str(error)
+for address in ("127.0.0.1", "localhost", "::1"):
+    print(complaint(address))
+subprocess.run(complaint("127.0.0.1").partition("on Linux: ")[2].removesuffix(")").split(), check=True)
+print(complaint("127.0.0.1"))
+"""
+
+
+@pytest.mark.usefixtures("namespaces", "sock_diag")
+def test_loopback_address_of_an_interface_that_is_down_gets_a_remedy_that_works():
+    command = ["unshare", "--net", sys.executable, "-c", ADVICE]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    ipv4, name, ipv6, after = done.stdout.splitlines()
+    remedy = "is not an address of this machine: set the loopback interface up (on Linux: ip link set lo up)"
+    assert ipv4 == f"127.0.0.1 {remedy}"
+    assert name.endswith(remedy)
+    assert ipv6.startswith("::1 is not an address of this machine: use 127.0.0.1, or enable IPv6")
+    assert after == "None"

@@ -183,7 +183,10 @@ def test_process_in_another_network_namespace_is_incomplete(namespaces: None, wo
     port = child.hear()
     found = portrange.listeners(process=child)
     assert tuple(found) == ()
-    assert "another network namespace: use namespaces='all'" in found.incomplete[0]
+    assert (
+        "another network namespace: see listeners(namespaces='all'), or the option --all-namespaces"
+        in found.incomplete[0]
+    )
     everywhere = portrange.listeners(process=child, namespaces="all")
     assert ports(everywhere) == [port]
     assert everywhere[0].namespace

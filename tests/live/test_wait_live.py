@@ -257,6 +257,7 @@ def test_error_is_a_timeout_and_can_be_pickled():
     [
         ({"timeout": -1}, ValueError),
         ({"timeout": math.nan}, ValueError),
+        ({"timeout": 10**400}, ValueError),
         ({"timeout": True}, TypeError),
         ({"timeout": "5"}, TypeError),
         ({"timeout": None}, TypeError),

@@ -2,14 +2,16 @@
 
     unshare --net --mount --pid --fork --mount-proc python tests/screens/host.py REQUEST
 
-REQUEST is a JSON object: `columns` and `lines` of the terminal, the `user` who types, the `commands`, a `directory` for
-mounts and the socket of tmux, the `source` of the package, and `cgroups`, the directories of servers by their names.
+REQUEST is a JSON object: `columns` and `lines` of the terminal, the `user` who types, the `commands`, their `settings`
+(contents of files below /proc/sys while a command runs), a `directory` for mounts and the socket of tmux, the `source`
+of the package, and `cgroups`, the directories of servers by their names.
 
 The host has the same servers, pids and addresses each time, so that screens can be compared with files.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -19,6 +21,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TypeAlias
 
 Server: TypeAlias = tuple[str, str, list[str], list[tuple[str, str, int]], int]
@@ -147,6 +151,18 @@ def name_localhost(directory: str) -> None:
     subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)
 
 
+@contextlib.contextmanager
+def set_up(settings: dict[str, str]) -> Iterator[None]:
+    """Change files below /proc/sys for a while."""
+    paths = {Path("/proc/sys", name): value for name, value in settings.items()}
+    before = {path: path.read_text(encoding="ascii") for path in paths}
+    for path, value in paths.items():
+        path.write_text(value, encoding="ascii")
+    yield
+    for path, value in before.items():
+        path.write_text(value, encoding="ascii")
+
+
 def main() -> None:
     request = json.loads(sys.argv[1])
     directory = request["directory"]
@@ -168,7 +184,11 @@ def main() -> None:
     terminal = Terminal(directory, request["columns"], request["lines"])
     become = "" if request["user"] == "root" else f"setpriv --reuid {request['user']} --regid nogroup --clear-groups "
     program = f"cd /; PYTHONPATH={shlex.quote(package)} {become}{shlex.quote(python)} -m portrange"
-    print(json.dumps({command: terminal.screen(f"{program} {command}") for command in request["commands"]}))
+    screens = {}
+    for command in request["commands"]:
+        with set_up(request["settings"].get(command, {})):
+            screens[command] = terminal.screen(f"{program} {command}")
+    print(json.dumps(screens))
 
 
 if __name__ == "__main__":

@@ -35,10 +35,14 @@ COMMANDS = (
     "check 8000 8080 60860",
     "check 60860 --verbose",
     "suggest my-service",
+    # The port of docker-proxy.
+    "suggest web-1853",
     "range",
     "usage",
     "usage -p udp",
+    "usage --protocol tcp",
     "-h",
+    "--help",
     "check -h",
     "check --help",
     "rnage",
@@ -47,8 +51,10 @@ COMMANDS = (
 )
 #: Each golden file: the user who types, and the columns of the terminal.
 FILES = [(user, columns) for user in ("root", "nobody") for columns in (80, 160)]
+#: Settings for one command, below /proc/sys: the range of the connections to port 5432, which use all of it.
+SETTINGS = {"usage --protocol tcp": {"net/ipv4/ip_local_port_range": "40000 40029"}}
 #: More lines than any screen has.
-LINES = 120
+LINES = 200
 _CONTAINER = "614743f188db0123456789abcdef0123456789abcdef0123456789abcdef01234567"[:64]
 CGROUPS = {
     "sshd": "ssh.service",
@@ -73,6 +79,7 @@ def screens(user: str, columns: int) -> str:
                 "lines": LINES,
                 "user": user,
                 "commands": COMMANDS,
+                "settings": SETTINGS,
                 "directory": directory,
                 "source": str(HERE.parents[1]),
                 "cgroups": {name: cgroups.make(path) for name, path in CGROUPS.items()},
