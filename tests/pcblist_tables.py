@@ -45,7 +45,7 @@ class Row:
     generation: int = 5
 
 
-#: A PCB whose socket does not exist any more.
+#: A PCB whose socket is being freed.
 GONE = Row("127.0.0.1", 8999, family=0, kind=0, number=0, uid=0, last_pid=0)
 
 
@@ -63,7 +63,11 @@ def table(
     rows: Iterable[Row], protocol: str, layout: str = "13", *, count: int | None = None, swap_ports: bool = False
 ) -> bytes:
     """Return the bytes of a table; *count* is the number of sockets in the header, if it is not that of the rows."""
-    groups = [group(row, protocol, layout, swap_ports=swap_ports) for row in rows]
+    return joined([group(row, protocol, layout, swap_ports=swap_ports) for row in rows], count)
+
+
+def joined(groups: list[bytes], count: int | None = None) -> bytes:
+    """Return the bytes of a table with these groups of records."""
     number = len(groups) if count is None else count
     header = struct.pack("<IIQQ", 24, number, GENERATION, 7)
     trailer = struct.pack("<IIQQ", 24, number, GENERATION + 3, 9)
@@ -113,13 +117,15 @@ def _record(kind: int, content: bytearray) -> bytes:
 TCP = (
     probe("tcp"),
     Row("0.0.0.0", 22, LISTEN, uid=0, last_pid=1),  # launchd listens until the first connection
+    Row("127.0.0.1", 631, LISTEN, uid=0, last_pid=410),  # a service that launchd started; both have the socket
     Row("::", 80, LISTEN, uid=0, vflag=3, last_pid=701, queued=2, backlog=511),  # a server and its workers (prefork)
+    Row("127.0.0.1", 5432, LISTEN, uid=216, last_pid=650),
     Row("127.0.0.1", 8080, LISTEN, last_pid=900),
     Row("::", 8443, LISTEN, vflag=2, last_pid=900),  # IPV6_V6ONLY
+    Row("127.0.0.1", 8444, LISTEN, last_pid=902),  # a worker of the caller used it last (prefork)
     Row("127.0.0.1", 8081, LISTEN, family=30, vflag=1, last_pid=900),  # ::ffff:127.0.0.1
     Row("fe80:4::1", 8082, LISTEN, last_pid=900),
     Row("0.0.0.0", 2049, LISTEN, uid=0, last_pid=0),  # the NFS server of the kernel
-    Row("127.0.0.1", 5432, LISTEN, uid=216, last_pid=650, generation=GENERATION + 1),  # made during the copy
     flow("192.0.2.5", 61000, state=LISTEN, last_pid=333),
     flow("192.0.2.5", 61001, state=ESTABLISHED, remote_port=443, last_pid=333),
     Row("192.0.2.5", 50000, ESTABLISHED, remote_port=443, last_pid=900),
@@ -134,6 +140,7 @@ UDP = (
     Row("0.0.0.0", 0, uid=0, last_pid=77),  # without a port
     Row("192.0.2.5", 50003, remote_port=53, last_pid=900),
     flow("192.0.2.5", 61002, remote_port=443, last_pid=333),
+    flow("192.0.2.5", 61003, last_pid=333),
     GONE,
 )
 ROWS = {"tcp": TCP, "udp": UDP}
@@ -142,7 +149,11 @@ _SETTINGS = json.loads((HOSTS / "darwin-24.4" / "sysctl.json").read_text("utf-8"
 
 def hosts() -> dict[str, tuple[dict[str, object], dict[str, object]]]:
     """Return host.json and sysctl.json of each recorded host with such tables."""
-    facts = {"platform": "darwin", "uid": UID, "users": {"0": "root", "65": "_mdnsresponder", "501": "alice"}}
+    facts = {
+        "platform": "darwin",
+        "uid": UID,
+        "users": {"0": "root", "65": "_mdnsresponder", "216": "_postgres", "501": "alice"},
+    }
     facts |= {"interfaces": {"4": "en0"}, "probes": {"pid": PID, **PROBE_PORTS}}
     root = {protocol: tuple(_of_root(row) for row in rows) for protocol, rows in ROWS.items()}
     own = {

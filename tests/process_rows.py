@@ -56,6 +56,8 @@ class Rows:
     def sockets_of(self, pid: int, protocols: tuple[str, ...]) -> list[SocketRow]:
         if pid in self.refusing:
             raise self.failure
+        if pid not in self.held:
+            raise ProcessLookupError(errno.ESRCH, "no such process")
         sockets = [row for rows in self.held.values() for row in rows] if self.matches_everything else self.held[pid]
         return [row for row in sockets if row.protocol in protocols]
 

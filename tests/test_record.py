@@ -158,7 +158,7 @@ def test_pcblist_keeps_everything_but_addresses_and_identities(protocol):
     after = parse_table(value, protocol, "after")
 
     def others(found):
-        return [(pcb.port, pcb.remote_port, pcb.state, pcb.uid, pcb.last_pid, pcb.vflag) for pcb in found.pcbs]
+        return [(pcb.port, pcb.remote_port, pcb.state, pcb.uid, pcb.last_pid, pcb.versions) for pcb in found.pcbs]
 
     assert others(after) == others(before)
     addresses = {pcb.port: pcb.address for pcb in after.pcbs}

@@ -2,11 +2,15 @@
 
 Any caller may read these tables, up to macOS 26. From macOS 27 on (by two independent reports) an ordinary user gets
 the caller's own sockets only, while the requested size still covers all sockets. The structures are private to Apple,
-so a table counts only if it passes the checks of this module:
+so a table counts only if it passes the checks of this module. Each check has a test with a table for which the result
+would be wrong without it (tests/backends/test_pcblist.py):
 
-- its structure, as far as `parse_table` uses it;
-- it shows a TCP or UDP socket that this process bound for the purpose, exactly as it was bound (`check_probe`);
-- TCP states and the option SO_ACCEPTCONN agree (`check_states`).
+- `parse_table`: the records form groups of known structure that end with a trailer. An unknown structure would lose
+  sockets, or attach records to another socket.
+- `check_probe`: the table shows a socket that this process bound for the purpose, exactly as it was bound. Fields at
+  other positions would give wrong ports, addresses, users and processes.
+- `check_states`: the states of TCP and the option SO_ACCEPTCONN agree. A field at another position would make
+  listeners look like other sockets.
 
 Even then it only adds listeners: whether nothing listens on a port is the result of a bind probe. A table that passes
 `missing_sockets` as well lists all listeners.
@@ -14,10 +18,13 @@ Even then it only adds listeners: whether nothing listens on a port is the resul
 Sources, in Apple's kernel (github.com/apple-oss-distributions/xnu), unchanged from version 2782 to 11417 (macOS 10.10
 to 15) except for fields appended to xsocket_n in 8792 (macOS 13):
 
-- bsd/netinet/in_pcblist.c: get_pcblist_n(), the order of the records, and the size that it requests.
+- bsd/netinet/in_pcblist.c: get_pcblist_n(), the order of the records, and the size that it requests. A socket that is
+  being freed has neither protocol nor family.
 - bsd/netinet/in_pcb.h, tcp_var.h, bsd/sys/socketvar.h: xinpgen, xinpcb_n, xtcpcb_n, xsocket_n, with #pragma pack(4).
 - bsd/kern/uipc_socket.c: so_update_last_owner_locked(), the process that used a socket last.
 - bsd/net/ntstat.c: rows of user-space flows (Skywalk), whose user, type and family are 0.
+
+Sockets that were freed during the copy are skipped as in Apple's netstat (network_cmds, netstat.tproj/inet.c).
 """
 
 from __future__ import annotations
@@ -47,22 +54,22 @@ _NEEDED = {_XINPCB: 104, _XSOCKET: 76, _XTCPCB: 40}
 #: xinpcb_n from byte 16: ports (network order) and generation. From byte 44: vflag. Bytes 64 to 80: local address.
 _PORTS = Struct(">HH")
 _GENERATION = Struct("<Q")
-#: xsocket_n: type at 16, options at 20; protocol, family, lengths of queues and their limit at 36; user, pid at 64.
-_TYPE = Struct("<hxxI")
+#: xsocket_n: options at 20; protocol, family, lengths of queues and their limit at 36; user and pid at 64.
+_OPTIONS = Struct("<I")
 _PROTOCOL = Struct("<iihhh")
 _OWNER = Struct("<Ii")
+#: xtcpcb_n: state at 36.
 _STATE = Struct("<i")
 
-#: Protocol number and socket type.
-_KINDS: dict[str, tuple[int, int]] = {"tcp": (6, 1), "udp": (17, 2)}
-#: 127.0.0.1 in the last four bytes of an address.
-_LOOPBACK = bytes(12) + b"\x7f\0\0\1"
-#: AF_INET and AF_INET6 of macOS.
-_AF_INET, _AF_INET6 = 2, 30
-_FLOW = 0
+_PROTOCOL_NUMBERS: dict[str, int] = {"tcp": 6, "udp": 17}
+#: 127.0.0.1.
+_LOOPBACK = b"\x7f\0\0\1"
+#: The family of a flow; AF_INET and AF_INET6 of macOS.
+_FLOW, _AF_INET, _AF_INET6 = 0, 2, 30
 _INP_IPV4, _INP_IPV6 = 1, 2
+_BOTH_VERSIONS = _INP_IPV4 | _INP_IPV6
 _SO_ACCEPTCONN = 2
-_CLOSED, _LISTEN, _HIGHEST_STATE = 0, 1, 10
+_CLOSED, _LISTEN = 0, 1
 #: A listener that starts or stops during the copy can have one of its two signs.
 _MOST_ODD = 1
 #: The part of the sockets that a complete table has at least: others are opened and closed during the copy.
@@ -74,10 +81,10 @@ _FIRST_FILTERING_DARWIN = 26
 class Pcb(Frozen):
     """A socket of the table."""
 
-    family: int
-    """2 (AF_INET), 30 (AF_INET6), or 0 for a user-space flow."""
-    vflag: int
-    """The IP versions: 1 for IPv4, 2 for IPv6, 3 for both; 4 is added for IPv4-mapped addresses."""
+    is_flow: bool
+    """True for a user-space flow, whose user, options and queues are unknown."""
+    versions: int
+    """The IP versions: 1 for IPv4 (also by an IPv4-mapped address), 2 for IPv6, 3 for both."""
     address: bytes
     """The local address, 16 bytes; an IPv4 address is in the last four."""
     port: int
@@ -102,13 +109,13 @@ class PcbTable(Frozen):
     """A parsed table."""
 
     pcbs: tuple[Pcb, ...]
-    """The sockets that existed when the copy began."""
+    """The sockets that existed when the copy ended."""
     count: int
     """The number of sockets by the header."""
     groups: int
     """The number of groups of records, with or without a socket."""
     group_size: int
-    """The number of bytes of the largest group; 0 without groups."""
+    """The number of bytes of the largest group."""
 
 
 class KernelListener(Frozen):
@@ -158,21 +165,17 @@ def parse_table(value: bytes, protocol: ProtocolName, source: str) -> PcbTable:
     """
     if len(value) < _HEADER.size:
         raise ParseError(source, f"a header of {_HEADER.size} bytes", value.hex())
-    length, count, generation, _ = _HEADER.unpack_from(value)
-    if length != _HEADER.size:
-        raise ParseError(source, f"a header of {_HEADER.size} bytes", f"one of {length}")
-    if len(value) == _HEADER.size:
-        return PcbTable((), count, 0, 0)  # without sockets the trailer is missing
+    _, count, generation, _ = _HEADER.unpack_from(value)
+    expected = {_XINPCB, _XSOCKET, _XTCPCB} if protocol == "tcp" else {_XINPCB, _XSOCKET}
     pcbs: list[Pcb] = []
     groups = group_size = 0
     for size, records in _groups(value, source):
         groups += 1
         group_size = max(group_size, size)
-        for kind in (_XINPCB, _XSOCKET, *([_XTCPCB] if protocol == "tcp" else [])):
-            if kind not in records:
-                raise ParseError(source, f"a record of kind {kind:#x} in each group", f"kinds {sorted(records)}")
+        if not expected <= set(records):
+            raise ParseError(source, f"records of kinds {sorted(expected)} in each group", f"kinds {sorted(records)}")
         if _GENERATION.unpack_from(value, records[_XINPCB] + 28)[0] > generation:
-            continue  # made during the copy
+            continue  # freed during the copy
         pcb = _parse_pcb(value, records, protocol, source)
         if pcb is not None:
             pcbs.append(pcb)
@@ -189,10 +192,8 @@ def _groups(value: bytes, source: str) -> Iterator[tuple[int, dict[int, int]]]:
             raise ParseError(source, "a trailer after the last record", f"{max(left, 0)} bytes")
         length, kind = _RECORD.unpack_from(value, position)
         is_trailer = length <= _HEADER.size  # its count is where records have their kind
-        if is_trailer and not length == left == _HEADER.size:
-            raise ParseError(source, f"a trailer of {_HEADER.size} bytes", f"length {length}, {left} bytes left")
-        if length > left:
-            raise ParseError(source, f"a record of at most {left} bytes", f"one of {length}")
+        if is_trailer and left != _HEADER.size:
+            raise ParseError(source, f"a trailer of {_HEADER.size} bytes at the end", f"{left} bytes")
         if is_trailer or kind == _XINPCB:
             if records:
                 yield position - start, records
@@ -200,41 +201,32 @@ def _groups(value: bytes, source: str) -> Iterator[tuple[int, dict[int, int]]]:
                 return
             start, records = position, {}
         if kind in _NEEDED:
-            if length < _NEEDED[kind] or kind in records or (kind != _XINPCB and not records):
-                raise ParseError(source, "one record of each kind in a group", f"kind {kind:#x} of {length} bytes")
+            if length < _NEEDED[kind] or kind in records:
+                raise ParseError(source, "one whole record of a kind in a group", f"kind {kind:#x} of {length} bytes")
             records[kind] = position
         position += (length + 7) & ~7
 
 
 def _parse_pcb(value: bytes, records: dict[int, int], protocol: ProtocolName, source: str) -> Pcb | None:
-    """Return the socket of a group; None if the socket does not exist any more."""
+    """Return the socket of a group; None if the socket is being freed."""
     inpcb, xsocket = records[_XINPCB], records[_XSOCKET]
-    kind, options = _TYPE.unpack_from(value, xsocket + 16)
     number, family, queued, _, backlog = _PROTOCOL.unpack_from(value, xsocket + 36)
-    if (kind, number, family) == (0, 0, 0):
+    if (number, family) == (0, 0):
         return None
-    expected, expected_kind = _KINDS[protocol]
-    vflag = value[inpcb + 44]
-    state: int = _STATE.unpack_from(value, records[_XTCPCB] + 36)[0] if protocol == "tcp" else _CLOSED
-    is_valid = number == expected and 1 <= vflag <= 7 and _CLOSED <= state <= _HIGHEST_STATE
-    if family == _FLOW:
-        is_valid = is_valid and kind in (0, expected_kind)
-    else:
-        is_valid = is_valid and kind == expected_kind and family in (_AF_INET, _AF_INET6)
-        is_valid = is_valid and (family != _AF_INET or bool(vflag & _INP_IPV4))
-    if not is_valid:
-        found = f"protocol {number}, type {kind}, family {family}, vflag {vflag}, state {state}"
-        raise ParseError(source, f"a {protocol} socket", found)
+    versions = value[inpcb + 44] & _BOTH_VERSIONS
+    is_known = (family in (_FLOW, _AF_INET6) and versions) or (family == _AF_INET and versions == _INP_IPV4)
+    if number != _PROTOCOL_NUMBERS[protocol] or not is_known:
+        raise ParseError(source, f"a {protocol} socket", f"protocol {number}, family {family}, IP versions {versions}")
     remote_port, port = _PORTS.unpack_from(value, inpcb + 16)
     uid, last_pid = _OWNER.unpack_from(value, xsocket + 64)
     return Pcb(
-        family=family,
-        vflag=vflag,
+        is_flow=family == _FLOW,
+        versions=versions,
         address=value[inpcb + 64 : inpcb + 80],
         port=port,
         remote_port=remote_port,
-        state=state,
-        accepts=bool(options & _SO_ACCEPTCONN),
+        state=_STATE.unpack_from(value, records[_XTCPCB] + 36)[0] if protocol == "tcp" else _CLOSED,
+        accepts=bool(_OPTIONS.unpack_from(value, xsocket + 20)[0] & _SO_ACCEPTCONN),
         uid=uid,
         last_pid=last_pid,
         queued=queued,
@@ -245,41 +237,42 @@ def _parse_pcb(value: bytes, records: dict[int, int], protocol: ProtocolName, so
 # --- checks ----------------------------------------------------------------------------------------------------------
 
 
-def check_probe(table: PcbTable, protocol: ProtocolName, probes: HeldProbes, uid: int, source: str) -> None:
-    """Raise `ParseError` unless the table has the probe socket of this process once, and as it was bound."""
+def check_probe(table: PcbTable, protocol: ProtocolName, probes: HeldProbes, uid: int | None, source: str) -> None:
+    """Raise `ParseError` unless the table has the probe socket of this process once, and as it was bound.
+
+    `check_states` covers its state and options.
+    """
     port = probes.ports[protocol]
-    expected = (_LOOPBACK, _AF_INET, _INP_IPV4, 0, _CLOSED, False, uid, probes.pid)
-    shown = [
-        (pcb.address, pcb.family, pcb.vflag, pcb.remote_port, pcb.state, pcb.accepts, pcb.uid, pcb.last_pid)
-        for pcb in table.pcbs
-        if _is_probe(pcb, port)
-    ]
-    if shown != [expected]:
-        raise ParseError(source, f"the probe socket on port {port} as {expected}", str(shown))
+    shown = [(pcb.remote_port, pcb.uid, pcb.last_pid) for pcb in table.pcbs if _is_probe(pcb, port)]
+    expected = [(0, uid, probes.pid)]
+    if shown != expected:
+        raise ParseError(source, f"the probe socket on port {port} with remote port, uid, pid {expected}", str(shown))
 
 
 def _is_probe(pcb: Pcb, port: int) -> bool:
-    return pcb.port == port and pcb.address[12:] == _LOOPBACK[12:] and not pcb.vflag & _INP_IPV6
+    return pcb.port == port and pcb.versions == _INP_IPV4 and pcb.address[12:] == _LOOPBACK
 
 
 def check_states(table: PcbTable, source: str) -> None:
     """Raise `ParseError` if more than one TCP socket has only one of the two signs of a listener."""
-    odd = sum((pcb.state == _LISTEN) != pcb.accepts for pcb in table.pcbs if pcb.family != _FLOW)
+    odd = sum((pcb.state == _LISTEN) != pcb.accepts for pcb in table.pcbs if not pcb.is_flow)
     if odd > _MOST_ODD:
         raise ParseError(source, "SO_ACCEPTCONN in state LISTEN only", f"{odd} sockets with one of them")
 
 
-def missing_sockets(table: PcbTable, protocol: ProtocolName, size: int, uid: int, darwin: int | None) -> str | None:
-    """Return why the table may lack sockets; None if it has all.
+def missing_sockets(
+    table: PcbTable, protocol: ProtocolName, size: int, uid: int | None, darwin: int | None
+) -> str | None:
+    """Return why a table with the probe socket may lack other sockets; None if it has all.
 
     *size* is the number of bytes that the kernel requested for it: two headers, the sockets, an eighth of them, and one
     more. *darwin* is the major number of the release of Darwin.
     """
-    sizes = (size - 2 * _HEADER.size) // (table.group_size or 1)
-    expected = max(table.count, (sizes - 1) * 8 // 9) if table.groups else table.count
-    if not table.groups or table.groups < _NEARLY_ALL * expected:
-        return f"it has {table.groups} of {expected} sockets" if table.groups else "it has no sockets"
-    if not any(pcb.uid != uid for pcb in table.pcbs if pcb.family != _FLOW):
+    sizes = (size - 2 * _HEADER.size) // table.group_size
+    expected = max(table.count, (sizes - 1) * 8 // 9)
+    if table.groups < _NEARLY_ALL * expected:
+        return f"it has {table.groups} of {expected} sockets"
+    if not any(pcb.uid != uid for pcb in table.pcbs if not pcb.is_flow):
         return "it has no socket of another user"
     if protocol == "tcp" and not any(pcb.accepts and pcb.state == _LISTEN for pcb in table.pcbs):
         return "it has no listener"
@@ -323,8 +316,6 @@ def _read_table(
 ) -> tuple[list[KernelListener], str | None]:
     """Return the listeners of one table, and why it may lack sockets."""
     uid = system.uid
-    if uid is None:
-        raise ParseError(source, "a system with user IDs", "none")
     value, size = system.sysctl_with_size(source.removeprefix("sysctl "))
     table = parse_table(value, protocol, source)
     check_probe(table, protocol, probes, uid, source)
@@ -351,7 +342,7 @@ def _is_listening(pcb: Pcb, protocol: ProtocolName) -> bool:
     if protocol == "udp":
         return not pcb.remote_port
     # The two signs together: one alone can be a race, or a field at another position.
-    return pcb.state == _LISTEN and (pcb.accepts or pcb.family == _FLOW)
+    return pcb.state == _LISTEN and (pcb.accepts or pcb.is_flow)
 
 
 def _listener(pcb: Pcb, protocol: ProtocolName) -> KernelListener:
@@ -360,16 +351,15 @@ def _listener(pcb: Pcb, protocol: ProtocolName) -> KernelListener:
 
         from .portable.psutil_table import parse_address
 
-    versions = pcb.vflag & (_INP_IPV4 | _INP_IPV6)
-    is_flow = pcb.family == _FLOW
     family: FamilyName
-    if versions & _INP_IPV6:
+    if pcb.versions & _INP_IPV6:
         family, address, scope = parse_address(socket.AF_INET6, socket.inet_ntop(socket.AF_INET6, pcb.address))
     else:
         family, address, scope = "ipv4", socket.inet_ntop(socket.AF_INET, pcb.address[12:]), 0
     dual_stack: bool | None = False
     if address == WILDCARDS["ipv6"]:
-        dual_stack = None if is_flow else versions == _INP_IPV4 | _INP_IPV6
+        dual_stack = None if pcb.is_flow else pcb.versions == _BOTH_VERSIONS
+    has_queue = protocol == "tcp" and not pcb.is_flow
     return KernelListener(
         protocol=protocol,
         family=family,
@@ -377,8 +367,8 @@ def _listener(pcb: Pcb, protocol: ProtocolName) -> KernelListener:
         port=pcb.port,
         scope=scope,
         dual_stack=dual_stack,
-        uid=None if is_flow else pcb.uid,
+        uid=None if pcb.is_flow else pcb.uid,
         last_pid=max(pcb.last_pid, 0),
-        backlog=None if is_flow or protocol == "udp" or pcb.backlog < 0 else pcb.backlog,
-        queued=None if is_flow or protocol == "udp" or pcb.queued < 0 else pcb.queued,
+        backlog=pcb.backlog if has_queue and pcb.backlog >= 0 else None,
+        queued=pcb.queued if has_queue and pcb.queued >= 0 else None,
     )

@@ -125,9 +125,8 @@ def is_pcb_table(table: PcbTable) -> None:
         is_port(pcb.port)
         is_port(pcb.remote_port)
         assert len(pcb.address) == 16
-        assert pcb.family in (0, 2, 30)
-        assert pcb.vflag in range(1, 8)
-        assert pcb.state in range(11)
+        assert pcb.versions in (1, 2, 3)
+        is_c_int(pcb.state)
         assert pcb.uid in range(1 << 32)
 
 

@@ -333,7 +333,9 @@ def _with_kernel(
 ) -> _Search:
     """Return the sockets of inspected processes, and the listeners of the kernel's table beside them.
 
-    Sockets with the same protocol, address and port are one listener, as in psutil's rows.
+    Sockets with the same protocol, address and port are one listener, as in psutil's rows. The process that used a
+    socket last is an owner if it has a descriptor of the socket, and a possible owner if its descriptors cannot be
+    read: a new process can have the pid of one that ended. A user-space flow (without uid) has no descriptor.
     """
     by_row: dict[SocketRow, list[KernelListener]] = {}
     for listener in kernel.listeners:
@@ -344,10 +346,11 @@ def _with_kernel(
             by_row.setdefault(row, []).append(listener)
     sockets = {socket: _Ownership(_oldest_first(owners), hidden=False) for socket, owners in owned.items()}
     for row, listeners in by_row.items():
-        owners = owned.get(row, [])
+        known = owned.get(row, [])
         last_pids = {listener.last_pid for listener in listeners}
-        others = last_pids - {0} - {process.pid for process in owners}
-        possible = [process for process in map(table.describe, others) if process is not None]
+        of_flows = {listener.last_pid for listener in listeners if listener.uid is None}
+        more, possible = _owners_by_last_pid(table, row, last_pids - {0} - {owner.pid for owner in known}, of_flows)
+        owners = [*known, *more]
         [single] = listeners if len(listeners) == 1 else [None]
         sockets[row] = _Ownership(
             _oldest_first(owners),
@@ -359,6 +362,22 @@ def _with_kernel(
             queued=single.queued if single else None,
         )
     return _Search(sockets, complete, kernel.problems, kernel.complete)
+
+
+def _owners_by_last_pid(
+    table: ProcessTable, row: SocketRow, pids: set[int], of_flows: set[int]
+) -> tuple[list[Process], list[Process]]:
+    """Return the owners and the possible owners of a listener among the processes that used it last."""
+    owners: list[Process] = []
+    possible: list[Process] = []
+    for pid in pids:
+        owned, denied = _owners_in_processes(table, (row.protocol,), lambda found: found.socket == row, [pid])
+        owners += owned.get(row, [])
+        if denied or (not owned and pid in of_flows):
+            process = table.describe(pid)
+            if process is not None:
+                possible.append(process)
+    return owners, possible
 
 
 def _common(values: Iterable[T]) -> T | None:

@@ -261,12 +261,16 @@ def _state(protocol: ProtocolName, status: str, *, is_connected: bool) -> Socket
 def parse_address(family: int, text: str) -> tuple[FamilyName, str, int]:
     """Return family, address and the index of its interface, 0 if the text does not contain it.
 
-    IPv4-mapped addresses become IPv4. Kernels of the KAME family (macOS, the BSDs) store the interface of a link-local
-    address in its second 16 bits, which are zero on the wire (RFC 4291, section 2.5.6): in6_embedscope().
+    IPv4-mapped addresses become IPv4. macOS stores them without their prefix (in_addr_4in6 in in_pcb.h), which makes
+    them look like IPv4-compatible ones; those are deprecated (RFC 4291, section 2.5.5.1). Kernels of the KAME family
+    (macOS, the BSDs) store the interface of a link-local address in its second 16 bits, which are zero on the wire (RFC
+    4291, section 2.5.6): in6_embedscope().
 
     >>> import socket
-    >>> parse_address(socket.AF_INET6, "::ffff:127.0.0.1"), parse_address(socket.AF_INET6, "fe80:4::1")
-    (('ipv4', '127.0.0.1', 0), ('ipv6', 'fe80::1', 4))
+    >>> parse_address(socket.AF_INET6, "::ffff:127.0.0.1"), parse_address(socket.AF_INET6, "::127.0.0.1")
+    (('ipv4', '127.0.0.1', 0), ('ipv4', '127.0.0.1', 0))
+    >>> parse_address(socket.AF_INET6, "fe80:4::1"), parse_address(socket.AF_INET6, "::1")
+    (('ipv6', 'fe80::1', 4), ('ipv6', '::1', 0))
     """
     if family == socket.AF_INET:
         return "ipv4", text, 0
@@ -274,7 +278,8 @@ def parse_address(family: int, text: str) -> tuple[FamilyName, str, int]:
         packed = socket.inet_pton(socket.AF_INET6, text.partition("%")[0])
     except (OSError, ValueError) as error:
         raise ParseError(_SOURCE, "an IPv6 address", text) from error
-    if packed.startswith(MAPPED_PREFIX):
+    is_compatible = packed.startswith(bytes(12)) and int.from_bytes(packed, "big") > 1  # neither :: nor ::1
+    if packed.startswith(MAPPED_PREFIX) or is_compatible:
         return "ipv4", socket.inet_ntop(socket.AF_INET, packed[12:]), 0
     address = socket.inet_ntop(socket.AF_INET6, packed)
     interface = packed[2:4]
