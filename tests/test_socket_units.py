@@ -90,6 +90,14 @@ def test_advice_for_owners_of_different_names_is_to_stop_them_all():
     assert text.endswith("sshd (pid 77), helper (pid 78), ssh.service: stop them or use another port")
 
 
+def test_advice_for_a_hidden_owner_is_to_find_it_first():
+    text = detail(hidden=True, uid=0, user="root")
+    assert text.endswith(
+        " in use, owner hidden, user root: run as root or administrator to see the owner, or use another port"
+    )
+    assert ": stop it or" in detail(hidden=True, possible_owners=(SERVER,))
+
+
 def test_unit_of_a_user_is_marked_in_the_message():
     text = detail(owners=(SERVER,), cgroup=f"{USER}/web.service", user_unit=True, uid=7, user="alice")
     assert "sshd (pid 77, web.service (user alice))" in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._answers.address import WILDCARDS, is_link_local
 from .._answers.address import endpoint as endpoint_text
-from .._answers.listener import Obstacle, by_name, owners_text, parent_of, unit_text, unit_user
+from .._answers.listener import Obstacle, by_name, owners_text, parent_of, unit_text, unit_user, user_text
 from .._answers.span import contains
 from .._frozen import Frozen, replace
 from .._lazy import import_lock
@@ -113,13 +113,15 @@ def _by_owner(socket: BoundSocket) -> str:
     if socket.owners:
         text = owners_text(socket.owners)
         return f" by {text[:-1]}{unit})" if len(by_name(socket.owners)) == 1 else f" by {text}{unit}"
-    return f", {socket.holder}{unit}"
+    is_unknown = socket.hidden and not socket.possible_owners
+    user = f", user {user_text(socket)}" if is_unknown and user_text(socket) else ""
+    return f", {socket.holder}{user}{unit}"
 
 
 def _stop(socket: BoundSocket) -> str:
     """Return how to stop the owners of a socket: workers end with their parent, which would replace each of them."""
-    if not (socket.owners or socket.hidden):
-        return ""
+    if not (socket.owners or socket.possible_owners):
+        return "run as root or administrator to see the owner, or " if socket.hidden else ""
     parent = parent_of(socket.owners) if len(by_name(socket.owners)) == 1 else None
     if parent is not None:
         return f"stop pid {parent} or "
