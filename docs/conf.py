@@ -8,6 +8,7 @@ import sys
 import tempfile
 import zlib
 from typing import Any
+from urllib.parse import urlsplit
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # The files of the port explorer are added after the build.
@@ -34,17 +35,18 @@ nitpicky = True
 # Copy the commands and statements, without prompts and output.
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
-# Links of the page "not found" begin at the root of the site; set this to the folder of a site that has one.
+# The page "not found" is shown at any address, so its links begin with the folder of the site. Read the Docs sets this
+# variable to the address of the documentation, such as https://portrange.readthedocs.io/en/latest/.
+notfound_urls_prefix = urlsplit(os.environ.get("READTHEDOCS_CANONICAL_URL", "/")).path
 notfound_context = {
     "title": "Page not found",
-    "body": """<h1>Page not found</h1>
-<p>This address has no page. Use the search above, or one of these pages:</p>
-<ul><li><a href="{0}index.html">All pages</a></li>
-<li><a href="{0}howto/busy.html">Find out why a port is busy</a></li>
-<li><a href="{0}errors.html">Errors, by message</a></li>
-<li><a href="{0}reference.html">Reference</a></li></ul>""".format(os.environ.get("PORTRANGE_DOCS_PREFIX", "/")),
+    "body": f"""<h1>Page not found</h1>
+<p>This address has no page. Search the documentation, or use one of these pages:</p>
+<ul><li><a href="{notfound_urls_prefix}index.html">All pages</a></li>
+<li><a href="{notfound_urls_prefix}howto/busy.html">Find out why a port is busy</a></li>
+<li><a href="{notfound_urls_prefix}errors.html">Errors, by message</a></li>
+<li><a href="{notfound_urls_prefix}reference.html">Reference</a></li></ul>""",
 }
-notfound_urls_prefix = os.environ.get("PORTRANGE_DOCS_PREFIX", "/")
 myst_heading_anchors = 3
 
 html_theme = "furo"

@@ -2,8 +2,8 @@
 
     python exporter.py 9464
 
-The program reads the sockets once for each scrape. If it cannot read them, the scrape fails and `up` is 0, because a
-wrong value is worse than no value.
+The program reads the sockets once for each scrape. If it cannot read them, the scrape fails and `up` is 0, because
+a wrong value is worse than no value.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class EphemeralUsageCollector(Collector):
 def main() -> None:
     registry = CollectorRegistry()
     registry.register(EphemeralUsageCollector())
-    server, _ = start_http_server(int(sys.argv[1]) if len(sys.argv) > 1 else 9464, addr="127.0.0.1", registry=registry)
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 9464
+    server, _ = start_http_server(port, addr="127.0.0.1", registry=registry)
     print(f"http://127.0.0.1:{server.server_port}/metrics", flush=True)
     threading.Event().wait()
 

@@ -2,8 +2,8 @@
 
     python fleet.py tcp://192.0.2.1:8786 60860
 
-The first argument is the address of a dask.distributed scheduler. Each host runs a worker and has portrange installed.
-The exit status is 1 if a host could not be queried.
+The first argument is the address of a dask.distributed scheduler. Each host runs a worker and has portrange
+installed. The exit status is 1 if a host could not be queried.
 """
 
 from __future__ import annotations

@@ -37,12 +37,17 @@ def why_busy(
 ) -> Obstacles:
     """Return the reasons why binding *port* fails, worst first; empty means that a bind probe succeeded.
 
-    `address` is a numeric IPv4 or IPv6 address. Empty means all addresses of both families, and so does ``::`` where
-    such a socket accepts IPv4 as well (ipv6(7), IPV6_V6ONLY). The probe binds the port without SO_REUSEADDR and
-    SO_REUSEPORT and closes it at once. Obstacles that do not block (`Obstacle.blocks`) may occur with a free port.
+    The probe binds the port without SO_REUSEADDR and SO_REUSEPORT and closes it at once. Obstacles that do not block
+    (`Obstacle.blocks`) may occur with a free port.
 
     Sockets are matched as the kernel does it (inet_csk_bind_conflict, net/ipv4/inet_connection_sock.c): a wildcard
     conflicts with every address of its family, and ``::`` with IPv4 addresses as well unless it is IPv6-only.
+
+    :param port: The port number, 0 to 65535.
+    :param protocol: "tcp", "udp", "sctp" or "dccp".
+    :param address: A numeric IPv4 or IPv6 address. "" means all addresses of both families, and so does "::" where
+        such a socket accepts IPv4 as well (ipv6(7), IPV6_V6ONLY).
+    :param host: The system to read. The default is the machine that Python runs on.
 
     Raises `TypeError` and `InvalidPortError` if *port* is not a port, `ValueError` for an unknown protocol or an
     address that is not numeric, `SourceError` if neither a bind probe nor the list of sockets gives the reason,

@@ -37,17 +37,19 @@ def classify(port: SupportsIndex, *, targets: Iterable[str] = DEFAULT_TARGETS, h
     - `ephemeral_by_default_on` lists the systems whose default ephemeral range contains the port.
     - `common_uses` lists widespread programs that bind the port by default.
     - `risks` are the reasons why a program should not rely on the number, worst first; `safe` is True if none is
-      "high". `targets` names the systems on which the project runs; the default ephemeral ranges of other systems
-      cause no risk. Known names: "linux", "macos", "windows", "freebsd", "openbsd", "netbsd", "dragonfly", "solaris"
-      and "aix".
+      "high".
 
     Each call reads the settings of the host again: for many ports pass ``host=Host().snapshot()``. The first call
     loads the registry, which takes a few milliseconds.
 
-    Raises `TypeError` if *port* is not a whole number (a bool is not) or `targets` not a collection of names,
-    `InvalidPortError` outside 0-65535, `ValueError` for an unknown target. On an
-    unknown platform, or if a setting cannot be read, the properties of the host are None, and `settings.incomplete`
-    has the reasons.
+    :param port: The port number, 0 to 65535.
+    :param targets: The systems on which the project runs: "linux", "macos", "windows", "freebsd", "openbsd", "netbsd",
+        "dragonfly", "solaris" or "aix". The default ephemeral ranges of other systems cause no risk.
+    :param host: The system to read. The default is the machine that Python runs on.
+
+    Raises `TypeError` if *port* is not a whole number (a bool is not) or `targets` is not a collection of names,
+    `InvalidPortError` outside 0-65535, `ValueError` for an unknown target. On an unknown platform, or if a setting
+    cannot be read, the properties of the host are None, and `settings.incomplete` has the reasons.
 
     >>> import portrange
     >>> https = portrange.classify(443)

@@ -28,6 +28,10 @@ def ephemeral_range(
     On Linux: ``/proc/sys/net/ipv4/ip_local_port_range`` and ``ip_local_reserved_ports`` (ip-sysctl.rst in the
     kernel's documentation), the same for all protocols and both families, of the caller's network namespace.
 
+    :param protocol: "tcp", "udp", "sctp" or "dccp". Some systems have a range for each.
+    :param family: "ipv4" or "ipv6".
+    :param host: The system to read. The default is the machine that Python runs on.
+
     Raises `ValueError` for an unknown protocol or family, `ParseError` if a setting is not in the documented format,
     `UnsupportedPlatformError` if the system has no such range that can be read.
 
@@ -54,6 +58,9 @@ def ephemeral_usage(*, protocol: Literal["tcp", "udp"] = "tcp", host: Host | Non
 
     Sources: sock_diag(7) on Linux, /proc/net where that is not permitted, psutil on other systems; ip(7) and the
     kernel's net/ipv4/inet_hashtables.c (`__inet_hash_connect`) for the limits.
+
+    :param protocol: "tcp" or "udp".
+    :param host: The system to read. The default is the machine that Python runs on.
 
     Raises `ValueError` for another protocol, `SourceError` if sockets cannot be listed, `ParseError` if the reply of
     the system is not in the documented format, `UnsupportedPlatformError` if the system is not supported.

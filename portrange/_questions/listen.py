@@ -30,13 +30,18 @@ def who_listens(
     """Return the sockets that listen on *port*, with their owners.
 
     These are TCP sockets in state LISTEN, UDP sockets that are bound and not connected, and SCTP and DCCP sockets where
-    the system supports them, over IPv4 and IPv6. `protocol` limits the search to one protocol. The result is falsy only
-    if it is certain that nothing listens.
+    the system supports them, over IPv4 and IPv6. The result is falsy only if it is certain that nothing listens.
+    Nothing can listen on port 0: the result is empty.
 
     On Linux the search for owners begins, and usually ends, with the processes of the socket's own cgroup, so it does
-    not find a process elsewhere that received the same socket. `exhaustive=True` searches every process.
+    not find a process elsewhere that received the same socket, unless `exhaustive` is True.
 
-    Nothing can listen on port 0: the result is empty. Raises `TypeError` if *port* is not a whole number,
+    :param port: The port number, 0 to 65535.
+    :param protocol: "tcp", "udp", "sctp" or "dccp". None means every protocol.
+    :param exhaustive: Search every process for owners, not only those of the cgroup of the socket.
+    :param host: The system to read. The default is the machine that Python runs on.
+
+    Raises `TypeError` if *port* is not a whole number,
     `InvalidPortError` outside 0-65535, `ValueError` for an unknown protocol, `SourceError` if sockets cannot be listed,
     `UnsupportedPlatformError` if the system is not supported.
 
@@ -72,10 +77,16 @@ def listeners(
     entering them needs CAP_SYS_ADMIN), and sets `Listener.namespace`. `incomplete` lists the namespaces that could not
     be entered. A namespace that only a descriptor or a mount in another mount namespace keeps alive is not found.
 
-    `process` limits the result to the sockets that a process or one of its descendants has open: a pid, an object with
-    a `pid` such as `subprocess.Popen`, or a `Process`, whose start time is compared as well. The owners are those
-    processes only, unless `exhaustive` is True. A process whose parent has ended, such as a daemon, is no descendant.
-    If the process has ended, or cannot be inspected, `incomplete` says so.
+    `process` limits the result to the sockets that a process or one of its descendants has open. The owners are those
+    processes only, unless `exhaustive` is True. The start time of a `Process` is compared as well. A process whose
+    parent has ended, such as a daemon, is no descendant. If the process has ended, or cannot be inspected,
+    `incomplete` states it.
+
+    :param protocol: "tcp", "udp", "sctp" or "dccp". None means every protocol.
+    :param process: A pid, an object with a `pid` such as `subprocess.Popen`, or a `Process`. None means every process.
+    :param exhaustive: Search every process for owners, not only those of the cgroup of the socket.
+    :param namespaces: "own", the network namespace of the caller, or "all".
+    :param host: The system to read. The default is the machine that Python runs on.
 
     Raises the same errors as `who_listens`, and `TypeError` or `ValueError` if `process` is not a process.
 

@@ -39,14 +39,19 @@ def who_answers(
 ) -> Answers:
     """Return the listeners that a connection to *address* and *port* reaches, apart from NAT, firewalls and eBPF.
 
-    `address` is a numeric address of this machine, or a name. A name gives one `Answer` for each of its addresses, in
-    the order in which ``connect()`` tries them (getaddrinfo(3)), without those of other machines, which `incomplete`
-    lists. An answer without listeners means that the system refuses the connection. Connected UDP sockets, which get
-    the datagrams of their peer only, are not returned.
+    A name gives one `Answer` for each of its addresses, in the order in which ``connect()`` tries them
+    (getaddrinfo(3)), without those of other machines, which `incomplete` lists. An answer without listeners means that
+    the system refuses the connection. Connected UDP sockets, which get the datagrams of their peer only, are not
+    returned.
 
     On Linux the kernel's own lookup decides (inet_lookup and udp_lookup; sock_diag(7) without NLM_F_DUMP): the most
     specific address, IPV6_V6ONLY, SO_BINDTODEVICE and SO_REUSEPORT are respected, no packet is sent, and no privilege
     is needed. On other systems, and in a snapshot, the most specific listener is returned with `Answer.assumed`.
+
+    :param port: The port number, 0 to 65535.
+    :param address: A numeric address of this machine, or a name.
+    :param protocol: "tcp" or "udp".
+    :param host: The system to read. The default is the machine that Python runs on.
 
     Raises `TypeError` and `InvalidPortError` if *port* is not a port, `ValueError` for another protocol, an unknown
     name, or an address that does not belong to this machine, and the errors of `who_listens`.

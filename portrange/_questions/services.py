@@ -13,6 +13,8 @@ def services(name: str) -> Services:
     a port (DNS-SD). `REGISTRY_DATE` is the date of the registry. Nothing is read from the machine, and /etc/services
     is not used.
 
+    :param name: The name of a service.
+
     Raises `TypeError` if *name* is not a string.
 
     >>> import portrange

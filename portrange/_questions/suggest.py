@@ -51,9 +51,6 @@ def suggest_port(name: str, *, avoid: Iterable[Avoided] = (), host: Host | None 
     be read, the result has the high risk "unknown", as every port above 1023 has there: the host may allocate or
     exclude it, so ``portrange check`` fails.
 
-    `avoid` excludes more: ports, pairs of the first and the last port of a range, `range` objects, and names of
-    operating systems (``"freebsd"``) and orchestrators (``"kubernetes"``) for their default ranges.
-
     The number depends only on the name, on the registry (`REGISTRY_DATE`), on the table of common uses and on `avoid`,
     so it is the same on every machine, except where the settings of a host exclude it. If they do, or if a new table
     or `avoid` does, the next candidate replaces it; the numbers of other names do not change. To get the same number
@@ -75,6 +72,11 @@ def suggest_port(name: str, *, avoid: Iterable[Avoided] = (), host: Host | None 
     on, with s = 1 + b mod 18978. The result is the first candidate that meets the conditions above.
 
     Each call reads the settings of the host again: for many names pass ``host=Host().snapshot()``.
+
+    :param name: The name of the project, the service or the test setup.
+    :param avoid: More ports to skip: ports, pairs of the first and the last port of a range, `range` objects, and
+        names of operating systems ("freebsd") and orchestrators ("kubernetes") for their default ranges.
+    :param host: The system to read. The default is the machine that Python runs on.
 
     Raises `TypeError` if the name is not a string or `avoid` is not a collection of such items, `ValueError` for an
     empty name, an unknown name in `avoid` or a number outside 0-65535, `PortrangeError` if no port is left.

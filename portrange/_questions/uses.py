@@ -30,18 +30,22 @@ def who_uses(
     """Return every socket whose local port is *port*, in any state, with its owners; listeners first.
 
     These are listeners, connections in each state by name, sockets that are bound only, and the remains of closed
-    connections (TIME_WAIT), which have no owner. `protocol` limits the search to one protocol.
+    connections (TIME_WAIT), which have no owner.
 
-    `remote` is the numeric address and the port of the peer, and limits the result to the connections with it. On Linux
-    the kernel finds the connection from the address that it would choose itself as the source. Only if there is none,
-    all sockets on the port are listed.
+    `remote` limits the result to the connections with one peer. On Linux the kernel finds the connection from the
+    address that it would choose itself as the source. Only if there is none, all sockets on the port are listed.
 
-    Raises `TypeError` if a port is not a whole number or `remote` not a pair, `InvalidPortError` for numbers that are
-    not ports, `ValueError` for an unknown protocol or an address that is not numeric, `SourceError` if sockets cannot
-    be listed, `UnsupportedPlatformError` if the system is not supported.
+    :param port: The local port number, 0 to 65535.
+    :param protocol: "tcp", "udp", "sctp" or "dccp". None means every protocol.
+    :param remote: The numeric address and the port of the peer. None means every socket.
+    :param host: The system to read. The default is the machine that Python runs on.
+
+    Raises `TypeError` if a port is not a whole number or `remote` is not a pair, `InvalidPortError` for numbers that
+    are not ports, `ValueError` for an unknown protocol or an address that is not numeric, `SourceError` if sockets
+    cannot be listed, `UnsupportedPlatformError` if the system is not supported.
 
     Sources: sock_diag(7) and proc(5) on Linux, psutil on other systems. On macOS and the BSDs psutil shows neither
-    sockets of processes that the caller may not inspect, nor those without a process; `incomplete` says so.
+    sockets of processes that the caller may not inspect, nor those without a process; `incomplete` states it.
 
     >>> import portrange, socket
     >>> server = socket.create_server(("127.0.0.1", 0))

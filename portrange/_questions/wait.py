@@ -44,13 +44,17 @@ def wait_for_listener(
 ) -> Listeners:
     """Wait until a process, or one of its descendants, listens; return its listeners.
 
-    `process` is a pid, an object with a `pid` such as `subprocess.Popen`, or a `Process`. `port` None means any port.
-    `timeout` is in seconds; 0 queries once, and `math.inf` waits until the process ends. Nothing connects to the port,
-    and the process is not waited for: its exit status remains for its parent.
+    Nothing connects to the port, and the process is not waited for: its exit status remains for its parent.
 
     Sockets of other processes do not count, such as those of an old server on that port, nor do those that the
     process has only because the caller was forked. A server that opens several sockets may not have all of them yet.
     A snapshot is read again each time.
+
+    :param process: A pid, an object with a `pid` such as `subprocess.Popen`, or a `Process`.
+    :param port: The port number, 0 to 65535. None means any port.
+    :param protocol: "tcp", "udp", "sctp" or "dccp".
+    :param timeout: The time to wait in seconds. 0 queries once, and `math.inf` waits until the process ends.
+    :param host: The system to read. The default is the machine that Python runs on.
 
     Raises `NotListeningError`, which is a `TimeoutError`. Its `reason` is
 

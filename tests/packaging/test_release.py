@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -12,19 +11,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-#: What a checkout and a run of the tests leave in the tree, and git does not contain.
-NOT_SOURCE = (
-    ".git",
-    ".tox",
-    ".venv*",
-    "__pycache__",
-    ".*_cache",
-    ".hypothesis",
-    ".coverage*",
-    "_build",
-    "build",
-    "dist",
-)
 #: The project has no public address yet, neither of a page nor for mail, so pyroma misses them.
 ADDRESSES = ("author-email", "'url' field")
 
@@ -37,13 +23,11 @@ def run(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def distributions(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the sdist from a tree without git, and the wheel from the sdist; return their directory."""
     pytest.importorskip("build", reason="build is not installed: pip install --group packaging")
-    source = tmp_path_factory.mktemp("source") / "tree"
-    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(*NOT_SOURCE), symlinks=True)
     directory = tmp_path_factory.mktemp("dist")
-    done = run("build", "--no-isolation", "--outdir", directory, source, cwd=directory)
+    done = run("build", "--no-isolation", "--outdir", directory, tree, cwd=directory)
     assert done.returncode == 0, done.stdout + done.stderr
     return directory
 
