@@ -100,7 +100,11 @@ class System:
             self._results.setdefault(key, _result_or_error(read, *args))
         value, error = self._results[key]
         if error is not None:
-            raise error.with_traceback(None)
+            with import_lock:
+                from copy import copy
+
+            # A copy: raising an error changes it, and another thread may raise the same one.
+            raise copy(error) from error.__cause__
         return value  # type: ignore[no-any-return]  # the same reader stored it under this key
 
     def in_network(self, process: str, identity: int | None = None) -> Self:
@@ -439,7 +443,7 @@ def _result_or_error(read: Callable[..., object], *args: object) -> tuple[object
     try:
         return read(*args), None
     except (PortrangeError, OSError) as error:
-        return None, error
+        return None, error.with_traceback(None)
 
 
 def _read_sysctl_file(path: str) -> bytes:

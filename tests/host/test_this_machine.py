@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from portrange import Host
+from portrange import Host, SourceError
 from portrange._host import system
 from portrange._host.binding import probe
 from portrange._host.system import System
@@ -42,6 +42,23 @@ def test_snapshot_caches_values_and_failures():
         with pytest.raises(PermissionError):
             snapshot.cached("b", fails)
     assert calls == [0, 1]
+
+
+def test_snapshot_raises_a_new_error_each_time():
+    # Threads must not share one: raising an error sets its traceback and its context.
+    snapshot, raised = System().snapshot(), []
+
+    def fails() -> None:
+        raise SourceError("/proc/net/tcp", "cannot be read", errno.EACCES) from KeyError("cause")
+
+    for _ in range(2):
+        with pytest.raises(SourceError) as caught:
+            snapshot.cached("a", fails)
+        raised.append(caught.value)
+    first, second = raised
+    assert first is not second
+    assert (first.source, first.reason, first.errno) == (second.source, second.reason, second.errno)
+    assert [repr(error.__cause__) for error in raised] == ["KeyError('cause')"] * 2
 
 
 # --- files ---

@@ -34,8 +34,9 @@ class Release:
             directory.mkdir(parents=True)
         (self._state / "status").touch()
         keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
-        sources = f"deb [signed-by={keys}] {own_mirror()} {self.suite} main\n"
-        (self._state / "sources.list").write_text(sources, encoding="ascii")
+        self._place = f"[signed-by={keys}] {own_mirror()} {self.suite} main\n"
+        self._sources = self._state / "sources.list"
+        self._sources.write_text(f"deb {self._place}", encoding="ascii")
         self._apt("apt-get", "update")
 
     def unpack(self, into: Path, *packages: str) -> Path:
@@ -47,6 +48,14 @@ class Release:
         """Unpack a package without its dependencies."""
         self._apt("apt-get", "download", package, cwd=self._packages)
         return self._unpack_downloads(into)
+
+    def source(self, package: str) -> Path:
+        """Return the archive of the original source of a package."""
+        self._sources.write_text(f"deb-src {self._place}", encoding="ascii")
+        self._apt("apt-get", "update")
+        self._apt("apt-get", "source", "--download-only", package, cwd=self._packages)
+        (archive,) = self._packages.glob(f"{package}_*.orig.tar.*z")
+        return archive
 
     def dependency(self, package: str, pattern: str) -> str:
         """Return the dependency of a metapackage that matches *pattern*."""
@@ -78,7 +87,7 @@ class Release:
             "Dir::State::status": self._state / "status",
             "Dir::Cache": self._state,
             "Dir::Cache::Archives": self._packages,
-            "Dir::Etc::SourceList": self._state / "sources.list",
+            "Dir::Etc::SourceList": self._sources,
             "Dir::Etc::SourceParts": "/dev/null",
             "Dir::Etc::PreferencesParts": "/dev/null",
             "APT::Architecture": self.architecture,

@@ -230,11 +230,14 @@ def _one_at_a_time() -> Iterator[None]:
         os.close(directory)
 
 
-def install_python(target: Path, *requirements: str, python: str = "3.10", platform: str = "any") -> Path:
+def install_python(
+    target: Path, *requirements: str, python: str = "3.10", platform: str = "any", abi: str | None = None
+) -> Path:
     """Install wheels from the package index into a directory for the module path of an interpreter."""
+    wanted = ["--python-version", python, "--platform", platform, *(("--abi", abi) if abi else ())]
     run(
         *(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-warn-conflicts"),
-        *("--target", target, "--python-version", python, "--platform", platform, "--only-binary=:all:", *requirements),
+        *("--target", target, *wanted, "--only-binary=:all:", *requirements),
         seconds=200,
         env={"PIP_ROOT_USER_ACTION": "ignore"},
     )

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import machine
 
 #: The longest first, so that the short ones run beside them.
-CHECKS = ("pythons", "wine", "s390x", "systemd", "i386", "emscripten", "sandboxes")
+CHECKS = ("pythons", "freethreaded", "wine", "s390x", "systemd", "i386", "emscripten", "sandboxes")
 _MINUTES = 25
 
 

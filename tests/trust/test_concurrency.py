@@ -6,10 +6,11 @@ import asyncio
 import importlib
 import pkgutil
 import sys
-from collections.abc import Callable
+import sysconfig
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
@@ -20,54 +21,135 @@ from portrange import Host
 
 THREADS = 8
 QUERIES = 400
+#: psutil reads every process for each query about sockets.
+PORTABLE_QUERIES = 48
 #: Two listeners with two processes each, and a client.
 SERVE = """
     made = [tcp("0.0.0.0"), udp()]
     client = socket.create_connection(made[0].getsockname())
     fork(wait)
-    say([*map(port, made), port(client)])
+    say([os.getpid(), *map(port, made), port(client)])
     wait()
 """
 
-pytestmark = pytest.mark.usefixtures("sock_diag")
+pytestmark = pytest.mark.usefixtures("sock_diag", "often_switched")
 
 
-def all_queries(world: World, host: Host) -> dict[str, Callable[[], Any]]:
-    """Return all queries about sockets that do not change."""
-    tcp, udp, client = world.start(SERVE).hear()
+@pytest.fixture
+def often_switched() -> Iterator[None]:
+    """Switch threads after each microsecond; check that nothing enables the GIL on a Python that runs without it."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+    has_gil = getattr(sys, "_is_gil_enabled", lambda: True)()
+    assert has_gil is not bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+
+def all_queries(world: World, host_of: Callable[[], Host]) -> dict[str, Callable[[], Any]]:
+    """Return all queries about sockets that do not change; each queries a host that *host_of* returns."""
+    pid, tcp, udp, client = world.start(SERVE).hear()
     free = world.ask("say(port(tcp()))")
     return {
-        "classify": lambda: [portrange.classify(port, host=host) for port in (0, 80, 6010, 11434, 60860)],
+        "classify": lambda: [portrange.classify(port, host=host_of()) for port in (0, 80, 6010, 11434, 60860)],
         "services": lambda: [portrange.services(name) for name in ("https", "X11", "no-such-name")],
-        "suggest": lambda: portrange.suggest_port("some name", host=host),
-        "range": lambda: [portrange.ephemeral_range(protocol=name, host=host) for name in ("tcp", "udp")],
-        "who": lambda: [portrange.who_listens(port, host=host) for port in (tcp, udp, client, free)],
-        "exhaustive": lambda: portrange.who_listens(tcp, exhaustive=True, host=host),
-        "listeners": lambda: [portrange.listeners(host=host).on(port) for port in (tcp, udp)],
+        "suggest_port": lambda: portrange.suggest_port("some name", host=host_of()),
+        "ephemeral_range": lambda: [
+            portrange.ephemeral_range(protocol=name, host=host_of()) for name in ("tcp", "udp")
+        ],
+        "who_listens": lambda: [portrange.who_listens(port, host=host_of()) for port in (tcp, udp, client, free)],
+        "exhaustive": lambda: portrange.who_listens(tcp, exhaustive=True, host=host_of()),
+        "who_uses": lambda: [portrange.who_uses(port, host=host_of()) for port in (tcp, udp, client, free)],
+        "who_answers": lambda: [portrange.who_answers(port, "127.0.0.1", host=host_of()) for port in (tcp, free)],
+        "listeners": lambda: [portrange.listeners(host=host_of()).on(port) for port in (tcp, udp)],
+        "of a process": lambda: portrange.listeners(process=pid, host=host_of()),
+        "wait_for_listener": lambda: portrange.wait_for_listener(pid, tcp, host=host_of()),
         # Only the worst obstacle: another thread may bind the port for the same query.
-        "busy": lambda: [portrange.why_busy(port, host=host)[0] for port in (tcp, client)],
-        "free": lambda: portrange.why_busy(free, host=host),
-        "usage": lambda: portrange.ephemeral_usage(host=host).pool,
-        "namespaces": lambda: portrange.listeners(namespaces="all", host=host).on(tcp),
+        "why_busy": lambda: [portrange.why_busy(port, host=host_of())[0] for port in (tcp, client)],
+        "free": lambda: portrange.why_busy(free, host=host_of()),
+        "ephemeral_usage": lambda: portrange.ephemeral_usage(host=host_of()).pool,
+        "namespaces": lambda: portrange.listeners(namespaces="all", host=host_of()).on(tcp),
+        "output": lambda: [str(portrange.who_listens(tcp, host=host_of())), portrange.classify(80)._repr_html_()],
     }
 
 
-@pytest.mark.parametrize("snapshot", [False, True])
-def test_threads_get_the_results_of_a_single_thread(world: World, *, snapshot: bool):
-    host = Host().snapshot() if snapshot else Host()
-    queries = all_queries(world, host)
-    if snapshot:
-        queries["namespaces"]()  # read the sockets before other queries bind any
+def same(host: Host) -> Callable[[], Host]:
+    return lambda: host
+
+
+def test_queries_contain_every_public_function(world: World):
+    public = {name for name in portrange.__all__ if isinstance(getattr(portrange, name), FunctionType)}
+    assert public <= all_queries(world, Host).keys()
+
+
+@pytest.mark.parametrize(
+    ("host_of", "number"),
+    [
+        pytest.param(lambda: same(Host()), QUERIES, id="one host"),
+        pytest.param(lambda: Host, QUERIES, id="a host for each query"),
+        pytest.param(lambda: same(Host().snapshot()), QUERIES, id="one snapshot"),
+        pytest.param(lambda: same(Host(backend="portable")), PORTABLE_QUERIES, id="psutil"),
+    ],
+)
+def test_threads_get_the_results_of_a_single_thread(
+    world: World, host_of: Callable[[], Callable[[], Host]], number: int
+):
+    queries = all_queries(world, host_of())
+    queries["namespaces"]()  # a snapshot reads the sockets before other queries bind any
     alone = {name: ask() for name, ask in queries.items()}
-    names = list(islice(cycle(queries), QUERIES))
+    names = list(islice(cycle(queries), number))
     with ThreadPoolExecutor(THREADS) as pool:
         answers = list(pool.map(lambda name: queries[name](), names))
     for name, answer in zip(names, answers, strict=True):
         assert answer == alone[name], name
 
 
+#: Eight threads make the first queries of a process at the same moment, each in another order.
+COLD = """
+    import threading
+    import portrange
+    new_network()
+    made = tcp()
+    number, pid = port(made), os.getpid()
+    queries = [
+        lambda: portrange.classify(443),
+        lambda: portrange.services("https"),
+        lambda: portrange.suggest_port("some name"),
+        lambda: portrange.ephemeral_range(),
+        lambda: portrange.who_listens(number),
+        lambda: portrange.who_uses(number),
+        lambda: portrange.who_answers(number, "127.0.0.1"),
+        lambda: portrange.listeners(),
+        lambda: portrange.listeners(process=pid),
+        lambda: portrange.wait_for_listener(pid, number),
+        lambda: portrange.why_busy(number)[0],
+        lambda: portrange.ephemeral_usage().pool,
+        lambda: portrange.listeners(host=portrange.Host(backend="portable")),
+        lambda: portrange.classify(443)._repr_html_(),
+    ]
+    together, answers = threading.Barrier(8), {}
+    def ask(first):
+        together.wait()
+        order = [(first + step) % len(queries) for step in range(len(queries))]
+        answers[first] = {index: queries[index]() for index in order}
+    threads = [threading.Thread(target=ask, args=(2 * number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    alone = {index: query() for index, query in enumerate(queries)}
+    say([len(answers), [index for found in answers.values() for index in alone if found[index] != alone[index]]])
+"""
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_first_queries_of_a_process_can_be_concurrent(world: World):
+    for _ in range(3):
+        assert world.ask(COLD) == [THREADS, []]
+
+
 def test_coroutines_get_the_results_of_a_single_thread(world: World):
-    queries = all_queries(world, Host())
+    queries = all_queries(world, same(Host()))
     alone = {name: ask() for name, ask in queries.items()}
     names = list(islice(cycle(queries), QUERIES // 4))
 
@@ -243,7 +325,7 @@ def mutable_state() -> dict[str, object]:
 def changes(world: World) -> list[str]:
     """Return the names of the package state that the queries changed."""
     before = mutable_state()
-    for ask in all_queries(world, Host()).values():
+    for ask in all_queries(world, same(Host())).values():
         ask()
     portrange.listeners()
     portrange.listeners(host=Host(backend="portable"))

@@ -41,10 +41,12 @@ class Cgroup(Frozen):
 def find(system: System, cgroup_id: int) -> Cgroup | None:
     """Return the group with this ID; None if it was removed, or if the caller's mounts do not show it."""
     known = system.constants.cgroups
-    if cgroup_id in known:
+    try:
         group = Cgroup(*known[cgroup_id])
-        if _inode(system, group.directory) == cgroup_id:
-            return group
+    except KeyError:  # not cached, or another thread has just cleared the cache
+        group = None
+    if group is not None and _inode(system, group.directory) == cgroup_id:
+        return group
     missing = _missing(system)
     if cgroup_id in missing:
         return None

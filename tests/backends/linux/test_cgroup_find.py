@@ -139,6 +139,19 @@ def test_cache_of_found_cgroups_is_bounded(tree):
     assert list(tree.constants.cgroups) == [3]
 
 
+def test_cgroups_are_found_while_another_thread_clears_the_cache(tree):
+    class Cleared(dict[int, tuple[str, str]]):
+        """The worst moment: another thread clears the cache after any look-up that is not the last one."""
+
+        def __contains__(self, number: object) -> bool:
+            found = super().__contains__(number)
+            self.clear()
+            return found
+
+    tree.constants.cgroups = Cleared({3: (f"{MOUNT}/a/b", "/a/b")})
+    assert cgroup.find(tree, 3) == Cgroup(f"{MOUNT}/a/b", "/a/b")
+
+
 def test_cache_of_missing_cgroups_is_bounded(tree):
     for number in range(100, 100 + 4096):
         assert cgroup.find(tree, number) is None
