@@ -7,7 +7,7 @@
     sysctl.json     sysctl by name or by MIB ("4.2.0.7"): a number is a C int, {"hex": ...} are bytes
                     (with "size", the number that the kernel requested for them), {"errno": ...} is an error,
                     {"ports": [...]} is a bitmap of 65,536 bits in 32-bit integers
-
+    sock_diag.json  the datagrams of each reply of NETLINK_SOCK_DIAG, by its request (see `sock_diag_key`)
     psutil.json     what psutil shows: the sockets of the system, and of each process, as rows of `SocketRow`, or the
                     name of the error
 
@@ -179,7 +179,14 @@ class RecordedHost(SystemHost):
         return function(*args)
 
     def sock_diag(self, request: bytes) -> Iterator[bytes]:
-        raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
+        """Yield the recorded reply; for one port, the sockets with that port, as the kernel filters them."""
+        recorded = self.directory / "sock_diag.json"
+        known = json.loads(recorded.read_text("utf-8")) if recorded.exists() else {}
+        key, sequence, port = sock_diag_key(request)
+        if key not in known:
+            raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
+        for datagram in known[key]:
+            yield _with_sequence(bytes.fromhex(datagram), sequence, port)
 
     @contextmanager
     def held_probes(self) -> Iterator[HeldProbes]:
@@ -250,6 +257,29 @@ def command_file(program: str, *arguments: str) -> str:
     """The file with a command's output: directories and .exe left out, what is no letter or digit as one hyphen."""
     name = re.split(r"[/\\]", program)[-1].removesuffix(".exe")
     return re.sub(r"[^a-z0-9]+", "-", " ".join((name, *arguments)).lower()).strip("-") + ".txt"
+
+
+def sock_diag_key(request: bytes) -> tuple[str, bytes, bytes]:
+    """Return the request without its sequence number and local port, as text, and these two numbers.
+
+    See `portrange._backends.linux.sock_diag.request`: 16 bytes of struct nlmsghdr, then struct inet_diag_req_v2.
+    """
+    key = request[:8] + bytes(4) + request[12:24] + bytes(2) + request[26:]
+    return key.hex(), request[8:12], request[24:26]
+
+
+def _with_sequence(datagram: bytes, sequence: bytes, port: bytes) -> bytes:
+    """Return the messages of a reply with this sequence number and, except for 0, with this local port."""
+    kept, position = b"", 0
+    while position < len(datagram):
+        length = int.from_bytes(datagram[position : position + 4], sys.byteorder)
+        end = position + ((length + 3) & ~3)
+        message = datagram[position:end]
+        is_socket = int.from_bytes(message[4:6], sys.byteorder) == 20
+        if not is_socket or port in (bytes(2), message[20:22]):
+            kept += message[:8] + sequence + message[12:]
+        position = end
+    return kept
 
 
 def _sysctl_bytes(value: int | dict[str, str] | dict[str, list[int]]) -> bytes:

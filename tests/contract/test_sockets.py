@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 
 import pytest
 from process_rows import Rows, connection, listening
-from recorded import RecordedHost
+from recorded import RecordedHost, RecordedTable
 
 import portrange
 from portrange import NotListeningError, ParseError, Process, SourceError, UnsupportedPlatformError
@@ -32,6 +33,8 @@ OWN_PROBES = [
     SocketRow("tcp", "ipv4", "127.0.0.1", 60001, "bound"),
     SocketRow("udp", "ipv4", "127.0.0.1", 60002, "listen"),
 ]
+
+little_endian = pytest.mark.skipif(sys.byteorder == "big", reason="recorded on a little-endian machine")
 
 WEB = listening("tcp", "0.0.0.0", 8080)
 DNS = listening("udp", "::", 8080)
@@ -422,6 +425,58 @@ def test_netbsd_without_sockets_raises_source_error():
     backend = replace(backend_for(RecordedHost("netbsd-10.0")), table=as_on("netbsd-10.0", Rows({7: [WEB]})))
     with pytest.raises(SourceError, match="bind probe: Too many open files"):
         backend.listeners(Full("netbsd-10.0"), SocketQuery())
+
+
+# --- Linux: recorded replies of sock_diag and tables of procfs -------------------------------------------------------
+
+RECORDED = ["linux-6.18-recorded", "linux-6.18-recorded-user"]
+
+
+class WithoutSockDiag(RecordedHost):
+    """A recorded host whose kernel refuses sock_diag."""
+
+    def sock_diag(self, request):
+        raise OSError(errno.EPROTONOSUPPORT, "Protocol not supported")
+
+
+@little_endian
+@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.parametrize("kind", [RecordedHost, WithoutSockDiag])
+def test_recorded_linux_lists_the_listeners_that_psutil_shows(name, kind):
+    host = kind(name)
+    rows = RecordedTable(host.directory).sockets(("tcp", "udp"))
+    found = portrange.listeners(host=host)
+    assert {(row.protocol, row.address, row.port) for row in found} == {
+        (row.protocol, row.address, row.port) for row in rows if row.state == "listen"
+    }
+    assert all(listener.hidden for listener in found)  # processes are not recorded as files
+
+
+@little_endian
+@pytest.mark.parametrize("name", RECORDED)
+def test_recorded_replies_of_sock_diag_have_facts_that_procfs_lacks(name):
+    def facts(host):
+        return {
+            row.port: (row.dual_stack, row.backlog, row.queued)
+            for row in portrange.listeners(protocol="tcp", host=host)
+        }
+
+    assert facts(RecordedHost(name)) == {8000: (False, 128, 1), 8443: (True, 128, 0), 9443: (False, 16, 0)}
+    assert facts(WithoutSockDiag(name)) == {8000: (False, None, 1), 8443: (None, None, 0), 9443: (None, None, 0)}
+
+
+@little_endian
+@pytest.mark.parametrize("name", RECORDED)
+def test_recorded_replies_of_sock_diag_answer_for_one_port(name):
+    host = RecordedHost(name)
+    assert [(row.protocol, row.port) for row in portrange.who_listens(8443, host=host)] == [("tcp", 8443)]
+    assert not portrange.who_listens(8002, host=host)
+    assert [(row.state, row.remote_port > 0) for row in portrange.who_uses(8000, host=host)] == [
+        ("listen", False),
+        ("established", True),
+    ]
+    assert [row.state for row in portrange.who_uses(8001, host=host)] == ["bound"]
+    assert not portrange.who_uses(8001, host=WithoutSockDiag(name)).sockets
 
 
 # --- processes -------------------------------------------------------------------------------------------------------

@@ -54,8 +54,9 @@ def fuzz(name: str, seconds: int, *, keep: bool) -> Outcome:
             folder.mkdir()
         log, held = _child(name, saved, f"-max_total_time={seconds}", found, _with_seeds(name, seeds), saved)
         if keep:
-            _child(name, Path(directory), "-merge=1", "-set_cover_merge=1", merged, saved, found)
-            _replace(saved, merged)
+            _, is_merged = _child(name, Path(directory), "-merge=1", "-set_cover_merge=1", merged, saved, found)
+            if is_merged:  # without atheris, for one, nothing is: the corpus remains as it is
+                _replace(saved, merged)
         inputs = sum(1 for _ in saved.iterdir())
     if not inputs:
         saved.rmdir()

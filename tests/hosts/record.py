@@ -2,10 +2,10 @@
 
     python3 tests/hosts/record.py NAME      writes tests/hosts/NAME; any user, no installation but psutil
 
-Recorded are the settings of ports as the kernel or its programs return them, the tables of sockets, and the sockets of
-each process. Replaced are the names of users and processes, and all addresses except 0.0.0.0, ::, 127.0.0.1 and ::1.
-Command lines and paths of programs are not recorded. Please read the files before you publish them: tests/recorded.py
-describes the format.
+Recorded are the settings of ports as the kernel or its programs return them, the tables of sockets as bytes, and the
+sockets of each process. Replaced are the names of users and processes, and all addresses except 0.0.0.0, ::, 127.0.0.1
+and ::1. Command lines and paths of programs are not recorded. Please read the files before you publish them:
+tests/recorded.py describes the format.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import re
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,10 @@ _RANGES = {
     ("ipv6", 6): "2001:db8::",
 }
 _LOCAL_TABLES = ("tcp", "tcp6", "udp", "udp6")
+#: Message types of replies of sock_diag, and the attributes that are kept (linux/inet_diag.h): SHUTDOWN, SKV6ONLY,
+#: CGROUP_ID. Others contain addresses (SCTP), and the keys of TCP-MD5 signatures if the superuser records them.
+_SOCKET_MESSAGE = 20
+_KEPT_ATTRIBUTES = (8, 11, 21)
 
 
 class Recorder(System):
@@ -54,6 +58,7 @@ class Recorder(System):
         self.denied: list[str] = []
         self.sysctls: dict[str, dict[str, object]] = {}
         self.commands: dict[str, bytes] = {}
+        self.replies: dict[str, list[bytes]] = {}
         self.failures: list[str] = []
 
     def read(self, path: str) -> bytes:
@@ -82,6 +87,14 @@ class Recorder(System):
             raise
         self.commands[command_file(*command)] = output
         return output
+
+    def sock_diag(self, request: bytes) -> Generator[bytes, None, None]:
+        from recorded import sock_diag_key
+
+        datagrams = self.replies[sock_diag_key(request)[0]] = []
+        for datagram in super().sock_diag(request):
+            datagrams.append(datagram)
+            yield datagram
 
     def _note_file(self, path: str, read: Callable[[], bytes]) -> bytes:
         try:
@@ -167,6 +180,35 @@ def _without_scope(packed: bytes, names: Names) -> bytes:
     return replaced[:2] + packed[2:4] + replaced[4:]
 
 
+def replace_sock_diag(datagram: bytes, names: Names) -> bytes:
+    """Return a datagram of sock_diag with other addresses, without cookies, sequence numbers and further attributes."""
+    content, position = bytearray(), 0
+    while position < len(datagram):
+        length, kind, flags = struct.unpack_from("=IHH", datagram, position)
+        body = bytearray(datagram[position + 16 : position + length])
+        if kind == _SOCKET_MESSAGE:
+            size = {2: 4, 10: 16}[body[0]]  # AF_INET, AF_INET6 of Linux
+            for start in (8, 24):
+                body[start : start + size] = names.packed(bytes(body[start : start + size]))
+            body[44:52] = bytes(8)
+            body[72:] = _kept_attributes(bytes(body[72:]))
+        content += struct.pack("=IHHII", 16 + len(body), kind, flags, 0, 0) + body
+        content += bytes(-len(content) % 4)
+        position += (length + 3) & ~3
+    return bytes(content)
+
+
+def _kept_attributes(attributes: bytes) -> bytes:
+    kept, position = b"", 0
+    while position + 4 <= len(attributes):
+        length, number = struct.unpack_from("=HH", attributes, position)
+        end = position + ((length + 3) & ~3)
+        if number in _KEPT_ATTRIBUTES:
+            kept += attributes[position:end]
+        position = end
+    return kept
+
+
 def record_pcblists(system: Recorder, names: Names) -> None:
     """Record the tables of macOS."""
     for protocol in ("tcp", "udp"):
@@ -238,6 +280,15 @@ def record_settings(system: Recorder) -> None:
 
 
 def record_linux_tables(system: Recorder, names: Names) -> None:
+    from portrange._backends.linux import sockets
+    from portrange._backends.linux.sock_diag import ANY_STATE, SocketFilter
+
+    for protocol in sockets.available(system):
+        for states in (frozenset({sockets.LISTENING[protocol]}), ANY_STATE):
+            try:
+                sockets.matching(system, SocketFilter(protocol, states))
+            except PortrangeError as error:
+                system.failures.append(str(error))
     for table in _LOCAL_TABLES:
         path = f"/proc/net/{table}"
         try:
@@ -275,6 +326,10 @@ def record(directory: Path) -> list[str]:
             system.failures.append(str(error))
     if system.denied:
         facts["denied"] = sorted(set(system.denied))
+    replies = {
+        request: [replace_sock_diag(datagram, names).hex() for datagram in datagrams]
+        for request, datagrams in system.replies.items()
+    }
     directory.mkdir(parents=True)
     for path, content in system.files.items():
         file = directory / f"files{path}"
@@ -283,11 +338,14 @@ def record(directory: Path) -> list[str]:
     for name, output in system.commands.items():
         (directory / "commands").mkdir(exist_ok=True)
         (directory / "commands" / name).write_bytes(output)
-    _write_json(directory / "host.json", facts)
-    if system.sysctls:
-        _write_json(directory / "sysctl.json", system.sysctls)
-    if sockets is not None:
-        _write_json(directory / "psutil.json", sockets)
+    for file_name, value in (
+        ("host.json", facts),
+        ("sysctl.json", system.sysctls),
+        ("sock_diag.json", replies),
+        ("psutil.json", sockets),
+    ):
+        if value:
+            _write_json(directory / file_name, value)
     failures = [f"not read: {failure}" for failure in system.failures]
     origin = (
         f"recorded by tests/hosts/record.py of portrange {__version__} on {_system_name()} ({platform.machine()}),"
