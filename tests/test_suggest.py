@@ -20,8 +20,7 @@ from recorded import RecordedHost, names
 import portrange
 from portrange import Assignment, Span, suggest_port
 from portrange._questions.suggest import FIRST, LAST
-from portrange._registry.common_uses import COMMON_PORTS
-from portrange._registry.facts import BAD_PORTS, ORCHESTRATOR_RANGES
+from portrange._registry.facts import BAD_PORTS, COMMON_PORTS, ORCHESTRATOR_RANGES
 
 #: A recorded Linux with default settings, so that results do not depend on this machine.
 LINUX = RecordedHost("linux-6.18").snapshot()

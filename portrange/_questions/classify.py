@@ -7,8 +7,7 @@ from .._answers.port import Band, PortInfo
 from .._answers.span import contains, port_number
 from .._backends.select import settings_of
 from .._host.host import system_of
-from .._registry.common_uses import common_uses
-from .._registry.facts import DEFAULT_RANGES, DEFAULT_TARGETS
+from .._registry.facts import DEFAULT_RANGES, DEFAULT_TARGETS, common_uses
 from .._registry.lookup import registered
 from .risks import HostFacts, risks, section_of, setting_risks
 

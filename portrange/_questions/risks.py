@@ -8,15 +8,16 @@ from .._answers.ephemeral import BAND_BOUNDS
 from .._answers.port import Assignment, Risk, used_by
 from .._answers.span import Span, merge
 from .._frozen import Frozen
-from .._registry.common_uses import COMMON_PORTS, common_uses
 from .._registry.facts import (
     BAD_PORTS,
+    COMMON_PORTS,
     DEFAULT_RANGES,
     DEFAULT_TARGETS,
     MACOS_RESTRICTED,
     ORCHESTRATOR_RANGES,
     DefaultRange,
     OrchestratorRange,
+    common_uses,
 )
 from .._render.strings import joined
 

@@ -8,8 +8,14 @@ from .._backends.select import settings_of
 from .._errors import PortrangeError
 from .._host.host import system_of
 from .._lazy import import_lock
-from .._registry.common_uses import COMMON_PORTS
-from .._registry.facts import BAD_PORTS, DEFAULT_RANGES, DEFAULT_TARGETS, MACOS_RESTRICTED, ORCHESTRATOR_RANGES
+from .._registry.facts import (
+    BAD_PORTS,
+    COMMON_PORTS,
+    DEFAULT_RANGES,
+    DEFAULT_TARGETS,
+    MACOS_RESTRICTED,
+    ORCHESTRATOR_RANGES,
+)
 from .._registry.lookup import registered
 from .risks import FIRST, LAST
 
