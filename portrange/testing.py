@@ -18,6 +18,7 @@ import os
 from ._answers.ephemeral import EphemeralRange, PortSettings
 from ._answers.listener import BoundSocket, Listeners, Sockets
 from ._answers.span import Span, contains, merge
+from ._backends.base import PortQuery
 from ._errors import SourceError
 from ._frozen import replace
 from ._host.host import Host
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from ._answers.address import FamilyName, ProtocolName
     from ._answers.listener import Listener, Process
     from ._answers.usage import EphemeralUsage
-    from ._backends.base import PortQuery, SocketQuery, Target
+    from ._backends.base import SocketQuery, Target
     from ._errors import PortrangeError
 
     T = TypeVar("T")
@@ -115,7 +116,8 @@ class _FakeSystem(System):
         if port and any(spans and contains(spans, port) for spans in (settings.excluded, refused)):
             raise _os_error(errno.EACCES)
         wanted = Endpoint(protocol, family, address, port)  # type: ignore[arg-type]  # checked by why_busy
-        if port and any(conflict(socket, wanted) for socket in backend.bound_sockets(self, wanted.protocol, port)):
+        found = backend.sockets_on(self, PortQuery(port, (wanted.protocol,)))
+        if port and any(conflict(socket, wanted) for socket in found):
             raise _os_error(errno.EADDRINUSE)
 
     def can_share(self, protocol: str, address: str, port: int) -> bool:  # noqa: ARG002
@@ -167,10 +169,6 @@ class _FakeBackend:
         )
         in_order = sorted(found, key=lambda found: (found.port, found.protocol, found.family, found.address))
         return Listeners(tuple(in_order), listed.incomplete if isinstance(listed, Listeners) else ())
-
-    def bound_sockets(self, _system: System, protocol: ProtocolName, port: int) -> tuple[BoundSocket, ...]:
-        """Return the sockets on a port, listeners included."""
-        return tuple(socket for socket in self.all_sockets() if (socket.protocol, socket.port) == (protocol, port))
 
     def reached(
         self, _system: System, _protocol: ProtocolName, _port: int, _targets: tuple[Target, ...]

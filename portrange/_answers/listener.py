@@ -366,10 +366,9 @@ _FLAT = ("protocol", "address", "port", "pid", "process", "user", "unit", "owner
 
 def flat_socket(socket: Socket) -> dict[str, Any]:
     """Return a socket as a dictionary of scalars: the oldest owner as pid and process, all owners as text."""
-    user = socket.user or (None if socket.uid is None else str(socket.uid))
     flat = (
         *(socket.protocol, socket.address, socket.port, socket.pid, socket.process),
-        *(user, socket.unit, socket.holder),
+        *(user_text(socket) or None, socket.unit, socket.holder),
     )
     return dict(zip(_FLAT, flat, strict=True))
 

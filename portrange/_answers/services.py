@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .port import Service
 from .results import Results
+from .span import Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,5 +37,5 @@ class Services(Results[Service]):
 
     def _rows(self) -> Iterator[tuple[str, ...]]:
         for service in self.services:
-            ports = str(service.first) if service.first == service.last else f"{service.first}-{service.last}"
-            yield service.name, ports, ", ".join(service.protocols), service.description
+            ports = Span(service.first, service.last)
+            yield service.name, str(ports), ", ".join(service.protocols), service.description

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from .._answers.address import FamilyName, ProtocolName
     from .._answers.ephemeral import EphemeralRange, PortSettings
-    from .._answers.listener import BoundSocket, Listener, Listeners, Process, Sockets
+    from .._answers.listener import Listener, Listeners, Process, Sockets
     from .._answers.usage import EphemeralUsage
     from .._host.system import System
 
@@ -32,12 +32,8 @@ if TYPE_CHECKING:
             """Return the listeners that match *query*, with their owners."""
             ...
 
-        def bound_sockets(self, system: System, protocol: ProtocolName, port: int, /) -> tuple[BoundSocket, ...]:
-            """Return all sockets on a port, whatever their state, with their owners."""
-            ...
-
         def sockets_on(self, system: System, query: PortQuery, /) -> Sockets:
-            """Return all sockets that match *query*, with their owners."""
+            """Return all sockets that match *query*, whatever their state, with their owners; listeners first."""
             ...
 
         def running(self, system: System, process: Process, /) -> Process | None:

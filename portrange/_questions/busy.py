@@ -5,6 +5,7 @@ from __future__ import annotations
 from .._answers.address import WILDCARDS
 from .._answers.listener import Obstacles
 from .._answers.span import parse_decimal, port_number
+from .._backends.base import PortQuery
 from .._backends.select import backend_for
 from .._errors import SourceError, UnsupportedPlatformError
 from .._host.binding import ABSENT, IN_USE, NOT_LOCAL, REFUSED, UNUSABLE
@@ -66,7 +67,7 @@ def why_busy(
     settings = backend.port_settings(system)
     notes = obstacles.notes(number, settings)
     failures = _probe(system, wanted)
-    sockets = backend.bound_sockets(system, protocol, number) if failures else ()
+    sockets = backend.sockets_on(system, PortQuery(number, (protocol,))).sockets if failures else ()
     # The socket in the way may be closed by now, or may be the probe socket of another process in why_busy().
     transient = [endpoint for endpoint, error in failures.items() if _may_be_transient(endpoint, error, sockets)]
     for endpoint in _probe_again(system, transient):

@@ -33,7 +33,7 @@ from process_rows import Rows, listening
 from recorded import RecordedHost
 
 from portrange import ParseError
-from portrange._backends.base import SocketQuery
+from portrange._backends.base import PortQuery, SocketQuery
 from portrange._backends.darwin import BACKEND
 from portrange._backends.pcblist import parse_table, read_listeners
 from portrange._backends.portable.psutil_table import SocketRow
@@ -595,7 +595,7 @@ def test_sockets_of_a_reuseport_group_are_one_listener():
 
 def test_why_busy_has_the_listener_of_another_user():
     rows = Rows(PROCESSES, refusing=frozenset({1}), whole_table_refused=True)
-    [bound] = changed(BACKEND, table=rows).bound_sockets(RecordedHost("darwin-24.6-pcblist"), "tcp", 22)
+    [bound] = changed(BACKEND, table=rows).sockets_on(RecordedHost("darwin-24.6-pcblist"), PortQuery(22, ("tcp",)))
     assert (bound.state, bound.user, bound.hidden) == ("listen", "root", True)
 
 

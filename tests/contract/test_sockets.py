@@ -12,7 +12,7 @@ from recorded import RecordedHost, RecordedTable
 
 import portrange
 from portrange import NotListeningError, ParseError, Process, SourceError, UnsupportedPlatformError
-from portrange._backends.base import SocketQuery
+from portrange._backends.base import PortQuery, SocketQuery
 from portrange._backends.portable import EVERYTHING, PortableBackend
 from portrange._backends.portable.psutil_table import SocketRow
 from portrange._backends.select import backend_for
@@ -272,7 +272,7 @@ def test_bound_lists_sockets_in_any_state(name):
         backend = PortableBackend(backend_for(RecordedHost("darwin-24.4")).reader, EVERYTHING)
     ended = SocketRow("tcp", "ipv4", "10.0.0.1", 8080, "time-wait", "192.0.2.7", 443)
     table = Rows({7: [connection("tcp", "10.0.0.1", 8080), WEB]}, unheld=[ended])
-    sockets = replace(backend, table=as_on(name, table)).bound_sockets(host, "tcp", 8080)
+    sockets = replace(backend, table=as_on(name, table)).sockets_on(host, PortQuery(8080, ("tcp",)))
     assert [bound.state for bound in sockets if bound.owners] == ["listen", "connection"]
     assert [(bound.remote_address, bound.remote_port) for bound in sockets if bound.state == "connection"] == [
         ("192.0.2.7", 443)
@@ -336,7 +336,7 @@ def test_freebsd_free_port_is_proven_by_bind_probes_despite_the_table():
 def test_freebsd_bound_sockets_of_another_user_have_their_owner():
     backend = backend_for(RecordedHost("freebsd-13.0"))
     table = as_on("freebsd-13.0", Rows({6: [WEB]}, refusing=frozenset({6})))
-    [bound] = replace(backend, table=table).bound_sockets(RecordedHost("freebsd-13.0"), "tcp", 8080)
+    [bound] = replace(backend, table=table).sockets_on(RecordedHost("freebsd-13.0"), PortQuery(8080, ("tcp",)))
     assert (bound.pid, bound.state) == (6, "listen")
 
 

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..._answers.address import FamilyName, ProtocolName
     from ..._answers.ephemeral import EphemeralRange, PortSettings
-    from ..._answers.listener import BoundSocket, Listener, Listeners, Process, Sockets
+    from ..._answers.listener import Listener, Listeners, Process, Sockets
     from ..._answers.usage import EphemeralUsage
     from ..._host.system import System
     from ..base import PortQuery, SocketQuery, Target
@@ -39,14 +39,6 @@ def listeners(system: System, query: SocketQuery) -> Listeners:
         from . import listing
 
     return listing.listeners(system, query)
-
-
-def bound_sockets(system: System, protocol: ProtocolName, port: int) -> tuple[BoundSocket, ...]:
-    """Return every socket of one protocol that occupies *port*, in any state, with its owners."""
-    with import_lock:
-        from . import listing
-
-    return listing.bound_sockets(system, protocol, port)
 
 
 def sockets_on(system: System, query: PortQuery) -> Sockets:

@@ -121,16 +121,6 @@ def describe(system: System, records: list[SocketRecord]) -> dict[int, Listener]
     return {socket.record.inode: _listener(describer, socket) for socket in found}
 
 
-def bound_sockets(system: System, protocol: ProtocolName, port: int) -> tuple[BoundSocket, ...]:
-    """Return every socket of one protocol that occupies *port*, in any state; listeners first."""
-
-    def find() -> list[_FoundSocket]:
-        records = sockets.matching(system, SocketFilter(protocol, ANY_STATE, port))
-        return [_FoundSocket(record, system) for record in records]
-
-    return _described(system, find)
-
-
 def sockets_on(system: System, query: PortQuery) -> Sockets:
     """Return every socket on a port, in any state, or those of connections with a peer; listeners first."""
     port, protocols, peer = query.port, query.protocols, query.peer

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ..._answers.address import FamilyName, ProtocolName
     from ..._answers.ephemeral import EphemeralRange, PortSettings
-    from ..._answers.listener import BoundSocket, Listener, Listeners, Process, Sockets
+    from ..._answers.listener import Listener, Listeners, Process, Sockets
     from ..._answers.usage import EphemeralUsage
     from ..._host.system import System
     from ..base import PortQuery, SocketQuery, Target
@@ -95,12 +95,6 @@ class PortableBackend(Frozen):
         if query.process is not None:
             return listing.listeners_of(system, query, query.process, table, self)
         return listing.listeners(system, query, table, self)
-
-    def bound_sockets(self, system: System, protocol: ProtocolName, port: int) -> tuple[BoundSocket, ...]:
-        """Return the sockets on a port that psutil shows, whatever their state."""
-        with import_lock:
-            from . import listing
-        return listing.bound_sockets(system, protocol, port, self._table(system), self)
 
     def sockets_on(self, system: System, query: PortQuery) -> Sockets:
         """Return the sockets on a port that psutil shows, or those of connections with a peer."""

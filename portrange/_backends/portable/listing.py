@@ -12,7 +12,7 @@ from ..._answers.address import FAMILIES, WILDCARDS
 from ..._answers.listener import BoundSocket, Listener, Listeners, Sockets
 from ..._answers.span import contains
 from ..._errors import ParseError, SourceError, UnsupportedPlatformError
-from ..._frozen import Frozen
+from ..._frozen import Frozen, replace
 from ..._lazy import import_lock
 from .psutil_table import SocketRow
 
@@ -89,15 +89,6 @@ def listeners(system: System, query: SocketQuery, table: ProcessTable, backend: 
     return Listeners(tuple(sorted(listening, key=_order)), tuple(incomplete))
 
 
-def bound_sockets(
-    system: System, protocol: ProtocolName, port: int, table: ProcessTable, backend: PortableBackend
-) -> tuple[BoundSocket, ...]:
-    """Return the sockets on a port that psutil shows, whatever their state; listeners first."""
-    with import_lock:
-        from ..base import PortQuery
-    return sockets_on(system, PortQuery(port, (protocol,)), table, backend).sockets
-
-
 def sockets_on(system: System, query: PortQuery, table: ProcessTable, backend: PortableBackend) -> Sockets:
     """Return the sockets on a port that psutil shows, or those of connections with a peer; listeners first."""
 
@@ -137,44 +128,17 @@ def listeners_of(
     system: System, query: SocketQuery, root: Process, table: ProcessTable, backend: PortableBackend
 ) -> Listeners:
     """Return the listeners of a process and its descendants; the owners are those processes."""
-
-    def is_wanted(row: SocketRow) -> bool:
-        return row.state == "listen" and query.port in (None, row.port)
-
-    view, protocols = backend.view, _listed(query.protocols)
+    query = replace(query, protocols=_listed(query.protocols))
     incomplete: list[str] = [_OTHER_NAMESPACES] if query.all_namespaces else []
-    try:
-        process = running(table, root)
-        tree = [] if process is None else [root.pid, *table.descendants(root.pid)]
-    except ProcessLookupError:
-        tree = []
-    except PermissionError:
-        tree = [root.pid]
-        incomplete.append(f"descendants of process {root.pid} (permission denied): run as root")
+    tree, problems = _tree(table, root)
+    incomplete += problems
     if not tree:
-        reason = f"process {root.pid} does not exist or has ended; processes that it started are unknown"
-        return Listeners((), (*incomplete, reason))
-    if not view.every_owner:
-
-        def in_table() -> list[SocketRow]:
-            return [row for row in table.sockets(protocols) if row.pid in tree and is_wanted(row)]
-
-        try:
-            found = _owners_in_table(table, in_table(), in_table)
-        except PermissionError:
-            return Listeners((), (*incomplete, _PROCESSES_HIDDEN))
-    elif view.checks_owners:
-        search = _find_with_probes(system, table, protocols, is_wanted)
-        found = search.sockets
-        incomplete += search.problems if search.complete else (*search.problems, _PROCESSES_HIDDEN)
-    else:
-        owned, denied = _owners_in_processes(table, protocols, is_wanted, tree)
-        found = {socket: _Ownership(_oldest_first(owners), hidden=False) for socket, owners in owned.items()}
-        if denied:
-            incomplete.append(f"sockets of process {root.pid} or of its descendants (permission denied): run as root")
+        return Listeners((), tuple(incomplete))
+    found = _find_in_tree(system, table, backend.view, query, tree)
+    incomplete += found.problems
     owners_of = {
         row: tuple(owner for owner in ownership.owners if query.exhaustive or owner.pid in tree)
-        for row, ownership in found.items()
+        for row, ownership in found.sockets.items()
     }
     listening = [
         Listener(**_fields(system, row, _Ownership(owners, hidden=False)), scope="process")
@@ -182,6 +146,43 @@ def listeners_of(
         if any(owner.pid in tree for owner in owners)
     ]
     return Listeners(tuple(sorted(listening, key=_order)), tuple(incomplete))
+
+
+def _tree(table: ProcessTable, root: Process) -> tuple[list[int], list[str]]:
+    """Return the pids of a process and its descendants, none if it has ended, and what is unknown about them."""
+    try:
+        process = running(table, root)
+        tree = [] if process is None else [root.pid, *table.descendants(root.pid)]
+    except ProcessLookupError:
+        tree = []
+    except PermissionError:
+        return [root.pid], [f"descendants of process {root.pid} (permission denied): run as root"]
+    ended = f"process {root.pid} does not exist or has ended; processes that it started are unknown"
+    return tree, [] if tree else [ended]
+
+
+def _find_in_tree(system: System, table: ProcessTable, view: View, query: SocketQuery, tree: list[int]) -> _Search:
+    """Return the sockets of a tree of processes, the root first; a socket may have other owners as well."""
+    protocols = _listed(query.protocols)
+
+    def is_wanted(row: SocketRow) -> bool:
+        return row.state == "listen" and query.port in (None, row.port)
+
+    def in_table() -> list[SocketRow]:
+        return [row for row in table.sockets(protocols) if row.pid in tree and is_wanted(row)]
+
+    if view.checks_owners:
+        search = _find_with_probes(system, table, protocols, is_wanted)
+        return search if search.complete else replace(search, problems=(*search.problems, _PROCESSES_HIDDEN))
+    if not view.every_owner:
+        try:
+            return _Search(_owners_in_table(table, in_table(), in_table), complete=True)
+        except PermissionError:
+            return _Search({}, complete=False, problems=(_PROCESSES_HIDDEN,))
+    owned, denied = _owners_in_processes(table, protocols, is_wanted, tree)
+    sockets = {socket: _Ownership(_oldest_first(owners), hidden=False) for socket, owners in owned.items()}
+    problem = f"sockets of process {tree[0]} or of its descendants (permission denied): run as root"
+    return _Search(sockets, complete=not denied, problems=(problem,) if denied else ())
 
 
 def _listed(protocols: tuple[ProtocolName, ...] | None) -> tuple[ProtocolName, ...]:
