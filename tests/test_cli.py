@@ -646,6 +646,12 @@ def test_wait_prints_the_listeners_of_a_process(child):
     assert [(found["port"], found["pid"]) for found in answer["listening"]["listeners"]] == [(int(port), child.pid)]
 
 
+def test_wait_takes_the_protocol_from_the_port(child):
+    done = run("wait", "9/udp", "--process", str(child.pid), "--timeout", "0")
+    assert done.returncode == 1
+    assert "does not listen on udp port 9 after 0 seconds" in done.stderr
+
+
 def test_wait_for_a_process_that_does_not_listen_exits_1(server, child):
     done = run("wait", str(server), "--process", str(child.pid), "--timeout", "0")
     assert (done.returncode, done.stdout) == (1, "")

@@ -6,7 +6,7 @@ from .._answers.answer import Answer, Answers
 from .._answers.listener import Listeners
 from .._questions.reach import who_answers
 from .cmd_list import hidden_owners, with_heading
-from .inputs import parse_target
+from .inputs import one_target
 from .options import option, protocol
 from .output import NO, OK, Command, Output, described
 
@@ -14,14 +14,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .inputs import Target
     from .options import Parsed
 
 _DEFAULT = "localhost"
 
 
 def _run(arguments: Parsed) -> Output:
-    target = _target(arguments.port)
+    target = one_target(arguments.port)
     if target.address and arguments.address:
         raise ValueError(f"two addresses, {target.address} and {arguments.address}: name one of them")
     kind: Any = target.protocol or arguments.protocol
@@ -33,15 +32,6 @@ def _run(arguments: Parsed) -> Output:
     listeners = Listeners(tuple(dict.fromkeys(listener for answer in found for listener in answer.listeners)))
     table = with_heading(found.to_text(arguments.style.columns), arguments.style)
     return Output(table, status=status, remarks=[*_remarks(found), *hidden_owners(listeners, arguments.host)])
-
-
-def _target(argument: str) -> Target:
-    targets = parse_target(argument)
-    if len(targets) > 1 or targets[0].is_range:
-        raise ValueError(f"{argument!r} is several ports: name one of them")
-    if targets[0].first == 0:
-        raise ValueError("nothing can listen on port 0: name a port from 1 to 65535")
-    return targets[0]
 
 
 def _remarks(found: Answers) -> list[str]:

@@ -6,12 +6,14 @@ from .._answers.listener import Listeners
 from .._errors import NotListeningError
 from .._questions.wait import wait_for_listener
 from .cmd_list import LISTENERS_IN_JSON
-from .inputs import parse_target
+from .inputs import one_target
 from .options import option, process_id, protocol
 from .output import NO, Command, Output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .options import Parsed
 
 _TIMEOUT = 30.0
@@ -20,12 +22,13 @@ _TIMEOUT = 30.0
 def _run(arguments: Parsed) -> Output:
     if arguments.process is None:
         raise ValueError("no process: name it with --process PID, as in portrange wait 8080 --process $!")
-    port = None if arguments.port is None else _port(arguments.port)
+    target = None if arguments.port is None else one_target(arguments.port)
+    kind: Any = (target.protocol if target else None) or arguments.protocol
     try:
         found = wait_for_listener(
             process_id(arguments.process),
-            port,
-            protocol=arguments.protocol,
+            target.first if target else None,
+            protocol=kind,
             timeout=_seconds(arguments.timeout),
             host=arguments.host,
         )
@@ -35,13 +38,6 @@ def _run(arguments: Parsed) -> Output:
     return Output(
         found.to_text(arguments.style.columns), {"listening": found.to_dict(), "reason": None, "detail": None}
     )
-
-
-def _port(argument: str) -> int:
-    targets = parse_target(argument)
-    if len(targets) > 1 or targets[0].is_range:
-        raise ValueError(f"{argument!r} is several ports: wait for one of them, or leave it out for any port")
-    return targets[0].first
 
 
 def _seconds(argument: str | float) -> float:

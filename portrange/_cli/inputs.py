@@ -82,6 +82,16 @@ def parse_target(text: str) -> list[Target]:
     return [target for part in parts for target in _parse(part)]
 
 
+def one_target(text: str) -> Target:
+    """Return what an argument means that names one port which a program can listen on; `ValueError` otherwise."""
+    targets = parse_target(text)
+    if len(targets) > 1 or targets[0].is_range:
+        raise ValueError(f"{_short(text)} is several ports: name one of them")
+    if targets[0].first == 0:
+        raise ValueError("nothing can listen on port 0: name a port from 1 to 65535")
+    return targets[0]
+
+
 def is_range(text: str) -> bool:
     """Return whether an argument is a range of ports, such as 8000-8010."""
     return any(_bounds(_protocol(part)[0].rpartition(":")[2]) for part in text.replace(",", " ").split())
