@@ -355,8 +355,13 @@ def _advice(usage: EphemeralUsage) -> tuple[list[str], list[str]]:
     """Return what follows from the usage, in sentences, and the remedies."""
     facts = _tcp(usage) if usage.protocol == "tcp" else _udp(usage)
     incomplete = (f"Incomplete: {reason}." for reason in usage.incomplete)
-    remedies = _tcp_remedies if usage.protocol == "tcp" else _udp_remedies
+    remedies = _unreserve if not usage.size else _tcp_remedies if usage.protocol == "tcp" else _udp_remedies
     return [*facts, *incomplete], remedies(usage) if _is_near(usage) else []
+
+
+def _unreserve(usage: EphemeralUsage) -> list[str]:
+    setting = " (net.ipv4.ip_local_reserved_ports)" if usage.platform == "linux" else ""
+    return [f"reserve fewer ports{setting}", _widen(usage)]
 
 
 def _is_near(usage: EphemeralUsage) -> bool:

@@ -17,6 +17,7 @@ from .._errors import PortrangeError
 from .._lazy import import_lock
 from .._questions.classify import classify
 from .._questions.listen import listeners, network_labels, who_listens
+from .._questions.risks import NO_ADVICE
 from .._render import text
 from .._render.strings import visible
 from .cmd_list import LISTENERS_IN_JSON, hidden_owners, ignored_addresses
@@ -108,8 +109,10 @@ def _page(target: Target, arguments: Parsed) -> Output:
         "Connected": connection_lines(connected, room),
         **port_page(info),
     }
-    if not info.safe:
-        entries.setdefault("Instead", []).append("portrange suggest NAME prints a port for a project")
+    instead = entries.get("Instead", [])
+    # Where this host allocates all ports that are advised, suggest has none either.
+    if not info.safe and not any(line.startswith(NO_ADVICE) for line in instead):
+        entries["Instead"] = [*instead, "portrange suggest NAME prints a port for a project"]
     return Output(
         text.page(
             f"Port {info.number}", {name: lines for name, lines in entries.items() if lines}, style, verdict(info)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: The ports that are advised and suggested: above those of system services, below the ranges of orchestrators.
 FIRST, LAST = 1024, min(ports.first for ports in ORCHESTRATOR_RANGES) - 1
+#: How the advice begins where this host or a target allocates all of them.
+NO_ADVICE = f"no port from {FIRST} to {LAST}"
 _DYNAMIC, _HIGHEST = BAND_BOUNDS["dynamic"]
 #: Systems on which no default range begins below this port, and on which ports below it are privileged by default.
 _PRIVILEGED_END = BAND_BOUNDS["user"][0]
@@ -240,7 +242,7 @@ def _advice(settings: PortSettings, targets: tuple[str, ...]) -> str:
         if left.last - left.first > best.last - best.first:
             best = left
         first = max(first, span.last + 1)
-    return f"use {best}" if best.first <= best.last else f"no port from {FIRST} to {LAST} is outside; bind port 0"
+    return f"use {best}" if best.first <= best.last else f"{NO_ADVICE} is outside; bind port 0"
 
 
 def _source(settings: PortSettings, fact: SettingName) -> str:

@@ -151,7 +151,12 @@ def test_shares_are_not_rounded_to_0_or_100_percent(used, percent):
 
 
 def test_fully_reserved_range():
-    assert explained(usage(size=0)).startswith("There are no ephemeral TCP ports")
+    for protocol in ("TCP", "UDP"):
+        text = explained(usage(protocol.lower(), size=0))
+        assert text.startswith(f"There are no ephemeral {protocol} ports")
+        assert text.endswith(
+            "Remedies: - reserve fewer ports (net.ipv4.ip_local_reserved_ports) - widen the range in a setting"
+        )
 
 
 def test_unknown_errno_is_not_named():

@@ -98,3 +98,24 @@ def test_port_that_was_reserved_as_advised_is_safe():
     statuses, risk = done.stdout.splitlines()
     assert statuses == "1 0 1 1 1", done.stderr
     assert risk.endswith("reserved on this host: other Linux machines need the same sysctl")
+
+
+#: Prints the page of a port, and what suggest does, where the host allocates all ports from 1024 on.
+WIDEST = """
+import portrange, subprocess, sys
+with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as file:
+    file.write("1024 65535")
+for arguments in (["8080"], ["suggest", "my-service"]):
+    command = [sys.executable, "-m", portrange.__name__, *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    print(done.stdout + done.stderr)
+"""
+
+
+def test_page_does_not_refer_to_suggest_where_the_host_allocates_all_ports():
+    done = in_namespaces("--user", "--map-root-user", "--net", code=WIDEST)
+    assert done.returncode == 0, done.stderr
+    page, _, suggested = done.stdout.partition("\nportrange suggest: ")
+    assert "Instead      no port from 1024 to 19999 is outside; bind port 0" in page
+    assert "portrange suggest NAME" not in page
+    assert suggested.startswith("no port is left for 'my-service'")
