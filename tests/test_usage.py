@@ -23,8 +23,8 @@ from portrange._backends.linux.sock_diag import Address, SocketFilter
 from portrange._backends.linux.usage import Reuse
 from portrange._backends.occupancy import Occupancy, SocketEntry
 from portrange._backends.portable import ONE_BY_ONE, WHOLE_TABLE
-from portrange._backends.portable.listing import ephemeral_usage as portable_usage
 from portrange._backends.portable.psutil_table import SocketRow
+from portrange._backends.portable.range_use import ephemeral_usage as portable_usage
 from portrange._frozen import replace
 from portrange._render import picture
 

@@ -22,7 +22,7 @@ to 15) except for fields appended to xsocket_n in 8792 (macOS 13):
   being freed has neither protocol nor family.
 - bsd/netinet/in_pcb.h, tcp_var.h, bsd/sys/socketvar.h: xinpgen, xinpcb_n, xtcpcb_n, xsocket_n, with #pragma pack(4).
 - bsd/kern/uipc_socket.c: so_update_last_owner_locked(), the process that used a socket last.
-- bsd/net/ntstat.c: rows of user-space flows (Skywalk), whose user, type and family are 0.
+- bsd/net/ntstat.c: rows of user-space flows (Skywalk), whose user and family are 0.
 
 Sockets that were freed during the copy are skipped as in Apple's netstat (network_cmds, netstat.tproj/inet.c).
 """
@@ -44,22 +44,21 @@ if TYPE_CHECKING:
     from .._host.binding import HeldProbes
     from .._host.system import System
 
-#: xinpgen: length, number of sockets, generation, generation of sockets.
-_HEADER = Struct("<IIQQ")
+#: xinpgen: length, number of sockets, generation of the table.
+_HEADER = Struct("<IIQ8x")
 #: The beginning of each record: length and kind.
 _RECORD = Struct("<II")
 _XINPCB, _XSOCKET, _XTCPCB = 0x10, 0x01, 0x20
-#: The bytes of each record that are read; newer systems append fields.
-_NEEDED = {_XINPCB: 104, _XSOCKET: 76, _XTCPCB: 40}
-#: xinpcb_n from byte 16: ports (network order) and generation. From byte 44: vflag. Bytes 64 to 80: local address.
-_PORTS = Struct(">HH")
-_GENERATION = Struct("<Q")
-#: xsocket_n: options at 20; protocol, family, lengths of queues and their limit at 36; user and pid at 64.
-_OPTIONS = Struct("<I")
-_PROTOCOL = Struct("<iihhh")
-_OWNER = Struct("<Ii")
-#: xtcpcb_n: state at 36.
-_STATE = Struct("<i")
+#: xinpcb_n: remote and local port, in network order.
+_INPCB_PORTS = Struct(">16xHH")
+#: xinpcb_n: generation of the socket, vflag (the IP versions), local address.
+_INPCB = Struct("<28xQ8xB19x16s")
+#: xsocket_n: options, protocol, family, length of the accept queue, limit of that queue, uid, last pid.
+_SOCKET = Struct("<20xI12xiih2xh14xIi")
+#: xtcpcb_n: state.
+_TCPCB = Struct("<36xi")
+#: The shortest record of each kind; newer systems append fields.
+_SIZES = {_XINPCB: _INPCB.size, _XSOCKET: _SOCKET.size, _XTCPCB: _TCPCB.size}
 
 _PROTOCOL_NUMBERS: dict[str, int] = {"tcp": 6, "udp": 17}
 #: 127.0.0.1.
@@ -165,7 +164,7 @@ def parse_table(value: bytes, protocol: ProtocolName, source: str) -> PcbTable:
     """
     if len(value) < _HEADER.size:
         raise ParseError(source, f"a header of {_HEADER.size} bytes", value.hex())
-    _, count, generation, _ = _HEADER.unpack_from(value)
+    _, count, generation = _HEADER.unpack_from(value)
     expected = {_XINPCB, _XSOCKET, _XTCPCB} if protocol == "tcp" else {_XINPCB, _XSOCKET}
     pcbs: list[Pcb] = []
     groups = group_size = 0
@@ -174,9 +173,7 @@ def parse_table(value: bytes, protocol: ProtocolName, source: str) -> PcbTable:
         group_size = max(group_size, size)
         if not expected <= set(records):
             raise ParseError(source, f"records of kinds {sorted(expected)} in each group", f"kinds {sorted(records)}")
-        if _GENERATION.unpack_from(value, records[_XINPCB] + 28)[0] > generation:
-            continue  # freed during the copy
-        pcb = _parse_pcb(value, records, protocol, source)
+        pcb = _parse_pcb(value, records, protocol, generation, source)
         if pcb is not None:
             pcbs.append(pcb)
     return PcbTable(tuple(pcbs), count, groups, group_size)
@@ -200,33 +197,35 @@ def _groups(value: bytes, source: str) -> Iterator[tuple[int, dict[int, int]]]:
             if is_trailer:
                 return
             start, records = position, {}
-        if kind in _NEEDED:
-            if length < _NEEDED[kind] or kind in records:
+        if kind in _SIZES:
+            if length < _SIZES[kind] or kind in records:
                 raise ParseError(source, "one whole record of a kind in a group", f"kind {kind:#x} of {length} bytes")
             records[kind] = position
         position += (length + 7) & ~7
 
 
-def _parse_pcb(value: bytes, records: dict[int, int], protocol: ProtocolName, source: str) -> Pcb | None:
-    """Return the socket of a group; None if the socket is being freed."""
-    inpcb, xsocket = records[_XINPCB], records[_XSOCKET]
-    number, family, queued, _, backlog = _PROTOCOL.unpack_from(value, xsocket + 36)
-    if (number, family) == (0, 0):
+def _parse_pcb(
+    value: bytes, records: dict[int, int], protocol: ProtocolName, generation: int, source: str
+) -> Pcb | None:
+    """Return the socket of a group; None if it was freed during the copy, or is being freed."""
+    remote_port, port = _INPCB_PORTS.unpack_from(value, records[_XINPCB])
+    created, vflag, address = _INPCB.unpack_from(value, records[_XINPCB])
+    options, number, family, queued, backlog, uid, last_pid = _SOCKET.unpack_from(value, records[_XSOCKET])
+    (state,) = _TCPCB.unpack_from(value, records[_XTCPCB]) if protocol == "tcp" else (_CLOSED,)
+    if created > generation or (number, family) == (0, 0):
         return None
-    versions = value[inpcb + 44] & _BOTH_VERSIONS
+    versions = vflag & _BOTH_VERSIONS
     is_known = (family in (_FLOW, _AF_INET6) and versions) or (family == _AF_INET and versions == _INP_IPV4)
     if number != _PROTOCOL_NUMBERS[protocol] or not is_known:
         raise ParseError(source, f"a {protocol} socket", f"protocol {number}, family {family}, IP versions {versions}")
-    remote_port, port = _PORTS.unpack_from(value, inpcb + 16)
-    uid, last_pid = _OWNER.unpack_from(value, xsocket + 64)
     return Pcb(
         is_flow=family == _FLOW,
         versions=versions,
-        address=value[inpcb + 64 : inpcb + 80],
+        address=address,
         port=port,
         remote_port=remote_port,
-        state=_STATE.unpack_from(value, records[_XTCPCB] + 36)[0] if protocol == "tcp" else _CLOSED,
-        accepts=bool(_OPTIONS.unpack_from(value, xsocket + 20)[0] & _SO_ACCEPTCONN),
+        state=state,
+        accepts=bool(options & _SO_ACCEPTCONN),
         uid=uid,
         last_pid=last_pid,
         queued=queued,

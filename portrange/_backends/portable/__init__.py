@@ -117,11 +117,11 @@ class PortableBackend(Frozen):
     def ephemeral_usage(self, system: System, protocol: ProtocolName) -> EphemeralUsage:
         """Return the usage of the ephemeral ranges of "tcp" or "udp", over both address families."""
         with import_lock:
-            from . import listing
+            from . import range_use
         ranges: dict[FamilyName, EphemeralRange] = {
             family: self.reader.ephemeral_range(system, protocol, family) for family in FAMILIES
         }
-        return listing.ephemeral_usage(system, protocol, self._table(system), self.view, ranges)
+        return range_use.ephemeral_usage(system, protocol, self._table(system), self.view, ranges)
 
     def _table(self, system: System) -> ProcessTable:
         if self.table is not None:
