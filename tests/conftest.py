@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from live import own_namespaces
 from live.cgroups import Cgroups
 from live.world import World
 
@@ -29,6 +30,14 @@ settings.load_profile("untimed")
 # Background jobs of a shell inherit an ignored SIGINT, and so would every program that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run tests with the fixture `root` in their own namespaces where the user is not root."""
+    if os.name == "posix" and os.geteuid() != 0:
+        for item in items:
+            if isinstance(item, pytest.Function) and "root" in item.fixturenames:
+                item.obj = own_namespaces.inside(item.obj)
 
 
 @pytest.fixture
@@ -67,8 +76,9 @@ def _linux_only(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def root() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("not root")
+    """Skip unless the test can run as root, at least as root of a user namespace (see above)."""
+    if os.geteuid() != 0 and own_namespaces.missing():
+        pytest.skip(f"not root, and cannot create namespaces: {own_namespaces.missing()}")
 
 
 @pytest.fixture(scope="session")
@@ -120,27 +130,22 @@ def bound_inactive() -> None:
 @pytest.fixture(scope="session")
 def namespaces(root: None) -> None:
     """Skip unless network, mount and PID namespaces can be created and procfs can be mounted in them."""
-    world = World()
-    try:
-        failure = world.ask("""
-            try:
-                new_network()
-                new_mounts()
-                mount_proc()
-                unshare(CLONE_NEWPID)
-                say(None)
-            except OSError as error:
-                say(str(error))
-        """)
-    finally:
-        world.close()
-    if failure is not None:
-        pytest.skip(f"cannot create namespaces: {failure}")
+    if own_namespaces.missing():
+        pytest.skip(f"cannot create namespaces: {own_namespaces.missing()}")
 
 
 @pytest.fixture(scope="session")
-def network_of_process_1() -> None:
+def several_users(root: None) -> None:
+    """Skip unless the root of the test can become other users."""
+    if own_namespaces.missing_users():
+        pytest.skip(f"cannot become another user: {own_namespaces.missing_users()}")
+
+
+@pytest.fixture(scope="session")
+def network_of_process_1(root: None) -> None:
     """Skip unless the tests run in the network namespace of process 1, which a mounted procfs describes."""
+    if os.geteuid() != 0:
+        return  # the test runs as process 1 of its own namespaces
     try:
         first, own = (os.stat(f"/proc/{pid}/net/tcp").st_ino for pid in (1, "self"))
     except OSError as error:

@@ -62,6 +62,8 @@ class _Checker(doctest.OutputChecker):
 
 def comparable(want: str, got: str) -> tuple[str, str]:
     """Return two outputs with placeholders; where the pid differs in length, so do the gaps between columns."""
+    if SESSION_PID not in want:
+        return want, got  # a small pid also occurs as another number
     shown = re.sub(rf"\b{os.getpid()}\b", SESSION_PID, got)
     return (want, got) if shown == got else (_GAP.sub("  ", want), _GAP.sub("  ", shown))
 

@@ -167,13 +167,13 @@ def run_in_container(world: World, directory: Path, rights: str) -> tuple[int, i
     return tuple(world.ask(MACHINE, mounted, HOWTO / "host_of_a_container.py", rights))
 
 
-def test_container_with_capabilities_sees_the_host(namespaces, sock_diag, world: World, tmp_path):
+def test_container_with_capabilities_sees_the_host(namespaces, several_users, sock_diag, world: World, tmp_path):
     first, second, pid, text = run_in_container(world, tmp_path, ",sys_admin,sys_ptrace")
     assert f"{tmp_path}/host/proc/sys/net/ipv4/ip_local_port_range" in text
     assert owner_pids(text) == {first: ["1"], second: [str(pid)]}
 
 
-@pytest.mark.usefixtures("namespaces", "sock_diag")
+@pytest.mark.usefixtures("namespaces", "several_users", "sock_diag")
 @pytest.mark.parametrize(("rights", "sees_owners"), [(",sys_ptrace", True), (",sys_admin", False), ("", False)])
 def test_container_with_fewer_capabilities_reports_unknowns(world: World, tmp_path, rights, sees_owners):
     first, second, pid, text = run_in_container(world, tmp_path, rights)

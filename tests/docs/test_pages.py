@@ -85,7 +85,9 @@ def test_blocks_of_a_page_produce_the_output_shown(page, namespaces, tmp_path):
         script = commands / command
         script.write_text(f'#!/bin/sh\nexec {run} "$@"\n')
         script.chmod(0o755)
-    environment = dict(os.environ, PATH=f"{commands}:{os.environ['PATH']}", PYTHONPATH=str(ROOT), COLUMNS="80")
+    # The PATH of an ordinary user lacks the folder of sysctl, which runs as root here.
+    path = f"{commands}:{os.environ['PATH']}:/usr/sbin:/sbin"
+    environment = dict(os.environ, PATH=path, PYTHONPATH=str(ROOT), COLUMNS="80")
     environment["PYTEST_ADDOPTS"] = ""  # readers run pytest with its defaults
     done = subprocess.run(
         [*IN_A_NEW_NETWORK, sys.executable, str(Path(__file__).with_name("pages.py")), str(page)],

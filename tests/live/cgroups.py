@@ -18,22 +18,30 @@ def find_mount() -> str | None:
     return None
 
 
-class Cgroups:
-    """A tree of cgroups below a new top-level cgroup; `path` is relative to the mount point."""
+def own_cgroup() -> str:
+    """Return the path of the cgroup2 of this process, relative to the mount point (cgroups(7))."""
+    with open("/proc/self/cgroup", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("0::"):
+                return line[3:].strip().rstrip("/")
+    raise FileNotFoundError("this process has no cgroup2")
 
-    def __init__(self, mount: str) -> None:
+
+class Cgroups:
+    """A tree of cgroups below a new one, `top`; `path` is relative to the mount point."""
+
+    def __init__(self, mount: str, above: str = "") -> None:
         self.mount = mount
-        self.top = f"/portrange-test-{os.getpid()}.slice"
-        self._made: list[str] = []
+        self.top = f"{above}/portrange-test-{os.getpid()}.slice"
         self.make("")
 
     @classmethod
     def here(cls) -> Cgroups:
-        """Create the tree on this machine. Raises `OSError` if cgroups cannot be created."""
+        """Create the tree, for an ordinary user below the own cgroup. Raises `OSError` if that is not possible."""
         mount = find_mount()
         if mount is None:
             raise FileNotFoundError("cgroup2 is not mounted")
-        return cls(mount)
+        return cls(mount, "" if os.geteuid() == 0 else own_cgroup())
 
     @classmethod
     def where_possible(cls) -> Cgroups | None:
@@ -50,7 +58,6 @@ class Cgroups:
             directory = f"{directory}/{name}".rstrip("/")
             if not os.path.isdir(directory):
                 os.mkdir(directory)
-                self._made.append(directory)
         return directory
 
     def path(self, below: str) -> str:
@@ -67,9 +74,12 @@ class Cgroups:
                     raise
                 time.sleep(0.005)
             else:
-                self._made.remove(directory)
                 return
 
     def close(self) -> None:
-        for directory in reversed(self._made.copy()):
+        """Remove the tree, with the groups that forked processes have made."""
+        directories = [self.mount + self.top]
+        for directory in directories:
+            directories += [entry.path for entry in os.scandir(directory) if entry.is_dir()]
+        for directory in reversed(directories):
             self.remove(directory)

@@ -24,6 +24,7 @@ NOBODY = 65534
 # linux/sched.h
 CLONE_FILES = 0x00000400
 CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 # linux/mount.h
@@ -203,9 +204,12 @@ def become_nobody() -> None:
     for name in _LOADED_LATE:
         importlib.import_module(name)
     _save()
-    os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    try:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+    except PermissionError:
+        new_user(NOBODY)
     # As after exec(): a process that changes its user is otherwise inaccessible even to processes of that user.
     _checked(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))
 
@@ -217,6 +221,21 @@ def join_cgroup(directory: str) -> None:
 
 def unshare(flags: int) -> None:
     _checked(_libc.unshare(flags))
+
+
+def new_root() -> None:
+    """Become root of a new user namespace (user_namespaces(7)), unless this process is root."""
+    if os.geteuid() != 0:
+        new_user(0)
+
+
+def new_user(uid: int) -> None:
+    """Enter a new user namespace, in which the present user has the number *uid* and no other user exists."""
+    outside, group = os.geteuid(), os.getegid()
+    unshare(CLONE_NEWUSER)
+    for name, text in (("setgroups", "deny"), ("gid_map", f"{uid} {group} 1"), ("uid_map", f"{uid} {outside} 1")):
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+            file.write(text)
 
 
 def new_network() -> None:

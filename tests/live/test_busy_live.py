@@ -486,7 +486,7 @@ def test_unprivileged_user_low_port_is_privileged(world: World):
     assert listened == [["privileged", True], ["listener", True]]
 
 
-@pytest.mark.usefixtures("namespaces", "bound_inactive")
+@pytest.mark.usefixtures("namespaces", "several_users", "bound_inactive")
 def test_unprivileged_user_sees_uid_of_blocking_socket(world: World):
     rows = world.ask("""
         import portrange

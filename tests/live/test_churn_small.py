@@ -94,7 +94,9 @@ def test_listeners_are_correct_during_process_churn(world: World):
     for _ in range(ROUNDS):
         found = portrange.listeners()
         assert found.incomplete == ()
-        assert list(found.on(port)) == [before]
+        [now] = found.on(port)
+        # An ordinary user cannot inspect a process that is exiting, so `scope` and `possible_owners` can differ.
+        assert (now.endpoint, now.owners, now.hidden) == (before.endpoint, before.owners, before.hidden)
         for listener in found:
             assert listener.port
             assert [owner.started for owner in listener.owners] == sorted(

@@ -233,7 +233,7 @@ def test_members_are_found_from_another_pid_namespace(
 
 @pytest.mark.usefixtures("namespaces")
 def test_cgroups_of_the_host_are_read_through_its_process_1(cgroups: Cgroups, world: World, open_directory: str):
-    service, [row], inspected = world.ask(
+    service, rows, inspected = world.ask(
         """
         from live.test_service_managers import Inspected
         import portrange
@@ -249,7 +249,11 @@ def test_cgroups_of_the_host_are_read_through_its_process_1(cgroups: Cgroups, wo
         def monitor():
             new_mounts()
             bind_mount("/proc", sys.argv[2])
-            unmount(sys.argv[3])
+            try:
+                unmount(sys.argv[3])
+            except OSError as error:
+                say([service, str(error), []])  # locked in a user namespace (mount_namespaces(7))
+                wait()
             new_processes()
             host = Inspected(sys.argv[2])
             say([service, portrange.who_listens(number, host=host).to_dicts(), sorted(host.inspected)])
@@ -260,6 +264,9 @@ def test_cgroups_of_the_host_are_read_through_its_process_1(cgroups: Cgroups, wo
         open_directory,
         cgroups.mount,
     )
+    if isinstance(rows, str):
+        pytest.skip(f"cannot unmount cgroups: {rows}")
+    [row] = rows
     assert pids(row["owners"]) == [service]
     assert (row["cgroup"], row["unit"], row["scope"]) == (cgroups.path("web.service"), "web.service", "service")
     assert inspected == [service]

@@ -40,6 +40,7 @@ def ask_as_nobody(world: World, port: int) -> list[dict[str, Any]]:
     return world.ask(ASK, port)
 
 
+@pytest.mark.usefixtures("several_users")
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
 def test_hidden_owner_has_its_service_named(cgroups: Cgroups, world: World, kind: str):
     name = r"web\x2dapp.service"
@@ -66,6 +67,7 @@ def test_hidden_owner_has_its_service_named(cgroups: Cgroups, world: World, kind
     assert all(owner["exe"] is None for owner in row["possible_owners"])
 
 
+@pytest.mark.usefixtures("several_users")
 def test_searched_process_is_not_a_possible_owner(cgroups: Cgroups, world: World):
     world.start("join_cgroup(sys.argv[1]); say(0); wait()", cgroups.make("other.service")).hear()
     child = world.start("join_cgroup(sys.argv[1]); made = tcp(); say(port(made)); wait()", cgroups.make("web.service"))
@@ -78,6 +80,7 @@ def test_searched_process_is_not_a_possible_owner(cgroups: Cgroups, world: World
     assert row["hidden"] is True
 
 
+@pytest.mark.usefixtures("several_users")
 def test_owner_outside_any_service_is_hidden(world: World):
     child = world.start("made = tcp(); say(port(made)); wait()")
     [row] = ask_as_nobody(world, child.hear())
@@ -85,6 +88,7 @@ def test_owner_outside_any_service_is_hidden(world: World):
     assert (row["owners"], row["uid"]) == ([], os.getuid())
 
 
+@pytest.mark.usefixtures("several_users")
 def test_listener_of_the_same_user_has_full_details(cgroups: Cgroups, world: World):
     child = world.start(
         "join_cgroup(sys.argv[1]); become_nobody(); made = tcp(); say(port(made)); wait()",
@@ -96,6 +100,7 @@ def test_listener_of_the_same_user_has_full_details(cgroups: Cgroups, world: Wor
     assert row["owners"][0]["exe"] is not None
 
 
+@pytest.mark.usefixtures("several_users")
 def test_visible_owner_is_listed_beside_possible_owners(cgroups: Cgroups, world: World):
     child = world.start(
         """
@@ -142,7 +147,7 @@ def test_text_for_hidden_owner_does_not_claim_a_free_port(world: World):
     assert text.splitlines()[1].split()[3] == "?"
 
 
-@pytest.mark.usefixtures("namespaces")
+@pytest.mark.usefixtures("namespaces", "several_users")
 @pytest.mark.parametrize("options", ["hidepid=1", "hidepid=2", "hidepid=4"])
 def test_owner_is_hidden_when_hidepid_hides_processes(world: World, options: str):
     child = world.start("made = tcp(); say(port(made)); wait()")
@@ -212,7 +217,7 @@ def test_owner_is_hidden_from_root_without_cap_sys_ptrace(world: World):
     assert row["hidden"] is True
 
 
-@pytest.mark.usefixtures("user_namespaces")
+@pytest.mark.usefixtures("user_namespaces", "several_users")
 def test_uid_unmapped_in_user_namespace_is_unknown_instead_of_nobody(world: World):
     child = world.start("os.setresuid(1234, 1234, 1234); made = tcp(); say(port(made)); wait()")
     own = world.start("made = tcp(); say(port(made)); wait()")
@@ -275,6 +280,7 @@ def test_owner_is_hidden_without_procfs(world: World, tmp_path: object, director
     assert row["uid"] == 0
 
 
+@pytest.mark.usefixtures("several_users")
 @pytest.mark.parametrize("search", ["scoped", "exhaustive"])
 def test_exhaustive_search_reports_inaccessible_processes_as_incomplete(world: World, search: str):
     child = world.start("""

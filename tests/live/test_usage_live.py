@@ -700,6 +700,7 @@ def test_usage_of_a_snapshot_does_not_change(world: World):
     assert (kept["used"], now["used"], udp["protocol"]) == (0, SIZE, "udp")
 
 
+@pytest.mark.usefixtures("several_users")
 def test_unprivileged_user_gets_the_same_usage(world: World, open_directory: str):
     program = "server(9001); connect_all(9001); root = usage(); become_nobody(); say([root, usage()])"
     root, unprivileged = ask(world, program)
@@ -796,7 +797,7 @@ def test_memory_is_independent_of_the_number_of_connections(world: World, number
 # --- owners ---------------------------------------------------------------------------------------------------------
 
 
-def test_sockets_by_owner_equal_the_units_that_ss_shows(world: World, cgroups: Cgroups):
+def test_sockets_by_owner_equal_the_units_that_ss_shows(several_users: None, world: World, cgroups: Cgroups):
     if shutil.which("ss") is None:
         pytest.skip("ss is not installed")
     options = subprocess.run(["ss", "--help"], check=False, capture_output=True, text=True).stdout

@@ -175,7 +175,7 @@ def test_process_of_another_user_is_named_in_the_timeout(root: None, world: Worl
     assert "permission denied" in text
 
 
-def test_hidden_owner_of_the_port_is_a_process_that_cannot_be_inspected(root: None, world: World):
+def test_hidden_owner_of_the_port_is_a_process_that_cannot_be_inspected(several_users: None, world: World):
     server = world.start("server = tcp()\nsay(port(server))\nwait()")
     reason, text = world.ask(
         """
