@@ -1,0 +1,3 @@
+"""The modules that Ansible and pytest load from this directory are not tests."""
+
+collect_ignore = ["ansible", "beside_psutil.py"]
