@@ -1,4 +1,4 @@
-"""Advice about ports that systemd keeps for services, and the text of units of users."""
+"""Advice about ports that systemd or launchd keeps for services, and the text of units of users."""
 
 from __future__ import annotations
 
@@ -78,6 +78,32 @@ ADVICE: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("fields", "remedy"), ADVICE.values(), ids=ADVICE.keys())
 def test_advice_for_a_socket_unit_names_the_units_to_stop(fields: dict[str, Any], remedy: str):
     assert detail(**fields).partition(": ")[2] == f"systemd keeps it for a service; {remedy}, or use another port"
+
+
+LAUNCHD = Process(1, "launchd")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"owners": (LAUNCHD,)},
+        {"owners": (Process(410, "cupsd"), LAUNCHD)},
+        {"hidden": True, "possible_owners": (LAUNCHD,)},
+    ],
+    ids=["waiting", "started", "hidden"],
+)
+def test_advice_for_a_socket_of_launchd_is_to_unload_the_job(fields: dict[str, Any]):
+    text = detail(**fields).partition(": ")[2]
+    assert text == "launchd keeps it for a service; unload its job (launchctl list) or use another port"
+
+
+@pytest.mark.parametrize("manager", [PID_1, LAUNCHD])
+def test_advice_for_a_connection_to_a_socket_of_a_service_manager_does_not_stop_the_manager(manager: Process):
+    listener = BoundSocket("tcp", "ipv6", "::", 22, state="listen", owners=(manager, SERVER))
+    connection = BoundSocket("tcp", "ipv6", "::1", 22, state="established", remote_port=9, owners=(SERVER,))
+    text = [found.detail for found in obstacles.of_sockets([listener, connection], PortSettings("linux"))][1]
+    assert f"made to the listener; {manager.name} keeps it for a service; " in text
+    assert "stop them" not in text
 
 
 def test_advice_for_another_owner_is_to_stop_the_program():

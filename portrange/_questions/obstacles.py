@@ -132,8 +132,7 @@ def _connection_advice(connection: BoundSocket, listeners: Iterable[BoundSocket]
     """Return advice for a connection: made to a listener on this port, or from an ephemeral port or a bound one."""
     for listener in listeners:
         if listener.address in (connection.address, *WILDCARDS.values()):
-            proxy = _proxy_advice(listener)
-            return f"made to the listener; {proxy or f'{_stop(listener)}use another port'}"
+            return f"made to the listener; {_socket_advice(listener)}"
     proxy = _proxy_advice(connection)
     if proxy is not None:
         return proxy
@@ -146,18 +145,20 @@ def _socket_advice(socket: BoundSocket) -> str:
     return _activation_advice(socket) or _proxy_advice(socket) or f"{_stop(socket)}use another port"
 
 
-# --- socket units: systemd owns a port on behalf of a service --------------------------------------------------------
-# To stop the service does not help: systemd keeps the socket and starts the service again (systemd.socket(5)). To stop
-# the service manager of a user ends the user's session.
+# --- service managers: systemd or launchd owns a port on behalf of a service -----------------------------------------
+# To stop the service does not help: the manager keeps the socket and starts the service again (systemd.socket(5),
+# launchd.plist(5)). To stop the service manager of a user ends the user's session.
 
 _MANAGER = "systemd"
 
 
 def _activation_advice(socket: BoundSocket) -> str | None:
-    """Return advice for a socket that systemd keeps for a service; None for other sockets.
+    """Return advice for a socket that a service manager keeps for a service; None for other sockets.
 
     To stop the socket unit alone leaves a service that was started: it has the socket as well.
     """
+    if any((owner.pid, owner.name) == (1, "launchd") for owner in socket.owners or socket.possible_owners):
+        return "launchd keeps it for a service; unload its job (launchctl list) or use another port"
     managers = [owner for owner in socket.owners if owner.name == _MANAGER]
     is_socket_unit = bool(socket.unit) and str(socket.unit).endswith(".socket")
     if not managers and not is_socket_unit:
@@ -227,10 +228,9 @@ _PROXIES: dict[str | tuple[int, str], str] = {
         "it serves a Kubernetes service; change that service (kubectl get services --all-namespaces lists it) or use "
         "another port"
     ),
-    # Servers that start other programs: inetd(8), xinetd(8), launchd.plist(5); see `_activation_advice` for systemd.
+    # Servers that start other programs: inetd(8), xinetd(8); see `_activation_advice` for systemd and launchd.
     "inetd": "it starts a program for each connection; remove its line from inetd.conf or use another port",
     "xinetd": "it starts a program for each connection; disable it in /etc/xinetd.d or use another port",
-    (1, "launchd"): "it waits to start a service; unload its job (launchctl list) or use another port",
     "ControlCenter": "it is the AirPlay receiver of macOS; turn it off (AirDrop & Handoff) or use another port",
     # http.sys listens for IIS, WinRM and others, srv2.sys and netbt.sys for shared files.
     (4, "System"): (
