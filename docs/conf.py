@@ -49,6 +49,9 @@ notfound_context = {
 }
 myst_heading_anchors = 3
 
+# Strings such as "tcp" can be copied.
+smartquotes = False
+
 html_theme = "furo"
 html_title = f"portrange {release}"
 html_static_path = ["_static"]

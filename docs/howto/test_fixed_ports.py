@@ -4,9 +4,9 @@ import pytest
 
 import portrange
 
-#: Import the settings of the project instead, if it has any.
+#: Replace this with the settings of the project.
 FIXED_PORTS = {"web": 8080, "metrics": 9464, "database": 5432}
-#: The systems that the project runs on, whichever of them runs the tests.
+#: The systems that the project runs on; the tests can run on any of them.
 TARGETS = ("linux", "macos", "windows")
 
 

@@ -1,4 +1,4 @@
-"""Start a server on port 0 for a test, and ask the system which port it got."""
+"""Start a server on port 0 for a test, and find out which port the system allocated."""
 
 import subprocess
 import sys

@@ -46,8 +46,8 @@ def why_busy(
 
     :param port: The port number, 0 to 65535.
     :param protocol: "tcp", "udp", "sctp" or "dccp".
-    :param address: A numeric IPv4 or IPv6 address. "" means all addresses of both families, and so does "::" where
-        such a socket accepts IPv4 as well (ipv6(7), IPV6_V6ONLY).
+    :param address: A numeric IPv4 or IPv6 address. ``""`` means all addresses of both families, and so does ``"::"``
+        where such a socket accepts IPv4 as well (ipv6(7), IPV6_V6ONLY).
     :param host: The system to read. The default is the machine that Python runs on.
 
     Raises `TypeError` and `InvalidPortError` if *port* is not a port, `ValueError` for an unknown protocol or an
