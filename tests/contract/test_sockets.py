@@ -117,6 +117,32 @@ def test_listener_of_an_ended_process_is_hidden_in_whole_tables(name, gone):
     assert [(listener.owners, listener.hidden) for listener in answer] == [((), True)]
 
 
+class Changing(Rows):
+    """Rows that differ from the second table of the whole system on."""
+
+    def sockets(self, protocols):
+        rows = super().sockets(protocols)
+        self.held = self.later
+        return rows
+
+
+@pytest.mark.parametrize("name", [*WHOLE_TABLE, *DESCRIPTORS])
+def test_listener_that_was_closed_during_the_search_is_not_listed(name):
+    table = Changing({5: [WEB, DNS]})
+    table.later = {5: [DNS]}
+    answer, _ = search(name, table)
+    assert [(listener.protocol, listener.pid) for listener in answer] == [("udp", 5)]
+
+
+@pytest.mark.parametrize("name", [*WHOLE_TABLE, *DESCRIPTORS])
+def test_listener_that_was_passed_on_during_the_search_is_hidden(name):
+    """The first owner has closed the socket, and the second one was not described."""
+    table = Changing({5: [WEB]})
+    table.later = {6: [WEB]}
+    answer, _ = search(name, table)
+    assert [(listener.protocol, listener.owners, listener.hidden) for listener in answer] == [("tcp", (), True)]
+
+
 @pytest.mark.parametrize("name", [*WHOLE_TABLE, *LINUX])
 def test_listener_without_known_owner_is_reported_as_hidden(name):
     answer, host = search(name, Rows(unheld=[WEB]), port=8080)
@@ -301,6 +327,17 @@ def test_freebsd_listener_of_another_user_is_found_with_its_owner():
     assert host.bound == []
     # A second listener of a hidden user may exist.
     assert len(answer.incomplete) == 2
+
+
+def test_freebsd_listeners_of_the_superuser_are_complete():
+    class Superuser(RecordedHost):
+        uid = 0
+
+    table = as_on("freebsd-13.0", Rows({5: [DNS], 6: [WEB]}))
+    answer = replace(backend_for(RecordedHost("freebsd-13.0")), table=table).listeners(
+        Superuser("freebsd-13.0"), SocketQuery()
+    )
+    assert ([listener.pid for listener in answer], answer.incomplete) == ([6, 5], ())
 
 
 def test_freebsd_shared_socket_has_owners_of_both_sources():

@@ -258,13 +258,14 @@ def _owners_in_table(
     """Return the sockets with the owners in the system's own table.
 
     The table is read again after the processes were described: a process that is still the same and still in the table
-    was the owner all the time.
+    was the owner all the time. A socket that is still there, with another process, is kept without that owner.
     """
     processes = {pid: table.describe(pid) for pid in {row.pid for row in rows} if pid}
     remaining = set(in_table() if rows else rows)
-    owned: dict[SocketRow, list[Process]] = {}
+    open_sockets = {row.socket for row in remaining}
+    owned: dict[SocketRow, list[Process]] = {row.socket: [] for row in rows if row.socket in open_sockets}
     for row in remaining.intersection(rows):
-        owners = owned.setdefault(row.socket, [])
+        owners = owned[row.socket]
         process = processes.get(row.pid) if row.pid else None
         if process is not None and table.is_same(process.pid):
             owners.append(process)
