@@ -19,6 +19,9 @@ WILDCARDS: dict[FamilyName, str] = {"ipv4": "0.0.0.0", "ipv6": "::"}  # noqa: S1
 #: The first bytes of an IPv4-mapped IPv6 address, ``::ffff:a.b.c.d`` (RFC 4291, section 2.5.5.2).
 MAPPED_PREFIX = bytes(10) + b"\xff\xff"
 
+#: The highest index of a network interface, a number of 32 bits.
+HIGHEST_INDEX = 0xFFFFFFFF
+
 
 def unmapped(packed: bytes) -> bytes:
     """Return an address in network order: 4 bytes for IPv4, also for an IPv4-mapped IPv6 address."""

@@ -51,6 +51,17 @@ if TYPE_CHECKING:
             ...
 
 
+#: Seconds. Systems round start times, and Linux adds a time of boot without fractions.
+_SAME_START = 1.5
+
+
+def may_be_same(process: Process, other: Process) -> bool:
+    """Return whether two processes with the same pid started at the same time; True if that is unknown."""
+    if process.started is None or other.started is None:
+        return True
+    return abs(process.started - other.started) <= _SAME_START
+
+
 class Target(Frozen):
     """An address of this machine, as a client connects to it."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._answers.address import WILDCARDS
+from .._answers.address import HIGHEST_INDEX, WILDCARDS
 from .._answers.listener import Obstacles
 from .._answers.span import parse_decimal, port_number
 from .._backends.base import PortQuery
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 #: Seconds between bind probes of a port that may be in use for a moment only. Another process in `why_busy` may have to
 #: wait for a processor before it closes its probe socket.
 _PAUSES = (0.001, 0.002, 0.004, 0.008, 0.016)
-#: The highest index of a network interface, a number of 32 bits.
-_HIGHEST_INDEX = 0xFFFFFFFF
 
 
 def why_busy(
@@ -118,7 +116,7 @@ def _endpoints(system: System, protocol: ProtocolName, address: object, port: in
 
 def _interface(system: System, zone: str) -> str:
     """Return the name of the interface that a zone means, which may be its index (RFC 4007, section 11.2)."""
-    index = parse_decimal(zone, _HIGHEST_INDEX)
+    index = parse_decimal(zone, HIGHEST_INDEX)
     if index is None:
         return printable(zone)
     name = system.interface_name(index)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._answers.address import WILDCARDS, address_text, is_link_local, unmapped, zoned
+from .._answers.address import HIGHEST_INDEX, WILDCARDS, address_text, is_link_local, unmapped, zoned
 from .._answers.answer import Answer, Answers
 from .._answers.span import parse_decimal, port_number
 from .._backends.base import Target
@@ -153,7 +153,7 @@ def _address(system: System, packed: bytes, zone: str | None, address: str) -> t
         return packed, 0
     if not zone:
         raise ValueError(f"{address} is a link-local address and needs its interface: {address}%eth0, for example")
-    index = parse_decimal(zone, 0xFFFFFFFF)
+    index = parse_decimal(zone, HIGHEST_INDEX)
     if index is None:
         try:
             index = system.interface_index(zone)

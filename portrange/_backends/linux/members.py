@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 #: Process 1 creates the sockets of services that are started on demand (systemd.socket(5)), and keeps them.
 INIT = 1
-_HIGHEST_U32 = (1 << 32) - 1
 _SOCKET, _SERVICE = ".socket", ".service"
 
 
@@ -179,7 +178,7 @@ def read_pids(system: System, directory: str) -> list[int]:
         content = system.read(f"{directory}/cgroup.procs")
     except OSError:
         return []
-    numbers = (parse_decimal(line.decode("ascii", "replace"), _HIGHEST_U32) for line in content.split())
+    numbers = (parse_decimal(line.decode("ascii", "replace"), procfs.HIGHEST_U32) for line in content.split())
     return [number for number in numbers if number is not None]
 
 

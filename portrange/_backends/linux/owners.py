@@ -18,8 +18,9 @@ from .members import INIT, Members, SearchArea
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from ..._host.system import System
     from .cgroup import Cgroup
     from .procfs import ProcessReader
     from .sock_diag import SocketRecord
@@ -69,6 +70,18 @@ class _Search:
         #: The path of the cgroup of a process; None if it is unknown, or that of a service manager.
         self.unit_path_of = cache(self._read_unit_path)
         self._watched = cache(self._read_watched)
+
+    def inspect_more(self, areas: Mapping[str, SearchArea], *, exhaustive: bool) -> set[str]:
+        """Inspect all processes if the areas of some sockets do not settle who owns them; return those sockets.
+
+        An owner that was found in the area of another socket does not end the search: others may be anywhere.
+        """
+        unsettled = {target for target, area in areas.items() if exhaustive or not self.is_settled(target, area)}
+        if unsettled:
+            self.inspect_all()
+        if any(target not in self.found for target in unsettled):
+            self.inspect_threads()
+        return unsettled
 
     def inspect(self, pids: Iterable[int]) -> None:
         """Read the descriptors of the processes that were not inspected yet."""
@@ -206,29 +219,14 @@ def find(reader: ProcessReader, records: Iterable[SocketRecord], *, exhaustive: 
     """Return the owners of each socket, by inode, without sockets that no process can own (TIME_WAIT)."""
     by_inode = {record.inode: record for record in records if record.inode}
     targets = {inode: f"socket:[{inode}]" for inode in by_inode}
-    system = reader.system
     search = _Search(reader, frozenset(targets.values()))
-
-    groups: dict[int | None, Cgroup | None] = {
-        number: None if number is None else cgroup.find(system, number)
-        for number in {record.cgroup_id for record in by_inode.values()}
-    }
-    members = Members(system)
+    groups = _groups(reader.system, by_inode.values())
+    members = Members(reader.system)
     areas = {number: SearchArea() if group is None else members.area(group) for number, group in groups.items()}
     for area in areas.values():
         search.inspect(area.pids)
-
-    # An owner that was found in the cgroup of another socket does not end the search: others may be anywhere.
-    unsettled = {
-        targets[inode]
-        for inode, record in by_inode.items()
-        if exhaustive or not search.is_settled(targets[inode], areas[record.cgroup_id])
-    }
-    if unsettled:
-        search.inspect_all()
-    if any(target not in search.found for target in unsettled):
-        search.inspect_threads()
-
+    area_of = {targets[inode]: areas[record.cgroup_id] for inode, record in by_inode.items()}
+    unsettled = search.inspect_more(area_of, exhaustive=exhaustive)
     incomplete = search.hides_processes or bool(search.refused)
     confirmed = search.confirmed()
     possible_owners = {
@@ -264,16 +262,19 @@ def find_among(reader: ProcessReader, records: Iterable[SocketRecord], pids: Ite
     if len(search.found) < len(by_inode):
         search.inspect_threads()
     confirmed = search.confirmed()
-    groups: dict[int | None, Cgroup | None] = {
-        number: None if number is None else cgroup.find(reader.system, number)
-        for number in {record.cgroup_id for record in by_inode.values()}
-    }
+    groups = _groups(reader.system, by_inode.values())
     ownerships: dict[int, Ownership] = {}
     for inode, record in by_inode.items():
         owners = confirmed.get(f"socket:[{inode}]", ())
         path = _path(search, groups[record.cgroup_id], owners)
         ownerships[inode] = Ownership(owners, scope="process", cgroup=path)
     return ownerships
+
+
+def _groups(system: System, records: Iterable[SocketRecord]) -> dict[int | None, Cgroup | None]:
+    """Return the control group of each ID that the sockets have; None for those that cannot be found."""
+    numbers = {record.cgroup_id for record in records}
+    return {number: None if number is None else cgroup.find(system, number) for number in numbers}
 
 
 def _possible_owners(search: _Search, members: Members, group: Cgroup | None, area: SearchArea) -> tuple[Process, ...]:

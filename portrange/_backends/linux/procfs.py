@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-_HIGHEST_U32 = (1 << 32) - 1
+#: The highest pid and user ID that the kernel could print.
+HIGHEST_U32 = (1 << 32) - 1
 _HIGHEST_U64 = (1 << 64) - 1
 
 # --- contents of files -----------------------------------------------------------------------------------------------
@@ -57,7 +58,7 @@ def parse_stat(content: bytes, source: str) -> Stat:
     _, opening, name = before.partition(b"(")
     started = parse_decimal(fields[_STARTTIME], _HIGHEST_U64) if len(fields) > _STARTTIME else None
     if closing and opening and started is not None:
-        return Stat(name, fields[0], started, parse_decimal(fields[_PPID], _HIGHEST_U32) or None)
+        return Stat(name, fields[0], started, parse_decimal(fields[_PPID], HIGHEST_U32) or None)
     raise ParseError(source, "a name in parentheses and a start time", decode(content))
 
 
@@ -87,7 +88,7 @@ def parse_uid(text: str, source: str) -> int:
     for line in text.split("\n"):
         if line.startswith("Uid:"):
             fields = line.split()
-            uid = parse_decimal(fields[2], _HIGHEST_U32) if len(fields) > 2 else None
+            uid = parse_decimal(fields[2], HIGHEST_U32) if len(fields) > 2 else None
             if uid is not None:
                 return uid
     raise ParseError(source, "a line with Uid: and its numbers", text)
@@ -390,7 +391,7 @@ def parse_uid_map(text: str, source: str) -> int:
     """
     users = 0
     for line in text.split("\n"):
-        numbers = [parse_decimal(field, _HIGHEST_U32) for field in line.split()]
+        numbers = [parse_decimal(field, HIGHEST_U32) for field in line.split()]
         if numbers and (len(numbers) != 3 or numbers[2] is None):
             raise ParseError(source, "three numbers in each line", line)
         users += (numbers[2] or 0) if numbers else 0
@@ -408,7 +409,7 @@ def overflow_uid(system: System) -> int:
             content = system.read(f"{system.procfs}/sys/kernel/overflowuid").decode("ascii", "replace")
         except OSError:
             content = ""
-        number = parse_decimal(content.strip(), _HIGHEST_U32)
+        number = parse_decimal(content.strip(), HIGHEST_U32)
         constants.overflow_uid = _OVERFLOW_UID if number is None else number
     return constants.overflow_uid
 

@@ -9,17 +9,15 @@ from __future__ import annotations
 from ..._answers.listener import Process
 from ..._answers.span import parse_decimal
 from ..._frozen import Frozen
+from ..base import may_be_same
 from . import procfs, sockets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..._host.system import System
 
-_HIGHEST_U32 = (1 << 32) - 1
 #: How often the processes are listed, to inspect those that are started, or that a list omits, during the search.
 _PASSES = 4
-#: Start times are the same up to this number of seconds: the time of boot in /proc/stat has no fractions.
-_SAME_START = 1.5
 #: How many pids a reason lists.
 _MOST_LISTED = 5
 #: O_CLOEXEC in the flags of /proc/PID/fdinfo/N, which are octal. The kernel shows the generic number everywhere except
@@ -49,11 +47,7 @@ def running(system: System, wanted: Process) -> Process | None:
     entry = procfs.ProcessReader(system).describe(wanted.pid)
     if entry is None or _has_ended(system, wanted.pid):
         return None
-    process = entry[0]
-    times = (wanted.started, process.started)
-    if times[0] is not None and times[1] is not None and abs(times[0] - times[1]) > _SAME_START:
-        return None
-    return process
+    return entry[0] if may_be_same(entry[0], wanted) else None
 
 
 def read(system: System, root: Process) -> Tree:
@@ -167,7 +161,7 @@ def _children(system: System, pid: int) -> list[int] | None:
             if procfs.start_ticks(system, pid) is not None and int(thread) == pid:
                 return None
             continue  # the thread has ended
-        numbers = (parse_decimal(field.decode("ascii", "replace"), _HIGHEST_U32) for field in content.split())
+        numbers = (parse_decimal(field.decode("ascii", "replace"), procfs.HIGHEST_U32) for field in content.split())
         found += [number for number in numbers if number]
     return found
 

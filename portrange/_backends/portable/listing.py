@@ -10,6 +10,7 @@ from ..._answers.listener import BoundSocket, Listener, Listeners, Sockets
 from ..._errors import SourceError, UnsupportedPlatformError
 from ..._frozen import replace
 from ..._lazy import import_lock
+from ..base import may_be_same
 from .bind_probes import check_port
 from .search import PROCESSES_HIDDEN, WITHOUT_PROCESS, Ownership, find, find_in_tree
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 #: The protocols that psutil lists.
 LISTED_PROTOCOLS: tuple[ProtocolName, ...] = ("tcp", "udp")
-#: Start times are the same up to this number of seconds: some systems round them.
-_SAME_START = 1.5
 
 _OTHER_NAMESPACES = "sockets in other network namespaces, jails and compartments: psutil lists only the caller's own"
 
@@ -97,10 +96,7 @@ def running(table: ProcessTable, wanted: Process) -> Process | None:
     process = None if table.has_ended(wanted.pid) else table.describe(wanted.pid)
     if process is None or not table.is_same(wanted.pid):
         return None
-    times = (wanted.started, process.started)
-    if times[0] is not None and times[1] is not None and abs(times[0] - times[1]) > _SAME_START:
-        return None
-    return process
+    return process if may_be_same(process, wanted) else None
 
 
 def listeners_of(
