@@ -10,9 +10,12 @@ from __future__ import annotations
 from abc import ABCMeta
 from operator import attrgetter
 
+from ._lazy import import_lock
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from inspect import Signature
     from typing import Any, ClassVar, TypeVar
 
     from typing_extensions import Self, dataclass_transform
@@ -46,6 +49,28 @@ class FrozenType(ABCMeta):
             type.__setattr__(created, "__init__", _initializer(name, created, fields, defaults))
             type.__setattr__(created, "_values", staticmethod(_getter(fields)))
         return created
+
+    @property
+    def __signature__(cls) -> Signature:
+        """The fields as parameters, for `help()` and `inspect.signature()`."""
+        with import_lock:
+            from inspect import Parameter, Signature, get_annotations
+
+        annotations: dict[str, Any] = {}
+        for base in reversed(cls.__mro__):
+            annotations.update(get_annotations(base))
+        fields: tuple[str, ...] = getattr(cls, "__match_args__", ())
+        defaults: dict[str, Any] = getattr(cls, "_defaults", {})
+        parameters = [
+            Parameter(
+                field,
+                Parameter.POSITIONAL_OR_KEYWORD,
+                default=defaults.get(field, Parameter.empty),
+                annotation=annotations[field],
+            )
+            for field in fields
+        ]
+        return Signature(parameters)
 
 
 def _getter(fields: tuple[str, ...]) -> Callable[[object], tuple[Any, ...]]:

@@ -63,6 +63,16 @@ def test_signatures(name):
     assert f"({', '.join(parts)})" == SIGNATURES[name]
 
 
+def test_signature_of_a_result_has_its_fields_annotations_and_defaults():
+    signature = inspect.signature(portrange.Process)
+    assert str(signature).startswith("(pid: 'int', name: 'str | None' = None, ")
+    assert list(signature.parameters) == list(portrange.Process.__match_args__)
+    assert signature.bind(7, name="web").arguments == {"pid": 7, "name": "web"}
+    inherited = inspect.signature(portrange.Listener).parameters
+    assert [*inherited][:2] == ["protocol", "family"]
+    assert inherited["backlog"].default is None
+
+
 @pytest.mark.parametrize("name", [name for name in portrange.__all__ if name[0] != "_"])
 def test_every_public_name_says_what_it_is(name):
     thing = getattr(portrange, name)
