@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable
 
 import pytest
-from live import stage
 from live.world import World
 
 
@@ -68,6 +67,8 @@ def inside(test: Callable[..., None]) -> Callable[..., None]:
 
 def _call(test: Callable[..., None], fixtures: dict[str, object]) -> tuple[str, str]:
     """Enter the namespaces, call *test*, and return its result with the text of a failure or skip."""
+    from live import stage  # Windows, which runs the portable tests, has no fcntl
+
     try:
         stage.new_root()
         stage.new_network()
