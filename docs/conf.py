@@ -49,8 +49,8 @@ notfound_context = {
 }
 myst_heading_anchors = 3
 
-# Strings such as "tcp" can be copied.
-smartquotes = False
+# Only dashes: the quotes of strings such as "tcp" can be copied.
+smartquotes_action = "D"
 
 html_theme = "furo"
 html_title = f"portrange {release}"
