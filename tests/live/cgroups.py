@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-_SECONDS = 10.0
+_SECONDS = 60.0
 
 
 def find_mount() -> str | None:

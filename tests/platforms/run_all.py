@@ -60,7 +60,10 @@ def main() -> int:
     for line in (line for outcome in outcomes for line in outcome.lines("LACK")):
         print(f"LACKING: {line}")
     bad = {"FAILED", "skipped"} if arguments.no_skip else {"FAILED"}
-    failed = sum(outcome.result in bad for outcome in outcomes) + len(differences)
+    failures = [outcome.name for outcome in outcomes if outcome.result in bad]
+    if failures:
+        print(f"repeat with: python3 tests/platforms/run_all.py {' '.join(failures)}")
+    failed = len(failures) + len(differences)
     print(f"{len(outcomes)} checks in {time.monotonic() - started:.0f} s, {failed} failed")
     return 1 if failed else 0
 
