@@ -466,6 +466,12 @@ def test_short_help_lists_every_command_in_one_line():
         assert [line for line in lines if line.startswith(f"  {name} ")]
 
 
+def test_help_for_a_misspelt_command_names_the_command():
+    done = run("help", "chekc")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("; did you mean the command check?\n")
+
+
 @pytest.mark.parametrize("words", [["help"], ["help", "check"], ["check", "-h"], ["-h", "check"], ["443", "-h"]])
 def test_help_is_found_by_any_order_of_words(words):
     expected = run("check", "-h") if "check" in words else run("-h")

@@ -79,7 +79,10 @@ def choose(arguments: Sequence[str]) -> tuple[str, str, list[str]]:
         return f"{PROGRAM} {first}", first, [*arguments[: positions[0]], *arguments[positions[0] + 1 :]]
     if first == "help":
         word = arguments[positions[1]] if len(positions) > 1 else ""
-        return choose([word, "-h"] if word in COMMANDS else ["-h"])
+        if word in COMMANDS:
+            return choose([word, "-h"])
+        # Another word is read as a port: the message names a similar command.
+        return choose([word] if word else ["-h"])
     word = "show" if positions and not any(is_range(arguments[index]) for index in positions) else "list"
     return PROGRAM, word, list(arguments)
 
