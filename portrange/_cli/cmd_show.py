@@ -1,7 +1,8 @@
-"""`portrange PORT`: what a port is, how this machine treats it, and who listens on it."""
+"""`portrange PORT`: what a port is, how this machine treats it, and which sockets it has."""
 
 from __future__ import annotations
 
+from .._answers.address import WILDCARDS, endpoint
 from .._answers.listener import (
     BoundSocket,
     addresses,
@@ -18,10 +19,10 @@ from .._lazy import import_lock
 from .._questions.classify import classify
 from .._questions.listen import listeners, network_labels, who_listens
 from .._questions.risks import NO_ADVICE
+from .._questions.uses import who_uses
 from .._render import text
-from .._render.strings import visible
+from .._render.strings import joined, visible
 from .cmd_list import LISTENERS_IN_JSON, hidden_owners, ignored_addresses
-from .connections import connection_lines, localhost_lines, sockets_on
 from .inputs import ports
 from .options import ALL_NAMESPACES, EXHAUSTIVE, PORTS, protocol
 from .output import COMMANDS, Command, Output, described
@@ -29,6 +30,7 @@ from .output import COMMANDS, Command, Output, described
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Literal
 
     from .._answers.address import ProtocolName
     from .._answers.listener import Listener, Listeners, Process
@@ -91,7 +93,7 @@ def _page(target: Target, arguments: Parsed) -> Output:
         everywhere=arguments.all_namespaces,
     )
     protocol = target.protocol or arguments.protocol
-    connected = () if found is None or arguments.all_namespaces else sockets_on(target.first, arguments.host, protocol)
+    connected = () if found is None or arguments.all_namespaces else _sockets_on(target.first, arguments.host, protocol)
     data = {
         "port": info.to_dict(),
         "listening": None if found is None else found.to_dict(),
@@ -105,8 +107,8 @@ def _page(target: Target, arguments: Parsed) -> Output:
     listed = ["unknown"] if found is None else listener_lines(found, room, networks)
     entries = {
         "Listening": listed or ["nothing"],
-        "Localhost": [] if found is None or arguments.all_namespaces else localhost_lines(found, arguments.host),
-        "Connected": connection_lines(connected, room),
+        "Localhost": [] if found is None or arguments.all_namespaces else _localhost_lines(found, arguments.host),
+        "Connected": _connection_lines(connected, room),
         **port_page(info),
     }
     instead = entries.get("Instead", [])
@@ -217,6 +219,86 @@ def _command_lines(owners: tuple[Process, ...]) -> list[str]:
         f"  {pids_text(same)}: {text.shorten(visible(command[: _COMMAND_LINE + 1]), _COMMAND_LINE)}"
         for command, same in processes.items()
     ]
+
+
+# --- connections, and the servers of localhost -----------------------------------------------------------------------
+
+#: Protocols whose listeners a name reaches.
+_REACHED: tuple[Literal["tcp", "udp"], ...] = ("tcp", "udp")
+#: How many lines the page has for connections.
+_CONNECTIONS = 5
+#: The least widths of the columns of owners and peers.
+_NARROW_PEERS = ((2, 20), (1, 12))
+
+
+def _sockets_on(number: int, host: Host, protocol: ProtocolName | None) -> Sequence[BoundSocket]:
+    """Return the sockets on a port in any state; empty if they cannot be listed: then listeners cannot either."""
+    try:
+        return who_uses(number, protocol=protocol, host=host) if number else ()
+    except PortrangeError:
+        return ()
+
+
+def _connection_lines(sockets: Sequence[BoundSocket], columns: int) -> list[str]:
+    """Return an aligned line for the sockets of the same owners in the same state that do not listen."""
+    listening = [socket for socket in sockets if socket.state == "listen"]
+    groups: dict[tuple[str, ...], list[BoundSocket]] = {}
+    for socket in sorted(sockets, key=lambda socket: (socket.remote_address, socket.remote_port)):
+        if socket.state != "listen":
+            key = (socket.protocol, _owner(socket), _direction(socket, listening), socket.state)
+            groups.setdefault(key, []).append(socket)
+    rows = list(_connection_rows(groups))
+    if not rows:
+        return []
+    table = text.table([""] * len(rows[0]), rows[:_CONNECTIONS], columns, narrow=_NARROW_PEERS).split("\n")[1:]
+    others = sum(map(len, list(groups.values())[_CONNECTIONS:]))
+    return [*table, *([f"and {others:,} more"] if others else [])]
+
+
+def _localhost_lines(found: Listeners, host: Host) -> list[str]:
+    """Return a line for each protocol for which the addresses of localhost lead to different owners."""
+    lines: list[str] = []
+    for kind in _REACHED:
+        servers = {(each.owners, each.uid, each.cgroup) for each in found if each.protocol == kind}
+        if len(servers) < 2:
+            continue  # addresses are resolved only if they can lead to different owners
+        with import_lock:
+            from .._questions.reach import who_answers
+
+        try:
+            answers = who_answers(found[0].port, protocol=kind, host=host)
+        except (PortrangeError, ValueError):  # localhost has no address of this machine
+            continue
+        if answers.contested:
+            reached = [f"{answer.owners} at {answer.address}" for answer in answers if answer.listeners]
+            lines.append(f"{kind}  reaches {joined(reached)}")
+    return lines
+
+
+def _connection_rows(groups: dict[tuple[str, ...], list[BoundSocket]]) -> Iterator[tuple[text.Cell, ...]]:
+    for (kind, owner, direction, state), sockets in groups.items():
+        peers = text.Several([f"{direction} {endpoint(each.remote_address, each.remote_port)}" for each in sockets])
+        yield (
+            kind,
+            owner,
+            "bound without listening" if state == "bound" else peers.first_and_more(),
+            "" if state in ("bound", "connection", "established") else state.upper(),
+        )
+
+
+def _owner(socket: BoundSocket) -> str:
+    if socket.owners:
+        return ", ".join(owners_cell(name, same) for name, same in by_name(socket.owners))
+    return "owner hidden" if socket.hidden else "no process"
+
+
+def _direction(socket: BoundSocket, listening: Sequence[BoundSocket]) -> str:
+    """Return ``←`` if a listener of the port may have accepted the connection, otherwise ``→``."""
+    accepted = any(
+        listener.protocol == socket.protocol and listener.address in (socket.address, *WILDCARDS.values())
+        for listener in listening
+    )
+    return "←" if accepted else "→"
 
 
 COMMAND = Command(
