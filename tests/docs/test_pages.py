@@ -142,6 +142,40 @@ def test_commands_for_developers_are_run_by_ci():
             assert command.removeprefix(".venv/bin/").removeprefix("python ") in run_by_ci, f"CI does not run {command}"
 
 
+#: What stands for the placeholders of commands within sentences and tables.
+PLACEHOLDERS = {
+    "ADDRESS": "127.0.0.1",
+    "COMMAND": "check",
+    "NAME": "my-service",
+    "PID": str(os.getpid()),
+    "812": str(os.getpid()),
+    "PORT": "8080",
+}
+
+
+def test_commands_within_sentences_and_tables_are_valid():
+    pages = [ROOT / "README.md", *(page for page in PAGES if name(page) != "changelog.md")]
+    found = {
+        command
+        for page in pages
+        for command in re.findall(r"(?<!`)`portrange( [^`\n]+)`", page.read_text(encoding="utf-8"))
+    }
+    assert len(found) > 25
+    for command in sorted(found):
+        words = [PLACEHOLDERS.get(word.strip("[]…"), word.strip("[]…")) for word in command.split()]
+        words += ["--timeout", "0"] if words[0] == "wait" else []
+        words += ["8080"] if words[0] in ("check", "show") and not re.search(r"[0-9]|-h", command) else []
+        done = subprocess.run(
+            [sys.executable, "-m", "portrange", *words],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=ROOT,
+        )
+        assert done.returncode in (0, 1), f"portrange{command}: {done.stderr}"
+
+
 def test_every_example_file_is_shown_on_a_page_and_run_by_a_test():
     shown = " ".join(block.kind for page in PAGES for block in blocks(page))
     tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
