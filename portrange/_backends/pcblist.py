@@ -216,8 +216,9 @@ def _parse_pcb(
         return None
     versions = vflag & _BOTH_VERSIONS
     is_known = (family in (_FLOW, _AF_INET6) and versions) or (family == _AF_INET and versions == _INP_IPV4)
-    if number != _PROTOCOL_NUMBERS[protocol] or not is_known:
-        raise ParseError(source, f"a {protocol} socket", f"protocol {number}, family {family}, IP versions {versions}")
+    if number != _PROTOCOL_NUMBERS[protocol] or not is_known or last_pid < 0:
+        found = f"protocol {number}, family {family}, IP versions {versions}, pid {last_pid}"
+        raise ParseError(source, f"a {protocol} socket", found)
     return Pcb(
         is_flow=family == _FLOW,
         versions=versions,
@@ -367,7 +368,7 @@ def _listener(pcb: Pcb, protocol: ProtocolName) -> KernelListener:
         scope=scope,
         dual_stack=dual_stack,
         uid=None if pcb.is_flow else pcb.uid,
-        last_pid=max(pcb.last_pid, 0),
+        last_pid=pcb.last_pid,
         backlog=pcb.backlog if has_queue and pcb.backlog >= 0 else None,
         queued=pcb.queued if has_queue and pcb.queued >= 0 else None,
     )

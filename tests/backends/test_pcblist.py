@@ -276,11 +276,12 @@ def test_socket_that_is_being_freed_does_not_spoil_the_table(kind):
         replace(LAST, vflag=8),
         replace(LAST, address="10.0.0.1", vflag=2),
         replace(LAST, address="10.0.0.1", vflag=3),
+        replace(LAST, last_pid=-1),
     ],
-    ids=["protocol", "family", "version", "flag", "ipv4", "both"],
+    ids=["protocol", "family", "version", "flag", "ipv4", "both", "pid"],
 )
 def test_value_that_the_kernel_does_not_write_makes_the_table_unused(odd):
-    """Each would be a TCP listener on port 8500 that does not exist: another protocol, family or address."""
+    """Each would be a TCP listener on port 8500 that does not exist: another protocol, family, address or process."""
     assert_unused(mac((*BUSY, odd)), "expected a tcp socket")
 
 

@@ -127,6 +127,7 @@ def is_pcb_table(table: PcbTable) -> None:
         assert len(pcb.address) == 16
         assert pcb.versions in (1, 2, 3)
         is_c_int(pcb.state)
+        assert pcb.last_pid in range(1 << 31)
         assert pcb.uid in range(1 << 32)
 
 
