@@ -3,8 +3,9 @@
 `classify` returns what a port number is, `ephemeral_range` the ports that the operating system allocates automatically,
 `who_listens` and `listeners` the sockets that listen and their owners. `why_busy` finds out why a port cannot be bound,
 `ephemeral_usage` whether the ephemeral ports are running out, `suggest_port` a number for a configuration file, and
-`services` the registrations of a name. `who_uses` returns all sockets at a port, and `wait_for_listener` waits until a
-process listens. Names are loaded when they are first used (PEP 562).
+`services` the registrations of a name. `who_answers` returns the server that a connection reaches, and `who_uses` all
+sockets at a port; `wait_for_listener` waits until a process listens. Names are loaded when they are first used
+(PEP 562).
 """
 
 from __future__ import annotations

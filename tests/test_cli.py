@@ -603,6 +603,11 @@ def test_names_of_protocols_and_systems_are_accepted_in_any_case():
     assert run("check", "8080", "--target", "FreeBSD").returncode == 0
 
 
+def test_reason_without_an_endpoint_is_coloured_as_a_whole():
+    line = run("busy", "9", "--address", "192.0.2.1", "--color", "always").stdout
+    assert line.startswith("\x1b[31m192.0.2.1 is not an address of this machine, or not yet\x1b[0m; bind one")
+
+
 def test_free_address_is_named(server):
     free = portrange.suggest_port(f"portrange-busy-{os.getpid()}")
     assert run("busy", f"127.0.0.1:{free}").stdout == f"tcp 127.0.0.1:{free} free (test bind succeeded)\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._answers.address import endpoint
+from .._answers.address import PROTOCOLS, endpoint
 from .._answers.listener import Obstacle
 from .._questions.busy import why_busy
 from .._render import text
@@ -71,9 +71,12 @@ def _detail(first: Obstacle, *others: Obstacle) -> str:
 
 
 def _line(line: str, role: str, style: text.Style) -> str:
-    """Return a line of text, with the protocol and the endpoint or port painted."""
+    """Return a line of text with its subject painted: the protocol and the endpoint or port, or else the reason."""
     shown = "\n".join(text.wrap(visible(line), style.columns))
     protocol, space, rest = shown.partition(" ")
+    if protocol not in PROTOCOLS:
+        reason, mark, remedy = shown.partition(";")
+        return style.paint(role, reason) + mark + remedy
     subject, gap, rest = rest.partition(" ")
     return style.paint(role, f"{protocol}{space}{subject}") + gap + rest
 
