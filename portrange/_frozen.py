@@ -14,7 +14,7 @@ from ._lazy import import_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from inspect import Signature
     from typing import Any, ClassVar, TypeVar
 
@@ -90,23 +90,29 @@ def _initializer(name: str, cls: type, fields: tuple[str, ...], defaults: dict[s
     def initialize(self: object, *args: Any, **kwargs: Any) -> None:
         for store, value in zip(in_order, args):  # noqa: B905 - `strict` costs a tenth of the call
             store(self, value)
-        given = len(args)
-        positional = fields[:given]
-        for field, value in kwargs.items():
-            if field not in setters or field in positional:
-                raise TypeError(f"{name}() got an unexpected or repeated argument {field!r}")
-            setters[field](self, value)
-        if given + len(kwargs) == number:
-            return
-        if given > number:
-            raise TypeError(f"{name}() takes {number} arguments, but {given} were given")
-        for field in fields[given:]:
-            if field not in kwargs:
-                if field not in defaults:
-                    raise TypeError(f"{name}() is missing the argument {field!r}")
-                setters[field](self, defaults[field])
+        if kwargs or len(args) != number:
+            for field, value in _others(name, fields, len(args), kwargs, defaults):
+                setters[field](self, value)
 
     return initialize
+
+
+def _others(
+    name: str, fields: tuple[str, ...], given: int, kwargs: dict[str, Any], defaults: dict[str, Any]
+) -> Iterator[tuple[str, Any]]:
+    """Yield the fields after the first *given* ones, with their keyword arguments or defaults."""
+    if given > len(fields):
+        raise TypeError(f"{name}() takes {len(fields)} arguments, but {given} were given")
+    for field in kwargs:
+        if field not in fields[given:]:
+            raise TypeError(f"{name}() got an unexpected or repeated argument {field!r}")
+    for field in fields[given:]:
+        if field in kwargs:
+            yield field, kwargs[field]
+        elif field in defaults:
+            yield field, defaults[field]
+        else:
+            raise TypeError(f"{name}() is missing the argument {field!r}")
 
 
 class Frozen(metaclass=FrozenType):

@@ -23,7 +23,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, cast
@@ -107,11 +107,11 @@ class RecordedHost(SystemHost):
     def read_link(self, path: str) -> str:
         return super().read_link(self._path(path))
 
-    def find_links(self, directory: str, targets: frozenset[str]) -> dict[str, str]:
-        return super().find_links(self._path(directory), targets)
+    def find_links(self, directory: str, *arguments: Any) -> dict[str, str]:
+        return super().find_links(self._path(directory), *arguments)
 
-    def read_links(self, directory: str, names: Iterable[str] | None = None) -> dict[str, str]:
-        return super().read_links(self._path(directory), names)
+    def read_links(self, directory: str, *arguments: Any) -> dict[str, str]:
+        return super().read_links(self._path(directory), *arguments)
 
     def subdirectories(self, path: str) -> list[str]:
         return super().subdirectories(self._path(path))

@@ -171,19 +171,27 @@ class System:
         """Return the target of a symbolic link."""
         return os.readlink(path)
 
-    def find_links(self, directory: str, targets: frozenset[str]) -> dict[str, str]:
+    def find_links(
+        self, directory: str, targets: frozenset[str], at_first: Callable[[str], object] | None = None
+    ) -> dict[str, str]:
         """Return the symbolic links in *directory* that point to one of *targets*, by name.
 
-        This is the hot loop of a search for owners: it reads each descriptor of each process once.
+        This is the hot loop of a search for owners: it reads each descriptor of each process once. Calls *at_first*
+        with the target of the first link, and returns only what it reads after that.
         """
         found: dict[str, str] = {}
+        read_link = os.readlink
         descriptor = os.open(directory, _DIRECTORY)
         try:
             for name in os.listdir(descriptor):
                 try:
-                    target = os.readlink(name, dir_fd=descriptor)
-                except FileNotFoundError:
-                    continue  # closed since listdir()
+                    target = read_link(name, dir_fd=descriptor)
+                    if at_first is not None and target in targets:
+                        at_first(target)
+                        at_first = None
+                        target = read_link(name, dir_fd=descriptor)
+                except (FileNotFoundError, ProcessLookupError):
+                    continue  # closed since listdir(), or the process has ended
                 if target in targets:
                     found[name] = target
         finally:

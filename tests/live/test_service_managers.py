@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 from fakes import SystemHost
@@ -54,9 +55,9 @@ class Inspected(SystemHost):
         super().__init__(procfs)
         self.inspected: set[int] = set()
 
-    def find_links(self, directory: str, targets: frozenset[str]) -> dict[str, str]:
+    def find_links(self, directory: str, *arguments: Any) -> dict[str, str]:
         self.inspected.add(int(directory.removeprefix(self.procfs).split("/")[1]))
-        return super().find_links(directory, targets)
+        return super().find_links(directory, *arguments)
 
 
 def pids(processes: list[dict[str, int]]) -> list[int]:
@@ -302,13 +303,13 @@ class Counting(SystemHost):
         self._count(path)
         return super().read(path)
 
-    def read_links(self, directory: str, names: object = None) -> dict[str, str]:
-        self._count(directory)
-        return super().read_links(directory, names)  # type: ignore[arg-type]
+    def read_link(self, path: str) -> str:
+        self._count(path)
+        return super().read_link(path)
 
-    def find_links(self, directory: str, targets: frozenset[str]) -> dict[str, str]:
+    def find_links(self, directory: str, *arguments: Any) -> dict[str, str]:
         self._count(directory)
-        return super().find_links(directory, targets)
+        return super().find_links(directory, *arguments)
 
     def _count(self, path: str) -> None:
         if path.startswith(self.directory):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import pytest
@@ -52,14 +52,14 @@ class Slow(SystemHost):
     def read_link(self, path: str) -> str:
         return self._call("read_link", super().read_link, path)
 
-    def read_links(self, directory: str, names: Iterable[str] | None = None) -> dict[str, str]:
-        return self._call("read_links", super().read_links, directory, names)
+    def read_links(self, directory: str, *arguments: Any) -> dict[str, str]:
+        return self._call("read_links", super().read_links, directory, *arguments)
 
     def subdirectories(self, path: str) -> list[str]:
         return self._call("subdirectories", super().subdirectories, path)
 
-    def find_links(self, directory: str, targets: frozenset[str]) -> dict[str, str]:
-        return self._call("find_links", super().find_links, directory, targets)
+    def find_links(self, directory: str, *arguments: Any) -> dict[str, str]:
+        return self._call("find_links", super().find_links, directory, *arguments)
 
     def find_directories(self, top: str, inodes: Collection[int]) -> dict[int, str]:
         return self._call("find_directories", super().find_directories, top, inodes)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import errno
+import os
+import time
 
 import pytest
 from fakes import SystemHost
-from live.world import World
+from live.world import Child, World
 
 from portrange import listeners, who_listens, why_busy
 
@@ -14,18 +16,18 @@ pytestmark = pytest.mark.usefixtures("root", "sock_diag")
 
 
 class Slippery(SystemHost):
-    """A host on which the owner has just closed the socket, for the first *times* reads of a descriptor."""
+    """A host on which each owner has just ended, for the first *times* descriptions of one."""
 
     def __init__(self, times: int) -> None:
         super().__init__()
         self.times = times
         self.searches = 0
 
-    def read_links(self, directory: str, names: Iterable[str] | None = None) -> dict[str, str]:
-        if self.times:
+    def read_start(self, path: str, size: int) -> bytes:
+        if self.times and path.endswith("/cmdline"):
             self.times -= 1
-            return {}
-        return super().read_links(directory, names)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return super().read_start(path, size)
 
     def list(self, path: str) -> list[str]:
         self.searches += path == "/proc"
@@ -83,3 +85,38 @@ def test_process_started_during_the_search_is_searched(world: World):
         [listener] = ask(host)
         assert (listener.pid, listener.hidden) == (pid, False)
         assert host.lists > 1
+
+
+class Executing(SystemHost):
+    """A host on which a process executes another program after it was identified for the first time."""
+
+    def __init__(self, child: Child) -> None:
+        super().__init__()
+        self.child: Child | None = child
+
+    def read_link(self, path: str) -> str:
+        target = super().read_link(path)
+        if self.child is not None and path == f"/proc/{self.child.pid}/exe":
+            child, self.child = self.child, None
+            child.send("execute")
+            while os.readlink(path) == target:
+                time.sleep(0.001)
+        return target
+
+
+def test_program_executed_during_the_search_is_an_owner_beside_others(world: World):
+    child = world.start("""
+        made = [tcp(), tcp()]
+        for server in made:
+            server.set_inheritable(True)
+        other = fork(wait)
+        say([other, *map(port, made)])
+        hear()
+        os.execv("/bin/sleep", ["sleep", "60"])
+    """)
+    other, *ports = child.hear()
+    found = [listener for listener in listeners(host=Executing(child)) if listener.port in ports]
+    assert len(found) == 2
+    for listener in found:
+        names = {owner.pid: owner.name for owner in listener.owners}
+        assert (names.keys(), names[child.pid]) == ({child.pid, other}, "sleep")

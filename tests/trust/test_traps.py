@@ -550,12 +550,12 @@ class Unreadable(SystemHost):
         super().__init__()
         self.refused, self.gone = refused, gone
 
-    def find_links(self, directory: str, targets: frozenset[str]) -> dict[str, str]:
+    def find_links(self, directory: str, *arguments: Any) -> dict[str, str]:
         if directory.startswith(f"/proc/{self.refused}/"):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), directory)
         if directory.startswith(f"/proc/{self.gone}/"):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), directory)
-        return super().find_links(directory, targets)
+        return super().find_links(directory, *arguments)
 
 
 @pytest.mark.usefixtures("root", "sock_diag")

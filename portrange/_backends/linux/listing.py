@@ -16,7 +16,7 @@ from .sock_diag import ANY_STATE, CLOSE, TCP_STATES, TIME_WAIT, Address, SocketF
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TypeAlias
 
     from ..._answers.address import FamilyName, ProtocolName
     from ..._answers.listener import Process, Socket, SocketState
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ..base import PortQuery
     from .owners import Ownership
     from .procfs import ProcessReader
+
+    #: A socket, and the network namespace that it was found in.
+    _Found: TypeAlias = "tuple[SocketRecord, _Network]"
 
 #: How often the owners of a socket are searched for that moved to another process during the search.
 _SEARCHES = 3
@@ -33,15 +36,13 @@ _UNITS = "units and containers: the cgroups of sockets are not available, and so
 _FURTHER_OWNERS = "owners: some processes could not be inspected and may own these sockets too; run as root"
 
 
-class _FoundSocket(Frozen):
-    """A socket and where it was found."""
+class _Network(Frozen):
+    """A network namespace that sockets were found in."""
 
-    record: SocketRecord
-    """The socket."""
     system: System
-    """The system as seen from the socket's network namespace."""
-    namespace: str | None = None
-    """The name of that namespace, if several were queried."""
+    """The system as seen from it."""
+    name: str | None = None
+    """Its name, if several were queried."""
 
 
 def listeners(system: System, query: SocketQuery) -> Listeners:
@@ -79,20 +80,20 @@ def _listeners_of(system: System, query: SocketQuery, root: Process) -> Listener
             break
         everything, unlisted = _find(system, query)
         incomplete += unlisted
-        targets = {socket.record.inode: f"socket:[{socket.record.inode}]" for socket in everything}
+        targets = {record.inode: f"socket:[{record.inode}]" for record, _ in everything}
         wanted = tree.sockets.intersection(targets.values())
         if query.own_only and wanted:
             wanted -= trees.inherited(system, tree.pids, wanted)
-        found = [socket for socket in everything if targets[socket.record.inode] in wanted]
+        found = [socket for socket in everything if targets[socket[0].inode] in wanted]
         if not found:
             break
         reader = _process_reader(system)
-        records = [socket.record for socket in found]
+        records = [record for record, _ in found]
         if query.exhaustive:
             ownerships = owners.find(reader, records, exhaustive=True)
         else:
             ownerships = owners.find_among(reader, records, tree.pids)
-        owned = [socket for socket in found if ownerships[socket.record.inode].owners]
+        owned = [socket for socket in found if ownerships[socket[0].inode].owners]
         results = _results(reader, owned, ownerships)
         if len(owned) == len(found):
             break  # otherwise a process has ended, or has closed its socket, during the search
@@ -101,9 +102,9 @@ def _listeners_of(system: System, query: SocketQuery, root: Process) -> Listener
     return Listeners(tuple(sorted(results, key=_order)), tuple(incomplete))
 
 
-def _results(reader: ProcessReader, found: list[_FoundSocket], ownerships: dict[int, Ownership]) -> list[Listener]:
-    describer = _Describer(reader, ownerships)
-    return [_listener(describer, socket) for socket in found]
+def _results(reader: ProcessReader, found: list[_Found], ownerships: dict[int, Ownership]) -> list[Listener]:
+    fields = _Describer(reader, ownerships).fields
+    return [Listener(*fields(record, network, record.backlog, record.queued)) for record, network in found]
 
 
 def describe(system: System, records: list[SocketRecord]) -> dict[int, Listener]:
@@ -113,12 +114,11 @@ def describe(system: System, records: list[SocketRecord]) -> dict[int, Listener]
     """
     if not records:
         return {}
-    query = SocketQuery(records[0].local.port, (records[0].protocol,))
+    query = SocketQuery(records[0].port, (records[0].protocol,))
     reader = _process_reader(system)
-    found = [_FoundSocket(record, system) for record in records]
-    found, ownerships = _with_owners(reader, found, lambda: _find(system, query)[0], exhaustive=False)
-    describer = _Describer(reader, ownerships)
-    return {socket.record.inode: _listener(describer, socket) for socket in found}
+    found, ownerships = _with_owners(reader, _in(system, records), lambda: _find(system, query)[0], exhaustive=False)
+    results = _results(reader, found, ownerships)
+    return {record.inode: result for (record, _), result in zip(found, results, strict=True)}
 
 
 def sockets_on(system: System, query: PortQuery) -> Sockets:
@@ -128,14 +128,14 @@ def sockets_on(system: System, query: PortQuery) -> Sockets:
     incomplete: list[str] = []
     for protocol in protocols or sockets.available(system):
 
-        def find(protocol: ProtocolName = protocol) -> list[_FoundSocket]:
+        def find(protocol: ProtocolName = protocol) -> list[_Found]:
             if peer is not None:
                 connection = sockets.connection(system, protocol, port, peer)
                 if connection is not None:
-                    return [_FoundSocket(connection, system)]
+                    return _in(system, [connection])
             records = sockets.matching(system, SocketFilter(protocol, ANY_STATE, port))
             ends = ((record, (str(record.remote), record.remote.port)) for record in records)
-            return [_FoundSocket(record, system) for record, end in ends if peer in (None, end)]
+            return _in(system, [record for record, end in ends if peer in (None, end)])
 
         try:
             results += _described(system, find)
@@ -146,40 +146,49 @@ def sockets_on(system: System, query: PortQuery) -> Sockets:
     return Sockets(tuple(results), tuple(incomplete))
 
 
-def _described(system: System, find: Callable[[], list[_FoundSocket]]) -> tuple[BoundSocket, ...]:
+def _described(system: System, find: Callable[[], list[_Found]]) -> tuple[BoundSocket, ...]:
     """Return the sockets of one protocol that *find* returns, with their owners; listeners first."""
     found = find()
     if not found:
         return ()
     reader = _process_reader(system)
     found, ownerships = _with_owners(reader, found, find, exhaustive=False)
-    describer = _Describer(reader, ownerships)
+    fields = _Describer(reader, ownerships).fields
     results = [
         BoundSocket(
-            **describer.fields(socket),
-            state=_state(socket.record),
-            remote_address=str(socket.record.remote) if socket.record.remote.port else "",
-            remote_port=socket.record.remote.port,
+            *fields(
+                record,
+                network,
+                _state(record),
+                str(record.remote) if record.remote.port else "",
+                record.remote.port,
+            )
         )
-        for socket in found
+        for record, network in found
     ]
     return tuple(sorted(results, key=lambda socket: (socket.state != "listen", *_order(socket))))
 
 
-def _find(system: System, query: SocketQuery) -> tuple[list[_FoundSocket], list[str]]:
+def _find(system: System, query: SocketQuery) -> tuple[list[_Found], list[str]]:
     """Return the listening sockets that match *query*, and what could not be queried."""
     if query.all_namespaces:
         return _find_in_all_namespaces(system, query)
     records, incomplete = sockets.listening(system, query.protocols, query.port or 0)
-    return [_FoundSocket(record, system) for record in records], incomplete
+    return _in(system, records), incomplete
 
 
-def _find_in_all_namespaces(system: System, query: SocketQuery) -> tuple[list[_FoundSocket], list[str]]:
+def _in(system: System, records: list[SocketRecord], name: str | None = None) -> list[_Found]:
+    """Return sockets with their network namespace."""
+    network = _Network(system, name)
+    return [(record, network) for record in records]
+
+
+def _find_in_all_namespaces(system: System, query: SocketQuery) -> tuple[list[_Found], list[str]]:
     with import_lock:
         from ..._errors import ParseError
         from . import namespaces
 
-    found: list[_FoundSocket] = []
+    found: list[_Found] = []
     spaces, unknown = namespaces.find_all(system)
     incomplete = unknown[:_MOST_LISTED]
     if len(unknown) > _MOST_LISTED:
@@ -193,7 +202,7 @@ def _find_in_all_namespaces(system: System, query: SocketQuery) -> tuple[list[_F
         if seen is None:
             continue  # the namespace has ended
         inside, (records, unlisted) = seen
-        found += [_FoundSocket(record, inside, space.name) for record in records]
+        found += _in(inside, records, space.name)
         incomplete += [f"network namespace {space.name}: {reason}" for reason in unlisted]
     return found, incomplete
 
@@ -206,8 +215,8 @@ def _process_reader(system: System) -> ProcessReader:
 
 
 def _with_owners(
-    reader: ProcessReader, found: list[_FoundSocket], find_again: Callable[[], list[_FoundSocket]], *, exhaustive: bool
-) -> tuple[list[_FoundSocket], dict[int, Ownership]]:
+    reader: ProcessReader, found: list[_Found], find_again: Callable[[], list[_Found]], *, exhaustive: bool
+) -> tuple[list[_Found], dict[int, Ownership]]:
     """Return the sockets that still exist, and the owners of each by inode.
 
     A socket without owners, although all processes were inspected, may have been closed: list the sockets again. A
@@ -217,13 +226,13 @@ def _with_owners(
         from ..._frozen import replace
         from . import owners
 
-    ownerships = owners.find(reader, [socket.record for socket in found], exhaustive=exhaustive)
+    ownerships = owners.find(reader, [record for record, _ in found], exhaustive=exhaustive)
     for _ in range(_SEARCHES):
         if all(owned.owners or (owned.hidden and not owned.moved) for owned in ownerships.values()):
             break
-        existing = {socket.record.inode for socket in find_again()}
-        found = [socket for socket in found if socket.record.inode in existing]
-        moved = [socket.record for socket in found if socket.record.inode and ownerships[socket.record.inode].moved]
+        existing = {record.inode for record, _ in find_again()}
+        found = [socket for socket in found if socket[0].inode in existing]
+        moved = [record for record, _ in found if record.inode and ownerships[record.inode].moved]
         if not moved:
             break
         for inode, owned in owners.find(reader, moved, exhaustive=exhaustive).items():
@@ -246,41 +255,35 @@ class _Describer:
         self._unit = cache(_unit_fields)
         self._address = cache(_address_fields)
 
-    def fields(self, found: _FoundSocket) -> dict[str, Any]:
-        """Return the fields of `Socket`."""
-        record, system = found.record, found.system
-        family, address = self._address(record.local.packed)
+    def fields(self, record: SocketRecord, network: _Network, *others: Any) -> tuple[Any, ...]:
+        """Return the fields of `Socket` in their order, and *others* of its subclass.
+
+        With thousands of sockets, arguments by name would take a tenth of the whole query.
+        """
         owned = self._ownerships.get(record.inode, self._unknown)
-        # A socket without an inode belongs to no user: the kernel writes 0 there, which does not mean root.
-        uid, user = self._user(record.uid) if record.inode else (None, None)
-        unit, user_unit, container = self._unit(owned.cgroup)
-        return {
-            "protocol": record.protocol,
-            "family": family,
-            "address": address,
-            "port": record.local.port,
-            "dual_stack": record.dual_stack,
-            "interface": system.interface_name(record.interface) if record.interface else None,
-            "owners": owned.owners,
-            "possible_owners": owned.possible_owners,
-            "hidden": owned.hidden or owned.moved,
-            "scope": owned.scope,
-            "uid": uid,
-            "user": user,
-            "cgroup": owned.cgroup,
-            "unit": unit,
-            "user_unit": user_unit,
-            "container": container,
-            "namespace": found.namespace,
-        }
+        family, address = self._address(record.packed)
+        return (
+            record.protocol,
+            family,
+            address,
+            record.port,
+            record.dual_stack,
+            network.system.interface_name(record.interface) if record.interface else None,
+            owned.owners,
+            owned.possible_owners,
+            owned.hidden or owned.moved,
+            owned.scope,
+            # A socket without an inode belongs to no user: the kernel writes 0 there, which does not mean root.
+            *(self._user(record.uid) if record.inode else (None, None)),
+            owned.cgroup,
+            *self._unit(owned.cgroup),
+            network.name,
+            *others,
+        )
 
     def _read_user(self, number: int) -> tuple[int | None, str | None]:
         uid = self._reader.known_uid(number)
         return uid, None if uid is None else self._reader.user(uid)
-
-
-def _listener(describer: _Describer, found: _FoundSocket) -> Listener:
-    return Listener(**describer.fields(found), backlog=found.record.backlog, queued=found.record.queued)
 
 
 def _address_fields(packed: bytes) -> tuple[FamilyName, str]:
@@ -299,12 +302,12 @@ def _unit_fields(path: str | None) -> tuple[str | None, bool, str | None]:
     return cgroup.unit(path), cgroup.is_user_unit(path), cgroup.container(path)
 
 
-def _has_no_cgroups(system: System, found: list[_FoundSocket]) -> bool:
+def _has_no_cgroups(system: System, found: list[_Found]) -> bool:
     """Return whether the cgroups of sockets are unknown: without sock_diag, before Linux 5.9, or without cgroup2."""
     with import_lock:
         from . import cgroup
 
-    return any(socket.record.cgroup_id is None for socket in found) or not cgroup.mounts(system)
+    return any(record.cgroup_id is None for record, _ in found) or not cgroup.mounts(system)
 
 
 def _state(record: SocketRecord) -> SocketState:

@@ -20,9 +20,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from ..._answers.listener import Scope
     from ..._host.system import System
     from .cgroup import Cgroup
-    from .procfs import ProcessReader
+    from .procfs import Identity, ProcessReader
     from .sock_diag import SocketRecord
 
 #: The target of a descriptor of epoll(7), which a service manager uses to wait for connections.
@@ -55,18 +56,19 @@ class _Search:
     def __init__(self, reader: ProcessReader, targets: frozenset[str]) -> None:
         self.system = reader.system
         self.targets = targets
-        #: The owners of each socket, by its link target.
-        self.found: dict[str, set[int]] = {}
-        #: The links to sockets, name and target, by pid and directory.
-        self._links: dict[int, dict[str, dict[str, str]]] = {}
+        #: The processes that had each socket open, by its link target.
+        self.found: dict[str, tuple[int, ...]] = {}
+        #: The descriptors of sockets, name and target, by pid and directory, and the process when they were read.
+        self._links: dict[int, dict[str, tuple[dict[str, str], Identity | None]]] = {}
         self.inspected: set[int] = set()
         self.refused: set[int] = set()
         #: Processes that procfs does not show: they have ended or are hidden.
         self.missing: set[int] = set()
         #: True if procfs hides processes, or may hide them.
         self.hides_processes = False
-        #: A process at its first description, and its start; None if it did not exist.
+        #: A process as it was described first; None if it did not exist.
         self.described = cache(reader.describe)
+        self._identity = reader.identity
         #: The path of the cgroup of a process; None if it is unknown, or that of a service manager.
         self.unit_path_of = cache(self._read_unit_path)
         self._watched = cache(self._read_watched)
@@ -118,17 +120,20 @@ class _Search:
         A service is an owner. A service manager keeps the socket for a service, but has not passed it to one while it
         waits for connections itself.
         """
-        found = self.found.get(target, set())
-        if found.isdisjoint(area.managers):
-            return not found.isdisjoint(area.services - {INIT} if INIT in found else area.services)
-        return not found.isdisjoint(area.services) or any(self._waits(pid, target) for pid in found & area.managers)
+        found = self.found.get(target, ())
+        if area.managers.isdisjoint(found):
+            services = area.services - {INIT} if INIT in found else area.services
+            return not services.isdisjoint(found)
+        if not area.services.isdisjoint(found):
+            return True
+        return any(self._waits(pid, target) for pid in area.managers.intersection(found))
 
     def _waits(self, pid: int, target: str) -> bool:
         """Return whether a service manager waits for connections on a socket.
 
         systemd stops to do so when it has started the service (socket_enter_running, src/core/socket.c of systemd).
         """
-        links = self._links[pid].get(f"{pid}/fd", {})
+        links, _ = self._links.get(pid, {}).get(f"{pid}/fd", ({}, None))
         return any(link == target and name in self._watched(pid) for name, link in links.items())
 
     def _read_watched(self, pid: int) -> frozenset[str]:
@@ -143,40 +148,11 @@ class _Search:
             pass  # then nothing is known to be watched
         return frozenset(watched)
 
-    def confirmed(self) -> dict[str, tuple[Process, ...]]:
-        """Return the owners of each socket, oldest first, each of which owned it while it was the described process.
-
-        A pid may be reused between reading descriptors and reading the name. So the descriptors and then the start time
-        are read again: if both are the same, it was one process all the time.
-        """
-        owners: dict[str, list[tuple[int, int, Process]]] = {}
-        for pid, directories in self._links.items():
-            entry = self.described(pid)
-            if entry is None:
-                continue
-            process, started = entry
-            still_open = {
-                target for directory, links in directories.items() for target in self._still_open(directory, links)
-            }
-            if still_open and procfs.start_ticks(self.system, pid) == started:
-                owner = (started, pid, process)
-                for target in still_open:
-                    owners.setdefault(target, []).append(owner)
-        # The sockets of one process share a tuple.
-        alone = {owner[1]: (owner[2],) for entries in owners.values() if len(entries) == 1 for owner in entries}
-        return {
-            target: alone[entries[0][1]] if len(entries) == 1 else _oldest_first(entries)
-            for target, entries in owners.items()
-        }
-
-    def _still_open(self, directory: str, expected: dict[str, str]) -> list[str]:
-        """Return the sockets, of links by name, that are open as before; none if the process has ended."""
-        path = f"{self.system.procfs}/{directory}"
-        try:
-            links = procfs.accessed(lambda path: self.system.read_links(path, expected), path)
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            return []  # ended, or another process
-        return [target for name, target in expected.items() if links.get(name) == target]
+    def processes(self, pids: tuple[int, ...]) -> tuple[Process, ...]:
+        """Return processes that were described, oldest first."""
+        described = filter(None, map(self.described, pids))
+        oldest_first = sorted(described, key=lambda entry: (entry[1][0], entry[0].pid))
+        return tuple(process for process, _ in oldest_first)
 
     def _read_unit_path(self, pid: int, *, unified: bool) -> str | None:
         described = self.described(pid)
@@ -185,15 +161,51 @@ class _Search:
             content = procfs.accessed(self.system.read, source)
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             return None
-        if described is None or procfs.start_ticks(self.system, pid) != described[1]:
+        if described is None or procfs.start_ticks(self.system, pid) != described[1][0]:
             return None  # another process with the same pid
         path = cgroup.parse_memberships(decode(content), source, unified=unified)
         return None if path is not None and cgroup.is_of_manager(path) else path
 
-    def _read_descriptors(self, pid: int, directory: str) -> None:
+    def confirmed(self) -> dict[str, tuple[int, ...]]:
+        """Return the processes that had each socket open while they were as they are described.
+
+        A pid may be reused, and a process may execute another program, between reading descriptors and the description.
+        So a process is identified when its first socket is found, and its descriptors are read after that: they belong
+        to the described process if that has the same identity. If not, the descriptors and the start time are read
+        again after the description.
+        """
+        confirmed: dict[str, tuple[int, ...]] = {}
+        for pid, directories in self._links.items():
+            described = self.described(pid)
+            for directory, (links, identity) in directories.items():
+                if described is not None:
+                    is_same = described[1] == identity
+                    _add_owner(confirmed, pid, links.values() if is_same else self._still_open(pid, directory, links))
+        return confirmed
+
+    def _still_open(self, pid: int, directory: str, expected: dict[str, str]) -> list[str]:
+        """Return the sockets, of links by name, that the described process has open."""
         path = f"{self.system.procfs}/{directory}"
         try:
-            links = self.system.find_links(path, self.targets)
+            links = procfs.accessed(lambda path: self.system.read_links(path, expected), path)
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return []  # ended, or another process
+        described = self.described(pid)
+        if described is None or procfs.start_ticks(self.system, pid) != described[1][0]:
+            return []
+        return [target for name, target in expected.items() if links.get(name) == target]
+
+    def _read_descriptors(self, pid: int, directory: str) -> None:
+        path = f"{self.system.procfs}/{directory}"
+        identity: Identity | None = None
+
+        def identify(target: str) -> None:
+            nonlocal identity
+            identity = self._identity(pid)
+            _add_owner(self.found, pid, (target,))
+
+        try:
+            links = self.system.find_links(path, self.targets, identify)
         except PermissionError:
             self.refused.add(pid)
         except (FileNotFoundError, ProcessLookupError):
@@ -201,18 +213,17 @@ class _Search:
         except OSError as error:
             raise SourceError.from_os_error(path, error) from error
         else:
-            if not links:
-                return
-            self._links.setdefault(pid, {})[directory] = links
-            for target in links.values():
-                if target in self.found:
-                    self.found[target].add(pid)
-                else:
-                    self.found[target] = {pid}
+            if links:
+                self._links.setdefault(pid, {})[directory] = (links, identity)
+                _add_owner(self.found, pid, links.values())
 
 
-def _oldest_first(entries: list[tuple[int, int, Process]]) -> tuple[Process, ...]:
-    return tuple(process for _, _, process in sorted(entries, key=lambda entry: entry[:2]))
+def _add_owner(owners: dict[str, tuple[int, ...]], pid: int, targets: Iterable[str]) -> None:
+    """Add a process to the owners of some sockets."""
+    new: dict[str, tuple[int, ...]] = dict.fromkeys(targets, (pid,))  # the sockets of one process share a tuple
+    for target in owners.keys() & new.keys():
+        new[target] = tuple(dict.fromkeys((*owners[target], pid)))
+    owners.update(new)
 
 
 def find(reader: ProcessReader, records: Iterable[SocketRecord], *, exhaustive: bool) -> dict[int, Ownership]:
@@ -228,29 +239,29 @@ def find(reader: ProcessReader, records: Iterable[SocketRecord], *, exhaustive: 
     area_of = {targets[inode]: areas[record.cgroup_id] for inode, record in by_inode.items()}
     unsettled = search.inspect_more(area_of, exhaustive=exhaustive)
     incomplete = search.hides_processes or bool(search.refused)
-    confirmed = search.confirmed()
     possible_owners = {
         number: _possible_owners(search, members, groups[number], area) for number, area in areas.items()
     }
+
+    @cache
+    def ownership(pids: tuple[int, ...], found: tuple[int, ...], cgroup_id: int | None, scope: Scope) -> Ownership:
+        owners = search.processes(pids)
+        return Ownership(
+            owners=owners,
+            possible_owners=possible_owners[cgroup_id],
+            hidden=not owners and incomplete,
+            scope=scope,
+            cgroup=_path(search, groups[cgroup_id], owners),
+            incomplete=incomplete,
+            moved=not owners and bool(found),
+        )
+
     ownerships: dict[int, Ownership] = {}
-    # Most sockets of one process share an instance: a process may have thousands.
-    shared: dict[tuple[int, int | None, bool, bool], Ownership] = {}
+    confirmed, found = search.confirmed(), search.found
     for inode, record in by_inode.items():
         target = targets[inode]
-        owners = confirmed.get(target, ())
-        is_unsettled, moved = target in unsettled, not owners and target in search.found
-        key = (id(owners), record.cgroup_id, is_unsettled, moved)
-        if key not in shared:
-            shared[key] = Ownership(
-                owners=owners,
-                possible_owners=possible_owners[record.cgroup_id],
-                hidden=not owners and incomplete,
-                scope="host" if is_unsettled else "service",
-                cgroup=_path(search, groups[record.cgroup_id], owners),
-                incomplete=incomplete,
-                moved=moved,
-            )
-        ownerships[inode] = shared[key]
+        scope: Scope = "host" if target in unsettled else "service"
+        ownerships[inode] = ownership(confirmed.get(target, ()), found.get(target, ()), record.cgroup_id, scope)
     return ownerships
 
 
@@ -261,14 +272,17 @@ def find_among(reader: ProcessReader, records: Iterable[SocketRecord], pids: Ite
     search.inspect(pids)
     if len(search.found) < len(by_inode):
         search.inspect_threads()
-    confirmed = search.confirmed()
     groups = _groups(reader.system, by_inode.values())
-    ownerships: dict[int, Ownership] = {}
-    for inode, record in by_inode.items():
-        owners = confirmed.get(f"socket:[{inode}]", ())
-        path = _path(search, groups[record.cgroup_id], owners)
-        ownerships[inode] = Ownership(owners, scope="process", cgroup=path)
-    return ownerships
+
+    @cache
+    def ownership(pids: tuple[int, ...], cgroup_id: int | None) -> Ownership:
+        owners = search.processes(pids)
+        return Ownership(owners, scope="process", cgroup=_path(search, groups[cgroup_id], owners))
+
+    confirmed = search.confirmed()
+    return {
+        inode: ownership(confirmed.get(f"socket:[{inode}]", ()), record.cgroup_id) for inode, record in by_inode.items()
+    }
 
 
 def _groups(system: System, records: Iterable[SocketRecord]) -> dict[int | None, Cgroup | None]:

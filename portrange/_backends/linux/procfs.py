@@ -14,11 +14,13 @@ from ..._render.strings import decode, printable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeVar
+    from typing import TypeAlias, TypeVar
 
     from ..._host.system import System
 
     T = TypeVar("T")
+    #: The start time of a process in ticks, its name as the kernel cut it, and its program file.
+    Identity: TypeAlias = tuple[int, bytes, str | None]
 
 #: The highest pid and user ID that the kernel could print.
 HIGHEST_U32 = (1 << 32) - 1
@@ -160,8 +162,17 @@ class ProcessReader:
         """Return a user ID of the kernel; None if it stands for all users without one in the caller's namespace."""
         return None if uid == self._overflow_uid() and not self._maps_all_users() else uid
 
-    def describe(self, pid: int) -> tuple[Process, int] | None:
-        """Return a process and its start in ticks; None if it does not exist. Fields that cannot be read are None."""
+    def identity(self, pid: int) -> Identity | None:
+        """Return what changes if a pid is reused, or if the process executes another program; None if it has ended."""
+        directory = f"{self.system.procfs}/{pid}"
+        try:
+            stat = read_stat(self.system, directory)
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return None
+        return stat.started, stat.name, self._exe(directory)
+
+    def describe(self, pid: int) -> tuple[Process, Identity] | None:
+        """Return a process and its identity; None if it does not exist. Fields that cannot be read are None."""
         system = self.system
         directory = f"{system.procfs}/{pid}"
         try:
@@ -169,7 +180,9 @@ class ProcessReader:
         except (FileNotFoundError, ProcessLookupError):
             return None
         except PermissionError:
-            return Process(pid), 0
+            return Process(pid), (0, b"", None)
+        exe, started, stopped = self._exe(directory), self._started(stat), stat.state in _STOPPED
+        identity = (stat.started, stat.name, exe)
         try:
             arguments = accessed(lambda path: system.read_start(path, _COMMAND_LINE), f"{directory}/cmdline")
             source = f"{directory}/status"
@@ -177,13 +190,11 @@ class ProcessReader:
         except (FileNotFoundError, ProcessLookupError):
             return None
         except PermissionError:
-            started, stopped = self._started(stat), stat.state in _STOPPED
-            return Process(pid, decode(stat.name), started=started, stopped=stopped, parent=stat.parent), stat.started
+            name = decode(stat.name)
+            return Process(pid, name, started=started, stopped=stopped, parent=stat.parent), identity
         name = decode(_whole_name(stat.name, arguments))
         user = None if uid is None else self.user(uid) or str(uid)
-        exe, started = self._exe(directory), self._started(stat)
-        stopped = stat.state in _STOPPED
-        return Process(pid, name, parse_cmdline(arguments), exe, user, started, stopped, stat.parent), stat.started
+        return Process(pid, name, parse_cmdline(arguments), exe, user, started, stopped, stat.parent), identity
 
     def _exe(self, directory: str) -> str | None:
         """Return the program file. It needs the permissions of reading descriptors, and kernel threads have none."""

@@ -80,9 +80,9 @@ class Address(Frozen):
         return socket.inet_ntop(socket.AF_INET6, self.packed)
 
 
-#: The remote ends of unconnected sockets, by the size of an address, and as the kernel writes them.
+#: The remote ends of unconnected sockets, by the size of an address.
 _NO_PEER = {size: Address(bytes(size), 0) for size in (4, 16)}
-_NO_END = (bytes(16), bytes(2))
+_NO_PORT = bytes(2)
 
 
 class SocketRecord(Frozen):
@@ -92,8 +92,10 @@ class SocketRecord(Frozen):
     """One of `PROTOCOLS`."""
     state: int
     """One of the states above."""
-    local: Address
-    """The local address and port."""
+    packed: bytes
+    """The local address in network order, as in `Address`."""
+    port: int
+    """The local port."""
     remote: Address
     """The remote address and port, both zero if the socket is not connected."""
     inode: int
@@ -113,9 +115,14 @@ class SocketRecord(Frozen):
     """
 
     @property
+    def local(self) -> Address:
+        """The local address and port."""
+        return Address(self.packed, self.port)
+
+    @property
     def dual_stack(self) -> bool | None:
         """True if it accepts IPv4 and IPv6; None if the source does not contain that."""
-        if self.local.packed != _ANY_IPV6:
+        if self.packed != _ANY_IPV6:
             return False
         return None if self.v6only is None else not self.v6only
 
@@ -390,9 +397,10 @@ def _record(
     return SocketRecord(
         protocol,
         state,
-        Address(source[:size], int.from_bytes(sport, "big")),
+        source[:size],
+        int.from_bytes(sport, "big"),
         _NO_PEER[size]
-        if (destination, dport) == _NO_END
+        if dport == _NO_PORT and destination == _ANY_IPV6
         else Address(destination[:size], int.from_bytes(dport, "big")),
         inode,
         uid,

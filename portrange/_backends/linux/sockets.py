@@ -80,7 +80,7 @@ def listening(
             failures[protocol] = error
         else:
             # Leaves out UDP sockets without a port, and those that were connected before they were shut down.
-            found += [record for record in records if record.local.port and not record.remote.port]
+            found += [record for record in records if record.port and not record.remote.port]
     return found, _unlisted(failures)
 
 
@@ -116,7 +116,7 @@ def matching(system: System, wanted: SocketFilter) -> list[SocketRecord]:
     except OSError as error:
         return _without_sock_diag(system, wanted, error)
     # The kernel does not compare the port of sockets that are bound but do not listen.
-    return [record for record in found if wanted.port in (0, record.local.port)]
+    return [record for record in found if wanted.port == record.port] if wanted.port else found
 
 
 def exact(
@@ -257,7 +257,7 @@ def _from_tables(system: System, wanted: SocketFilter) -> Iterator[SocketRecord]
 def _matching_rows(text: str, source: str, wanted: SocketFilter) -> list[SocketRecord]:
     is_sctp = wanted.protocol == "sctp"
     rows = parse_sctp_endpoints(text, source) if is_sctp else parse_table(text, source, wanted.protocol)
-    return [row for row in rows if row.state in wanted.states and wanted.port in (0, row.local.port)]
+    return [row for row in rows if row.state in wanted.states and wanted.port in (0, row.port)]
 
 
 def parse_table(text: str, source: str, protocol: ProtocolName) -> Iterator[SocketRecord]:
@@ -281,7 +281,7 @@ def parse_table(text: str, source: str, protocol: ProtocolName) -> Iterator[Sock
             raise ParseError(source, "a socket with at least 10 fields", line) from None
         if not 0 < state < 32:
             raise ParseError(source, "a socket with at least 10 fields", line)
-        yield SocketRecord(protocol, state, local, remote, inode, uid, queued=queued)
+        yield SocketRecord(protocol, state, local.packed, local.port, remote, inode, uid, queued=queued)
 
 
 def parse_sctp_endpoints(text: str, source: str) -> Iterator[SocketRecord]:
@@ -304,7 +304,7 @@ def parse_sctp_endpoints(text: str, source: str) -> Iterator[SocketRecord]:
         except (ValueError, IndexError):
             raise ParseError(source, "an endpoint with at least 8 fields", line) from None
         for packed in addresses:
-            yield SocketRecord("sctp", state, Address(packed, port), Address(bytes(len(packed)), 0), inode, uid)
+            yield SocketRecord("sctp", state, packed, port, Address(bytes(len(packed)), 0), inode, uid)
 
 
 def _address(field: str) -> Address:

@@ -94,7 +94,7 @@ def _entry(record: SocketRecord) -> SocketEntry:
     return SocketEntry(
         record.local.family,
         str(record.local),
-        record.local.port,
+        record.port,
         _STATES[record.protocol].get(record.state, f"state {record.state}"),
         str(record.remote) if record.remote.port else "",
         record.remote.port,

@@ -86,11 +86,12 @@ def test_parse_cmdline_returns_text_that_utf_8_can_encode(content):
 def test_describe_this_process():
     description = ProcessReader(System()).describe(os.getpid())
     assert description is not None
-    process, started = description
+    process, (started, name, exe) = description
     assert process.pid == os.getpid()
     assert process.exe == os.path.realpath(sys.executable)
     assert process.cmdline[0].endswith(os.path.basename(process.cmdline[0]))
-    assert started == procfs.start_ticks(System(), os.getpid())
+    assert (started, exe) == (procfs.start_ticks(System(), os.getpid()), process.exe)
+    assert os.fsencode(process.name).startswith(name)
 
 
 @NEEDS_PROC

@@ -31,7 +31,7 @@ def test_describe():
     found = described(SEVEN, links={"/proc/7/exe": "/usr/sbin/nginx"}, users={33: "www"})
     assert found == (
         Process(7, "nginx", ("nginx: master",), "/usr/sbin/nginx", "www", 1047.11, stopped=False, parent=1),
-        4711,
+        (4711, b"nginx", "/usr/sbin/nginx"),
     )
 
 
@@ -86,11 +86,11 @@ def test_parse_capabilities_rejects_invalid_text(text):
 @pytest.mark.parametrize("refused", ["cmdline", "status"])
 def test_unreadable_fields_are_omitted(refused):
     found = described({**SEVEN, f"/proc/7/{refused}": DENIED})
-    assert found == (Process(7, "nginx", started=1047.11, stopped=False, parent=1), 4711)
+    assert found == (Process(7, "nginx", started=1047.11, stopped=False, parent=1), (4711, b"nginx", None))
 
 
 def test_only_the_pid_is_known_when_stat_is_unreadable():
-    assert described({**SEVEN, "/proc/7/stat": DENIED}) == (Process(7), 0)
+    assert described({**SEVEN, "/proc/7/stat": DENIED}) == (Process(7), (0, b"", None))
 
 
 @pytest.mark.parametrize("part", ["stat", "cmdline", "status"])

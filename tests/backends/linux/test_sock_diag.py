@@ -36,7 +36,7 @@ REPLY = {
     + "0004 0001",
 }  # fmt: skip
 EXPECTED = SocketRecord(
-    "tcp", LISTEN, Address(bytes(16), 8080), Address(bytes(16), 0), 4711, 1000, False, 0x1_0000_0002, 3, 0, 128
+    "tcp", LISTEN, bytes(16), 8080, Address(bytes(16), 0), 4711, 1000, False, 0x1_0000_0002, 3, 0, 128
 )
 ORDER = "<" if sys.byteorder == "little" else ">"
 
