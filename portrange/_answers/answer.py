@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from .._render.text import Names
     from .address import FamilyName, ProtocolName
+    from .listener import Process
     from .results import Facts
 
 
@@ -67,7 +68,10 @@ class Answers(Results[Answer]):
 
     @property
     def contested(self) -> bool:
-        """True if two addresses lead to different owners, so that the server depends on the address that is used."""
+        """True if two addresses lead to different owners, so that the server depends on the address that is used.
+
+        Processes that share a listener are one server, and so are the docker-proxy processes of one container.
+        """
         served = [answer for answer in self.answers if answer.listeners]
         return any(_differ(first, second) for first in served for second in served)
 
@@ -92,10 +96,24 @@ def _differ(first: Answer, second: Answer) -> bool:
     """Return whether two answers are known to have different owners; several processes of one server are the same."""
     if first.listeners == second.listeners:
         return False
-    owners = [
-        {process.pid for listener in answer.listeners for process in listener.owners} for answer in (first, second)
-    ]
+    owners = [{process for listener in answer.listeners for process in listener.owners} for answer in (first, second)]
     if all(owners):
-        return not owners[0] & owners[1]
+        return not any(_serve_the_same(one, other) for one in owners[0] for other in owners[1])
     users, other_users = ({(item.uid, item.cgroup) for item in answer.listeners} for answer in (first, second))
     return not users & other_users
+
+
+def _serve_the_same(one: Process, other: Process) -> bool:
+    """Return whether two processes are one, or the proxies of one container: docker-proxy has a process per address."""
+    if one.pid == other.pid:
+        return True
+    container = _container_of(one)
+    return container is not None and one.parent == other.parent and container == _container_of(other)
+
+
+def _container_of(process: Process) -> tuple[str, str] | None:
+    """Return the address and port of the container that a docker-proxy connects to; None for another process."""
+    arguments = process.cmdline or ()
+    if process.name != "docker-proxy" or not {"-container-ip", "-container-port"}.issubset(arguments[:-1]):
+        return None
+    return arguments[arguments.index("-container-ip") + 1], arguments[arguments.index("-container-port") + 1]

@@ -6,12 +6,15 @@ import pickle
 import socket
 import struct
 import threading
+import time
+from pathlib import Path
 
 import pytest
+from live.world import World
 from recorded import RecordedHost
 
 import portrange
-from portrange import Answer, Answers, Listener, Process, who_answers
+from portrange import Answer, Answers, Listener, Process, who_answers, who_listens
 from portrange._errors import ParseError
 from portrange._host import route
 from portrange.testing import FakeHost
@@ -207,6 +210,43 @@ def test_arguments_of_wrong_type_are_errors():
 def test_answers_are_contested_if_owners_differ(groups, expected):
     found = answers(*groups)
     assert (found.contested, found.to_dict()["contested"]) == (expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("containers", "expected"), [(["172.17.0.2"] * 2, False), (["172.17.0.2", "172.17.0.3"], True)]
+)
+def test_proxies_of_one_container_are_not_contested(
+    world: World, tmp_path: Path, containers: list[str], *, expected: bool
+):
+    # docker starts a docker-proxy for each address of a published port.
+    proxy = tmp_path / "docker-proxy"
+    proxy.write_text("#!/bin/sh\nread line\n")
+    proxy.chmod(0o755)
+    child = world.start(
+        """
+        program, first, second = sys.argv[1:]
+        made = [tcp()]
+        made.append(tcp("::1", port(made[0])))
+        for address, server, other in (first, *made), (second, *made[::-1]):
+            def become_proxy():
+                other.close()
+                server.set_inheritable(True)
+                os.execv(program, [program, "-proto", "tcp", "-container-ip", address, "-container-port", "80"])
+            fork(become_proxy)
+        number = port(made[0])
+        del made, server, other
+        say(number)
+        wait()
+        """,
+        proxy,
+        *containers,
+    )
+    number = child.hear()
+    while any(owner.name != "docker-proxy" for found in who_listens(number) for owner in found.owners):
+        time.sleep(0.01)
+    found = Answers((*who_answers(number, "127.0.0.1"), *who_answers(number, "::1")))
+    assert [answer.listeners[0].process for answer in found] == ["docker-proxy"] * 2
+    assert found.contested is expected
 
 
 def test_answers_are_a_sequence_of_results():

@@ -54,20 +54,22 @@ def group(
     # No connection has a remote port of 0, so the lookup passes to the listeners. A local client uses the address
     # itself, except for 127.0.0.0/8.
     source = b"\x7f\0\0\1" if target.packed[0] == 127 and len(target.packed) == 4 else target.packed
-    chosen = sockets.exact(system, protocol, local, Address(source, 0), target.interface)
+    [chosen] = sockets.exact(system, protocol, local, [Address(source, 0)], target.interface)
     if chosen is None:
         return []
     members = {record.inode: record for record in (chosen, *records) if _binding(record) == _binding(chosen)}
     seen = {chosen.inode}
-    for client in range(1, min(_CLIENTS * len(members), 0x10000)):
-        if len(seen) == len(members) or (len(seen) == 1 and client == _CLIENTS):
-            break
-        other = sockets.exact(system, protocol, local, Address(source, client), target.interface)
-        # A result that is no member is a connection of that client.
-        if other is not None and other.inode in members:
-            seen.add(other.inode)
+    clients = range(1, min(_CLIENTS * len(members), 0x10000))
+    tried, batch = 0, 1
+    while len(seen) < len(members) and tried < len(clients) and (len(seen) > 1 or tried < _CLIENTS):
+        ends = [Address(source, client) for client in clients[tried : tried + batch]]
+        for other in sockets.exact(system, protocol, local, ends, target.interface):
+            # A result that is no member is a connection of that client.
+            if other is not None and other.inode in members:
+                seen.add(other.inode)
         if protocol == "tcp" and len(seen) > 1:
             return list(members.values())  # TCP listeners share an address as a group only
+        tried, batch = tried + batch, min(2 * batch, _CLIENTS)
     # With SO_REUSEADDR alone, a UDP socket gets everything, or nothing beside a group.
     return [record for inode, record in members.items() if inode in seen]
 

@@ -22,7 +22,7 @@ from .sock_diag import CLOSE, LISTEN, Address, SocketFilter, SocketRecord
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any, TypeVar
 
     from ..._answers.address import ProtocolName
@@ -120,18 +120,25 @@ def matching(system: System, wanted: SocketFilter) -> list[SocketRecord]:
 
 
 def exact(
-    system: System, protocol: ProtocolName, local: Address, remote: Address, interface: int = 0
-) -> SocketRecord | None:
-    """Return the socket to which the kernel delivers packets from *remote* to *local*; None if it has none.
+    system: System, protocol: ProtocolName, local: Address, remotes: Sequence[Address], interface: int = 0
+) -> list[SocketRecord | None]:
+    """Return the socket to which the kernel delivers packets from each of *remotes* to *local*; None if it has none.
 
-    *interface* is the index of the interface at which the packets arrive, 0 for none. Raises `OSError` if sock_diag is
-    not available. None also if the kernel lacks the diag module of the protocol: `matching` notices that.
+    *interface* is the index of the interface at which the packets arrive, 0 for none. One message has all requests
+    (netlink(7)); the replies to some dozens fit into the receive buffer. Raises `OSError` if sock_diag is not
+    available. None also if the kernel lacks the diag module of the protocol: `matching` notices that.
     """
 
     def request(sequence: int) -> bytes:
-        return sock_diag.request_exact(protocol, local, remote, sequence, interface=interface)
+        requests = (
+            sock_diag.request_exact(protocol, local, remote, sequence, interface=interface) for remote in remotes
+        )
+        return b"".join(requests)
 
-    return dump(system, request, sock_diag.exact_record, protocol)
+    def read(datagrams: Iterator[bytes], sequence: int) -> list[SocketRecord | None]:
+        return [sock_diag.exact_record(datagrams, sequence, protocol) for _ in remotes]
+
+    return dump(system, request, read)
 
 
 def connection(system: System, protocol: ProtocolName, port: int, peer: tuple[str, int]) -> SocketRecord | None:
@@ -146,7 +153,7 @@ def connection(system: System, protocol: ProtocolName, port: int, peer: tuple[st
     try:
         local = Address(socket.inet_pton(family, system.source_address(*peer)), port)
         remote = Address(socket.inet_pton(family, peer[0]), peer[1])
-        found = exact(system, protocol, local, remote)
+        [found] = exact(system, protocol, local, [remote])
     except OSError:
         return None
     # A listener receives the packets of peers without a connection.
