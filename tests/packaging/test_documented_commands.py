@@ -31,7 +31,11 @@ def commands(page: str, line: str) -> str:
 def run(script: str, cwd: Path) -> str:
     """Run commands as in a shell in which the environment of the tests is active; the package is that of *cwd*."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PYTEST"))}
-    environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(cwd)}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment |= {
+        "SHIV_ROOT": f"{cwd}/.shiv",
+        "PYINSTALLER_CONFIG_DIR": f"{cwd}/.pyinstaller",
+    }  # not in the home folder
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         check=False,
