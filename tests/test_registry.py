@@ -305,6 +305,14 @@ def test_port_has_exactly_the_table_lines_that_span_it(spans):
         assert {service.name for service in small.at(port).services} == expected
 
 
+@pytest.mark.parametrize(
+    ("port", "first", "last"), [(0, 0, 6), (6, 0, 6), (10, 10, 19), (25, 22, 49151), (49151, 22, 49151)]
+)
+def test_port_without_lines_shares_its_record_up_to_the_next_lines(port, first, last):
+    table_text = "7-9\ttcp\techo\n20-21\ttcp\tftp\n"
+    assert lookup.lines_of(table_text, port) == ((first, last), [])
+
+
 def test_a_range_is_found_after_all_the_lines_that_it_may_overlap():
     overlapped = "".join(f"{port}\ttcp\tx\n" for port in range(2, 1 + lookup.REACH))
     small = Registry(f"1-99\ttcp\trange\n{overlapped}")

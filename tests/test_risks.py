@@ -123,6 +123,9 @@ def test_host_range_detail_names_equal_ranges_once():
         ([(10000, 65535)], DEFAULT_TARGETS, "use 1024-9999"),
         ([(1024, 15000)], DEFAULT_TARGETS, "use 15001-19999"),
         ([(5000, 6000), (7000, 65535)], DEFAULT_TARGETS, "use 1024-4999"),
+        ([(8001, 11999)], DEFAULT_TARGETS, "use 12000-19999"),
+        ([(10001, 11022)], DEFAULT_TARGETS, "use 1024-10000"),
+        ([(1025, 65535)], DEFAULT_TARGETS, "use 1024"),
         ([(32768, 60999)], ("freebsd",), "use 1024-9999"),
         ([(32768, 60999)], ("freebsd", "dragonfly"), "use 5001-9999"),
         ([(32768, 60999)], ("openbsd",), "no port from 1024 to 19999 is outside; bind port 0"),
@@ -157,6 +160,7 @@ def test_unknown_settings_that_could_make_a_port_unsafe_are_high():
     )
     assert "refuses" not in detail(8080, "unknown", ephemeral=None)
     assert "unknown" not in kinds(8080)
+    assert "unknown" in high(1024, ephemeral=None)
     # Privileged ports cause a low risk only, and none begins at 1024 by default.
     assert "unknown" not in kinds(8080, privileged=None)
 
@@ -189,6 +193,63 @@ def test_registered_detail_names_services_of_different_protocols():
 def test_common_use_detail_names_programs_and_registration():
     assert detail(9090, "common-use").startswith("commonly used by Prometheus and Cockpit (registered to websm): ")
     assert detail(10250, "common-use").startswith("commonly used by kubelet: ")
+
+
+EXCLUDING = PortSettings("windows", excluded=(Span(8090, 8099),), sources=(("excluded", "netsh"),))
+
+
+@pytest.mark.parametrize(
+    ("kind", "port", "facts", "text"),
+    [
+        (
+            "excluded",
+            8090,
+            {"settings": EXCLUDING, "excluded": True},
+            "this host refuses to bind it (netsh): choose a port that is not excluded",
+        ),
+        ("default-range", 33333, {}, "in the default ephemeral range of Linux (32768-60999): use 1024-19999"),
+        (
+            "dynamic-band",
+            60860,
+            {},
+            "in IANA's dynamic band (49152-65535): it is for temporary use only (RFC 6335), use 1024-19999",
+        ),
+        (
+            "privileged",
+            80,
+            {"privileged": True},
+            "binding it needs a privilege: run as root, or grant CAP_NET_BIND_SERVICE (another file)",
+        ),
+        (
+            "unknown",
+            443,
+            {"privileged": None},
+            (
+                "settings of this host could not be read, so the documented defaults are assumed (ports below 1024 are"
+                " not ephemeral, and need a privilege): check before relying on it"
+            ),
+        ),
+        (
+            "orchestrator",
+            20005,
+            {},
+            "in the default range of Nomad (20000-32000): use 1024-19999 on machines of such a cluster",
+        ),
+        ("registered", 5432, {}, "registered as postgresql: use it for that, or choose an unassigned port"),
+        (
+            "common-use",
+            25565,
+            {},
+            "commonly used by Minecraft: choose another for other programs",
+        ),
+    ],
+)
+def test_detail_of_a_risk_is_the_reason_and_the_remedy(kind, port, facts, text):
+    assert detail(port, kind, **facts) == text
+
+
+def test_restricted_port_keeps_its_other_low_risks():
+    assert kinds(55555, reserved=True, targets=("linux",)) == ["dynamic-band", "default-range", "restricted"]
 
 
 def test_port_zero_detail_mentions_any_free_port():

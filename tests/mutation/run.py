@@ -1,19 +1,23 @@
-"""Mutate the parsers and the selection rules, and report the mutants that no test detects.
+"""Mutate the pure parsers and the rules of verdicts, and report the mutants that no test detects.
 
-    python tests/mutation/run.py                                     # all: about three quarters of an hour on two cores
-    python tests/mutation/run.py 'portrange._backends.windows.*'     # some, by mutmut's names
+    python tests/mutation/run.py                       # every module of the table below
+    python tests/mutation/run.py pcblist risks         # some of them
 
-Needs mutmut (pip install --group mutation '.[test]') and a system with fork. Works on a copy, which it keeps, so that
-`mutmut show NAME` can show each mutant there. docs/fuzzing.md discusses the mutants that survive.
+A run that was stopped, by Ctrl-C too, continues where it stopped: the results are kept in `build/mutation/MODULE` until
+the module changes. Survivors are tried again when the tests have changed.
 
-mutmut forks for each mutant after all imports, so it cannot mutate values that are computed during the import or cached
-by an earlier test. Each mutant that survives is tested once more in a new interpreter.
+Needs mutmut (pip install --group mutation '.[test]') and a system with fork. Each module is mutated in a copy of the
+package, with its own tests only. mutmut forks for each mutant after the imports, so it cannot mutate values that are
+computed during the import. A mutant that survives, or that no test calls, is tried once more in a new interpreter with
+all tests of its module. docs/fuzzing.md discusses those that survive that as well.
 """
 
 from __future__ import annotations
 
+import argparse
+import hashlib
+import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -23,80 +27,140 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "build/mutation"
 MUTMUT = [sys.executable, "-m", "mutmut"]
-#: The tests of one mutant take half a minute if two run in parallel.
+#: The slowest test file takes less than a minute.
 _SECONDS = 300
 
+_CONTRACT = "tests/contract"
+_BSD = "tests/backends/test_bsd.py"
+#: The modules, and the tests that must detect their mutants.
+TESTS = {
+    "_answers/span": ("tests/answers/test_span.py", "tests/test_arguments.py", "tests/test_endpoints.py"),
+    "_backends/aix": ("tests/backends/test_aix.py", _CONTRACT),
+    "_backends/bsd": (_BSD, _CONTRACT),
+    "_backends/darwin": ("tests/backends/test_darwin.py", "tests/backends/test_pcblist.py", _CONTRACT),
+    "_backends/pcblist": ("tests/backends/test_pcblist.py",),
+    "_backends/select": ("tests/test_select.py", _CONTRACT),
+    "_backends/settings": ("tests/backends", "tests/test_select.py", _CONTRACT),
+    "_backends/sunos": ("tests/backends/test_sunos.py", _CONTRACT),
+    "_backends/sysctl": (_BSD, "tests/backends/test_darwin.py", _CONTRACT),
+    "_backends/windows": ("tests/backends/test_windows.py", _CONTRACT),
+    "_backends/linux/cgroup": ("tests/backends/linux",),
+    "_backends/linux/procfs": ("tests/backends/linux",),
+    "_backends/linux/settings": ("tests/backends/linux", "tests/backends/test_linux_variants.py", _CONTRACT),
+    "_backends/linux/sock_diag": ("tests/backends/linux", "tests/test_usage.py"),
+    "_backends/linux/sockets": ("tests/backends/linux", _CONTRACT),
+    "_backends/linux/usage": ("tests/test_usage.py", "tests/backends/linux/test_time_wait.py", _CONTRACT),
+    "_questions/busy": ("tests/test_busy.py", "tests/test_endpoints.py", _CONTRACT),
+    "_questions/obstacles": ("tests/test_busy.py", "tests/test_socket_units.py", "tests/test_endpoints.py"),
+    "_questions/risks": ("tests/test_risks.py", "tests/test_classify.py"),
+    "_registry/lookup": ("tests/test_registry.py", "tests/test_classify.py"),
+}
+_SETTINGS = """
+[tool.mutmut]
+source_paths = ["portrange"]
+only_mutate = ["portrange/{module}.py"]
+pytest_add_cli_args = ["-q", "-x", "-p", "no:cacheprovider"]
+pytest_add_cli_args_test_selection = {tests}
+use_git_change_detection = false
+process_isolation = "forkserver"
+forkserver_warmup = "collect"
+"""
 
-def copy(target: Path, *parts: str) -> None:
-    """Copy parts of the repository."""
-    for part in parts:
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / part, target / part, ignore=ignored, dirs_exist_ok=True)
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    by_name = {module.rpartition("/")[2] if "linux" not in module else module[10:]: module for module in TESTS}
+    parser.add_argument("modules", nargs="*", default=[*by_name], help=f"of {', '.join(by_name)} (all)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="number of concurrent test runs")
+    arguments = parser.parse_args()
+    unknown = set(arguments.modules) - by_name.keys()
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    counts: dict[str, Counter[str]] = {}
+    for name in arguments.modules:
+        counts[name] = run(by_name[name], arguments.jobs)
+    print("\nmodule                killed  timeout  survived")
+    for name, of in [*counts.items(), ("all", sum(counts.values(), Counter[str]()))]:
+        print(f"{name:<20}  {of['killed']:>6}  {of['timeout']:>7}  {of['survived']:>8}")
+    return 0
 
 
-def mutate(directory: Path, names: list[str]) -> dict[str, str]:
-    """Test the mutants with these names (all if there are none) and return the results by name."""
-    subprocess.run([*MUTMUT, "run", *names], cwd=directory, check=False)
-    listed = [*MUTMUT, "results", "--all", "true"]
-    done = subprocess.run(listed, cwd=directory, check=True, capture_output=True, text=True)
-    lines = (line.strip().rpartition(": ") for line in done.stdout.splitlines() if ": " in line)
-    return {name: result for name, _, result in lines}
+def run(module: str, jobs: int) -> Counter[str]:
+    """Test the mutants that have no result yet, print the survivors, and return the number of each result."""
+    directory = RESULTS / module.replace("/", ".")
+    prepare(directory, module)
+    subprocess.run([*MUTMUT, "run", "--max-children", str(jobs)], cwd=directory, check=True)
+    listed = subprocess.run(
+        [*MUTMUT, "results", "--all", "true"], cwd=directory, check=True, capture_output=True, text=True
+    )
+    lines = [line.strip().rpartition(": ") for line in listed.stdout.splitlines() if ": " in line]
+    found = {name: result for name, _, result in lines}
+    again = [name for name, result in found.items() if result not in ("killed", "timeout")]
+    found |= retest_all(directory, module, again, jobs)
+    for name in again:
+        if found[name] == "survived":
+            subprocess.run([*MUTMUT, "show", name], cwd=directory, check=True)
+    return Counter(found.values())
 
 
-def retest_all(directory: Path, names: list[str], tests: list[str]) -> dict[str, str]:
-    """Test each mutant in a new interpreter, one per core, and return the results by name."""
-    places: SimpleQueue[Path] = SimpleQueue()
-    for number in range(os.cpu_count() or 1):
-        place = directory.with_name(f"{directory.name}-{number}")
-        shutil.copytree(directory, place)
-        places.put(place)
-    found: dict[str, str] = {}
+def prepare(directory: Path, module: str) -> None:
+    """Copy the package and its tests as they are now; mutmut keeps its results beside them."""
+    for part in ("portrange", "tests"):
+        shutil.rmtree(directory / part, ignore_errors=True)
+        shutil.copytree(ROOT / part, directory / part, ignore=shutil.ignore_patterns("__pycache__"))
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    settings = _SETTINGS.format(module=module, tests=json.dumps(TESTS[module]))
+    (directory / "pyproject.toml").write_text(project + settings, encoding="utf-8")
 
-    def retest_next(name: str) -> None:
-        place = places.get()
-        copy(place, "portrange")
-        found[name] = retest(place, name, tests)
-        places.put(place)
-        print(f"retested, {len(found)} of {len(names)}: {name}: {found[name]}", flush=True)
 
-    with ThreadPoolExecutor(places.qsize()) as workers:
-        list(workers.map(retest_next, names))
+def retest_all(directory: Path, module: str, names: list[str], jobs: int) -> dict[str, str]:
+    """Try each mutant in a new interpreter, unless its result is known, and return the results by name."""
+    known_file = directory / "retested.json"
+    known: dict[str, list[str]] = json.loads(known_file.read_text()) if known_file.exists() else {}
+    now = digest(directory, module)
+    found = {name: known[name][1] for name in names if known.get(name, [""])[0] == now}
+    with tempfile.TemporaryDirectory(prefix="mutation-") as temporary, ThreadPoolExecutor(jobs) as workers:
+        places: SimpleQueue[Path] = SimpleQueue()
+        for number in range(jobs):
+            places.put(Path(shutil.copytree(directory, Path(temporary, str(number)))))
+
+        def retest_next(name: str) -> None:
+            place = places.get()
+            shutil.copy2(directory / f"portrange/{module}.py", place / f"portrange/{module}.py")
+            found[name] = retest(place, name, TESTS[module])
+            places.put(place)
+            known[name] = [now, found[name]]
+            known_file.write_text(json.dumps(known, indent=1))
+            print(f"in a new interpreter: {name}: {found[name]}", flush=True)
+
+        list(workers.map(retest_next, [name for name in names if name not in found]))
     return found
 
 
-def retest(directory: Path, name: str, tests: list[str]) -> str:
+def digest(directory: Path, module: str) -> str:
+    """Return a digest of a module and of all tests."""
+    content = hashlib.sha256((directory / f"portrange/{module}.py").read_bytes())
+    for path in sorted((directory / "tests").rglob("*.py")):
+        content.update(path.read_bytes())
+    return content.hexdigest()[:16]
+
+
+def retest(directory: Path, name: str, tests: tuple[str, ...]) -> str:
     """Apply one mutant to the copy and run the tests. A timeout counts as detection."""
     subprocess.run([*MUTMUT, "apply", name], cwd=directory, check=True, stdout=subprocess.DEVNULL)
     environment = {**os.environ, "PYTHONPATH": str(directory), "PYTHONDONTWRITEBYTECODE": "1"}
-    # Tests of the module itself come first: they detect most mutants, and quickly.
-    module = name.partition(".x")[0].rpartition(".")[2]
-    first = sorted(str(path.relative_to(directory)) for path in (directory / "tests").rglob(f"test_{module}*.py"))
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *first, *tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     try:
         done = subprocess.run(
             command, cwd=directory, env=environment, check=False, capture_output=True, timeout=_SECONDS
         )
     except subprocess.TimeoutExpired:
         return "timeout"
-    return "killed" if done.returncode == 1 else "survived"
-
-
-def main(names: list[str]) -> int:
-    directory = Path(tempfile.mkdtemp(prefix="mutation-"))
-    copy(directory, "portrange", "tests")
-    settings = (HERE / "settings.toml").read_text()
-    (directory / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text() + "\n" + settings)
-    found = mutate(directory, names)
-    tests = re.findall(r'^  "(tests/[^"]+)"', settings, re.MULTILINE)
-    again = [name for name, result in found.items() if result in ("survived", "no tests")]
-    found |= retest_all(directory, again, tests)
-    print(*(f"{result}: {name}" for name, result in found.items() if result not in ("killed", "timeout")), sep="\n")
-    print(f"{directory}: {dict(Counter(found.values()))}")
-    return 0
+    return "survived" if done.returncode == 0 else "killed"
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
