@@ -82,7 +82,13 @@ def test_unknown_namespaces_value_raises_value_error(namespaces):
         portrange.listeners(namespaces=namespaces)
 
 
-@pytest.mark.parametrize("address", ["localhost", "127.0.0.1:80", "256.0.0.1", "[::1]", "::1/128"])
+@pytest.mark.parametrize("address", ["localhost", "LOCALHOST."])
+def test_localhost_raises_value_error_naming_its_addresses(address):
+    with pytest.raises(ValueError, match=r"localhost is a name, .* use 127\.0\.0\.1 or ::1"):
+        portrange.why_busy(80, address=address)
+
+
+@pytest.mark.parametrize("address", ["example.com", "127.0.0.1:80", "256.0.0.1", "[::1]", "::1/128"])
 def test_non_numeric_address_raises_value_error(address):
     with pytest.raises(ValueError, match="numeric"):
         portrange.why_busy(80, address=address)

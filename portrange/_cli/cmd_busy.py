@@ -29,9 +29,10 @@ def _run(arguments: Parsed) -> Output:
     lines: list[tuple[str, str]] = []
     data: list[dict[str, Any]] = []
     for target in wanted:
-        kind, address = target.protocol or arguments.protocol, target.address or arguments.address
-        obstacles = _obstacles(target, kind, address, arguments)
-        is_free = not any(obstacle.blocks for obstacle in obstacles)
+        kind: Any = target.protocol or arguments.protocol
+        address = target.address or arguments.address
+        obstacles = why_busy(target.first, protocol=kind, address=address, host=arguments.host)
+        is_free = not obstacles.blocks
         if is_free:
             lines.append((f"{kind} {_subject(target, address)} free (test bind succeeded)", "good"))
         lines += [(_detail(*same), "bad" if same[0].blocks else "notice") for same in _alike(obstacles)]
@@ -83,15 +84,6 @@ def _line(line: str, role: str, style: text.Style) -> str:
 
 def _subject(target: Target, address: str) -> str:
     return endpoint(address, target.first) if address else str(target.first)
-
-
-def _obstacles(target: Target, kind: Any, address: str, arguments: Parsed) -> tuple[Obstacle, ...]:
-    try:
-        return tuple(why_busy(target.first, protocol=kind, address=address, host=arguments.host))
-    except ValueError:
-        if address.lower().rstrip(".") != "localhost":
-            raise
-    raise ValueError("localhost is a name, and a server binds an address: use 127.0.0.1 or ::1")
 
 
 COMMAND = Command(

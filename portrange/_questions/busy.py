@@ -96,6 +96,8 @@ def _endpoints(system: System, protocol: ProtocolName, address: object, port: in
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
+        if address.lower().rstrip(".") == "localhost":
+            raise ValueError("localhost is a name, and a server binds an address: use 127.0.0.1 or ::1") from None
         raise ValueError(
             f"{address!r} is not a numeric IPv4 or IPv6 address; leave it empty for all addresses"
         ) from None
