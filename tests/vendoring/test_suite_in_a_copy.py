@@ -18,6 +18,7 @@ HOME = "acme._vendor"
 NOT_ABOUT_THE_PACKAGE = (
     "benchmarks",
     "docs",
+    "downstream",
     "fleet",
     "fuzz",
     "hostile",
