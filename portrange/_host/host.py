@@ -25,8 +25,8 @@ class Host:
     """
 
     def __init__(self, procfs: str | os.PathLike[str] = "/proc", *, backend: str | None = None) -> None:
-        path: object = os.fspath(procfs)
-        if not isinstance(path, str):
+        path = os.fspath(procfs)
+        if not isinstance(path, str):  # pyright: ignore[reportUnnecessaryIsInstance] - bytes
             raise TypeError(f"procfs is a path such as '/host/proc', not {type(path).__name__}: {path!r}")
         if not path or "\0" in path:
             raise ValueError(f"procfs is a path such as '/host/proc', not {path!r}")
