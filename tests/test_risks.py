@@ -125,6 +125,7 @@ def test_host_range_detail_names_equal_ranges_once():
         ([(5000, 6000), (7000, 65535)], DEFAULT_TARGETS, "use 1024-4999"),
         ([(8001, 11999)], DEFAULT_TARGETS, "use 12000-19999"),
         ([(10001, 11022)], DEFAULT_TARGETS, "use 1024-10000"),
+        ([(8001, 11999)], (), "use 12000-19999"),
         ([(1025, 65535)], DEFAULT_TARGETS, "use 1024"),
         ([(32768, 60999)], ("freebsd",), "use 1024-9999"),
         ([(32768, 60999)], ("freebsd", "dragonfly"), "use 5001-9999"),

@@ -54,7 +54,12 @@ TESTS = {
     "_backends/linux/sockets": ("tests/backends/linux", _CONTRACT),
     "_backends/linux/usage": ("tests/test_usage.py", "tests/backends/linux/test_time_wait.py", _CONTRACT),
     "_questions/busy": ("tests/test_busy.py", "tests/test_endpoints.py", _CONTRACT),
-    "_questions/obstacles": ("tests/test_busy.py", "tests/test_socket_units.py", "tests/test_endpoints.py"),
+    "_questions/obstacles": (
+        "tests/test_busy.py",
+        "tests/test_socket_units.py",
+        "tests/test_endpoints.py",
+        "tests/answers",
+    ),
     "_questions/risks": ("tests/test_risks.py", "tests/test_classify.py"),
     "_registry/lookup": ("tests/test_registry.py", "tests/test_classify.py"),
 }
