@@ -34,7 +34,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run tests with the fixture `root` in their own namespaces where the user is not root."""
-    if os.name == "posix" and os.geteuid() != 0:
+    if sys.platform == "linux" and os.geteuid() != 0:
         for item in items:
             if isinstance(item, pytest.Function) and "root" in item.fixturenames:
                 item.obj = own_namespaces.inside(item.obj)
