@@ -105,11 +105,13 @@ class Executing(SystemHost):
 
 
 def test_program_executed_during_the_search_is_an_owner_beside_others(world: World):
+    # The other process reads nothing: it would receive the message that is meant for its parent.
     child = world.start("""
+        import signal
         made = [tcp(), tcp()]
         for server in made:
             server.set_inheritable(True)
-        other = fork(wait)
+        other = fork(signal.pause)
         say([other, *map(port, made)])
         hear()
         os.execv("/bin/sleep", ["sleep", "60"])
