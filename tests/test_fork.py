@@ -26,12 +26,26 @@ CALLS = {
     "html": "package.classify(443)._repr_html_()",
     "explain": "package.ephemeral_usage().explain()",
 }
-#: A process forks again and again while a thread makes its first call, which pauses at each import.
-PROGRAM = """
+#: A child process that makes a call, for the programs below.
+CHILD = """
 import contextlib, io, os, signal, socket, sys, threading, time
+import {package} as package
+def fork(call):
+    pid = os.fork()
+    if not pid:
+        signal.alarm(60)                        # a child that hangs ends by this signal
+        try:
+            call()
+        finally:
+            os._exit(0 if sys.exc_info()[0] is None else 1)
+    return pid
+"""
+#: A process forks again and again while a thread makes its first call, which pauses at each import.
+PROGRAM = (
+    CHILD
+    + """
 server = socket.create_server(("127.0.0.1", 0))
 PORT = server.getsockname()[1]
-import {package} as package
 importing = threading.Event()
 def pause(event, _arguments):
     if event == "import" and threading.current_thread() is first:
@@ -46,17 +60,11 @@ sys.addaudithook(pause)
 first.start()
 importing.wait()
 while first.is_alive() and len(children) < 12:
-    pid = os.fork()
-    if not pid:
-        signal.alarm(60)                        # a child that hangs ends by this signal
-        try:
-            call()
-        finally:
-            os._exit(0 if sys.exc_info()[0] is None else 1)
-    children.append(pid)
+    children.append(fork(call))
 first.join()
 print([os.waitpid(pid, 0)[1] for pid in children])
 """
+)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
@@ -76,9 +84,9 @@ def test_child_forked_during_a_first_call_does_not_hang(name):
 
 
 #: A process forks; while the functions before a fork are called, a thread starts its first bind probe.
-PROBE = """
-import os, signal, socket, sys, threading, time
-import {package} as package
+PROBE = (
+    CHILD
+    + """
 with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))
     port = probe.getsockname()[1]
@@ -94,16 +102,11 @@ def start():
         bound.wait()
 sys.addaudithook(pause)
 os.register_at_fork(before=start)
-pid = os.fork()
-if not pid:
-    signal.alarm(60)                            # a child that hangs ends by this signal
-    try:
-        package.why_busy(port)
-    finally:
-        os._exit(0 if sys.exc_info()[0] is None else 1)
+pid = fork(lambda: package.why_busy(port))
 first.join()
 print(os.waitpid(pid, 0)[1])
 """
+)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")

@@ -266,6 +266,7 @@ class EphemeralUsage(Record):
         with import_lock:
             from .._render import html, picture
 
+        shown = _in_table(self)
         bars = [
             picture.Bar(
                 f"{destination.source} → {destination.endpoint}",
@@ -273,14 +274,14 @@ class EphemeralUsage(Record):
                 f"{destination.sockets - destination.reusable:,} of {destination.limit:,} ports "
                 f"({_percent(destination.share)})",
             )
-            for destination in _in_table(self)
+            for destination in shown
         ]
         role = "bad" if self.exhausted else "notice" if _is_near(self) else "good"
         parts = [
             html.title(self._title(), (_verdict(self), role)),
             f"<p>{html.cell(_summary(self))}</p>",
-            picture.bars("Ports in use by destination", bars) if bars else "",
-            html.table(_HEADERS, map(_row, _in_table(self)), right=_FIGURES) if _in_table(self) else "",
+            picture.bars("Ports in use by destination", bars) if shown else "",
+            html.table(_HEADERS, map(_row, shown), right=_FIGURES) if shown else "",
             *(f"<p>{html.cell(others)}</p>" for others in _others(self)),
         ]
         return "".join(parts)

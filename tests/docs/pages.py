@@ -15,7 +15,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +39,22 @@ def blocks(page: Path) -> list[Block]:
     return [
         Block(match[1].strip(), match[2], text.count("\n", 0, match.start(2)) + 1) for match in _BLOCK.finditer(text)
     ]
+
+
+def run_script(script: str, cwd: Path, environment: Mapping[str, str], timeout: float | None = None) -> str:
+    """Run commands as in a shell in which the environment of the tests is active; return their output."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**environment, "PATH": path},
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def run(page: Path) -> list[str]:

@@ -7,13 +7,11 @@ import os
 import shlex
 import shutil
 import socket
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from docs.pages import blocks
+from docs.pages import blocks, run_script
 
 import portrange
 
@@ -29,23 +27,10 @@ def commands(page: str, line: str) -> str:
 
 
 def run(script: str, cwd: Path) -> str:
-    """Run commands as in a shell in which the environment of the tests is active; the package is that of *cwd*."""
+    """Run commands; the package is that of *cwd*, and shiv and PyInstaller write there, not in the home folder."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PYTEST"))}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment |= {
-        "SHIV_ROOT": f"{cwd}/.shiv",
-        "PYINSTALLER_CONFIG_DIR": f"{cwd}/.pyinstaller",
-    }  # not in the home folder
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    environment |= {"SHIV_ROOT": f"{cwd}/.shiv", "PYINSTALLER_CONFIG_DIR": f"{cwd}/.pyinstaller"}
+    return run_script(script, cwd, environment)
 
 
 @pytest.mark.parametrize("tool", TOOLS)

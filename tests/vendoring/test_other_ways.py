@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from docs.pages import blocks
+from docs.pages import blocks, run_script
 
 import portrange
 
@@ -68,18 +68,8 @@ def test_documented_commands_of_vendoring_make_a_working_copy(source, bare, tmp_
     [commands] = [block.text for block in blocks(ROOT / "docs" / "vendoring.md") if "vendoring sync" in block.text]
     assert f"../{source.name}\n" in commands
     # pip uses no index: hatchling is installed here. The value 0 turns build isolation off.
-    environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    environment |= {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=project,
-        env=environment,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}
+    run_script(commands, project, environment, timeout=240)
     copy = project / "acme" / "_vendor" / "portrange"
     sources = [str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*") if path.suffix in (".py", ".typed")]
     assert filecmp.cmpfiles(PACKAGE, copy, sources, shallow=False) == (sources, [], [])

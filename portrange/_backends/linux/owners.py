@@ -55,6 +55,7 @@ class _Search:
 
     def __init__(self, reader: ProcessReader, targets: frozenset[str]) -> None:
         self.system = reader.system
+        self._reader = reader
         self.targets = targets
         #: The processes that had each socket open, by its link target.
         self.found: dict[str, tuple[int, ...]] = {}
@@ -68,7 +69,6 @@ class _Search:
         self.hides_processes = False
         #: A process as it was described first; None if it did not exist.
         self.described = cache(reader.describe)
-        self._identity = reader.identity
         #: The path of the cgroup of a process; None if it is unknown, or that of a service manager.
         self.unit_path_of = cache(self._read_unit_path)
         self._watched = cache(self._read_watched)
@@ -155,14 +155,13 @@ class _Search:
         return tuple(process for process, _ in oldest_first)
 
     def _read_unit_path(self, pid: int, *, unified: bool) -> str | None:
-        described = self.described(pid)
         source = f"{self.system.procfs}/{pid}/cgroup"
         try:
             content = procfs.accessed(self.system.read, source)
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             return None
-        if described is None or procfs.start_ticks(self.system, pid) != described[1][0]:
-            return None  # another process with the same pid
+        if not self._is_as_described(pid):
+            return None
         path = cgroup.parse_memberships(decode(content), source, unified=unified)
         return None if path is not None and cgroup.is_of_manager(path) else path
 
@@ -190,10 +189,14 @@ class _Search:
             links = procfs.accessed(lambda path: self.system.read_links(path, expected), path)
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             return []  # ended, or another process
-        described = self.described(pid)
-        if described is None or procfs.start_ticks(self.system, pid) != described[1][0]:
+        if not self._is_as_described(pid):
             return []
         return [target for name, target in expected.items() if links.get(name) == target]
+
+    def _is_as_described(self, pid: int) -> bool:
+        """Return whether the process that was described before still has its pid, so that its files were just read."""
+        described = self.described(pid)
+        return described is not None and procfs.start_ticks(self.system, pid) == described[1][0]
 
     def _read_descriptors(self, pid: int, directory: str) -> None:
         path = f"{self.system.procfs}/{directory}"
@@ -201,8 +204,8 @@ class _Search:
 
         def identify(target: str) -> None:
             nonlocal identity
-            identity = self._identity(pid)
-            _add_owner(self.found, pid, (target,))
+            identity = self._reader.identity(pid)
+            _add_owner(self.found, pid, (target,))  # also if it is closed before it is read again: it has moved
 
         try:
             links = self.system.find_links(path, self.targets, identify)

@@ -104,7 +104,7 @@ def find(
     unowned = {row.socket for row in rows} - set(owned)
     if unowned and not denied:
         unowned &= {row.socket for row in in_table()}  # all processes were inspected: some sockets have been closed
-    sockets = {socket: Ownership(oldest_first(owners), hidden=False) for socket, owners in owned.items()}
+    sockets = _by_socket(owned)
     # A caller without root permissions may not even see the process.
     sockets |= {socket: Ownership((), hidden=denied or not superuser) for socket in unowned}
     return Search(sockets, complete or inspected)
@@ -132,9 +132,8 @@ def find_in_tree(system: System, table: ProcessTable, view: View, query: SocketQ
         except PermissionError:
             return Search({}, complete=False, problems=(PROCESSES_HIDDEN,))
     owned, denied = _owners_in_processes(table, protocols, is_wanted, tree)
-    sockets = {socket: Ownership(oldest_first(owners), hidden=False) for socket, owners in owned.items()}
     problem = f"sockets of process {tree[0]} or of its descendants (permission denied): run as root"
-    return Search(sockets, complete=not denied, problems=(problem,) if denied else ())
+    return Search(_by_socket(owned), complete=not denied, problems=(problem,) if denied else ())
 
 
 def _with_others(
@@ -152,7 +151,7 @@ def _with_others(
         owners = owned.setdefault(socket, [])
         known = {process.pid for process in owners}
         owners += [process for process in ownership.owners if process.pid not in known]
-    return {socket: Ownership(oldest_first(owners), hidden=not owners) for socket, owners in owned.items()}
+    return _by_socket(owned)
 
 
 def _with_kernel(
@@ -176,7 +175,7 @@ def _with_kernel(
         )
         if is_wanted(row):
             by_row.setdefault(row, []).append(listener)
-    sockets = {socket: Ownership(oldest_first(owners), hidden=False) for socket, owners in owned.items()}
+    sockets = _by_socket(owned)
     for row, listeners in by_row.items():
         known = owned.get(row, [])
         last_pids = {listener.last_pid for listener in listeners}
@@ -185,9 +184,9 @@ def _with_kernel(
         owners = [*known, *more]
         [single] = listeners if len(listeners) == 1 else [None]
         sockets[row] = Ownership(
-            oldest_first(owners),
+            _oldest_first(owners),
             hidden=not owners and last_pids != {0},
-            possible=oldest_first(possible),
+            possible=_oldest_first(possible),
             dual_stack=_common(listener.dual_stack for listener in listeners),
             uid=_common(listener.uid for listener in listeners),
             backlog=_common(listener.backlog for listener in listeners),
@@ -248,8 +247,7 @@ def _find_with_probes(
     if not is_reliable:
         hidden = Ownership((), hidden=True)
         return Search(dict.fromkeys(owned, hidden), complete=False, problems=(_OWNERS_UNKNOWN,))
-    found = {socket: Ownership(oldest_first(owners), hidden=False) for socket, owners in owned.items()}
-    return Search(found, complete=system.uid == 0 and not denied)
+    return Search(_by_socket(owned), complete=system.uid == 0 and not denied)
 
 
 def _owners_in_table(
@@ -270,7 +268,7 @@ def _owners_in_table(
         if process is not None and table.is_same(process.pid):
             owners.append(process)
     # Such a table has one process per socket, which may have ended and left the socket to a child.
-    return {socket: Ownership(oldest_first(owners), hidden=not owners) for socket, owners in owned.items()}
+    return _by_socket(owned)
 
 
 def _owners_in_processes(
@@ -298,5 +296,10 @@ def _owners_in_processes(
     return owned, denied
 
 
-def oldest_first(processes: Iterable[Process]) -> tuple[Process, ...]:
+def _by_socket(owned: dict[SocketRow, list[Process]]) -> dict[SocketRow, Ownership]:
+    """Return the ownership of each socket by its owners; a socket without owners has a hidden one."""
+    return {socket: Ownership(_oldest_first(owners), hidden=not owners) for socket, owners in owned.items()}
+
+
+def _oldest_first(processes: Iterable[Process]) -> tuple[Process, ...]:
     return tuple(sorted(processes, key=lambda process: (process.started or 0.0, process.pid)))
