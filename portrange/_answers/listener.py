@@ -269,7 +269,7 @@ class Sockets(_SocketResults[BoundSocket]):
     def _rows(self) -> Iterator[tuple[Cell, ...]]:
         for socket in self.sockets:
             remote = endpoint(socket.remote_address, socket.remote_port) if socket.remote_port else "*"
-            process, unit = _process_cell(socket), unit_or_container(socket)
+            process, unit = _process_cell(socket.owners, hidden=socket.hidden), unit_or_container(socket)
             yield socket.protocol, socket.endpoint, remote, socket.state, process, user_text(socket), unit
 
 
@@ -422,45 +422,23 @@ _NO_PROCESS = "no process: not accepted yet, or closed by its program"
 _NOT_CONNECTED = frozenset({"listen", "bound", "time-wait"})
 
 
-def alike(listeners: Iterable[Listener]) -> Iterator[tuple[Listener, list[Listener]]]:
-    """Yield the listeners that tables and pages show as one: of the same address, user and unit, and names of owners.
-
-    These are the sockets of workers that share a port (SO_REUSEPORT). Each group has a listener with all owners and the
-    listeners themselves.
-    """
-    groups: dict[object, list[Listener]] = {}
-    for listener in listeners:
-        names = frozenset(process.name for process in listener.owners or listener.possible_owners)
-        groups.setdefault((*_facts(listener), listener.namespace, listener.hidden, names), []).append(listener)
-    for group in groups.values():
-        first = group[0]
-        if len(group) > 1:
-            owners = dict.fromkeys(owner for listener in group for owner in listener.owners)
-            possible = dict.fromkeys(owner for listener in group for owner in listener.possible_owners)
-            first = replace(first, owners=tuple(owners), possible_owners=tuple(possible))
-        yield first, group
-
-
-def place(listener: Listener, count: int = 1) -> str:
-    """Return the address and port of *count* listeners that are alike."""
-    families = " and IPv4" if listener.dual_stack else ""
-    return f"{listener.endpoint}{families}" + (f" ×{count}" if count > 1 else "")
-
-
 def listener_rows(
     listeners: Iterable[Listener], *, every_socket: bool = False, networks: Mapping[str, str] = _UNNAMED
 ) -> Iterator[tuple[Cell, ...]]:
     """Yield the rows of the table, see `Listeners.to_text`."""
     with import_lock:
+        from functools import cache
+
         from .._render.text import Several
 
+    process_cell = cache(_process_cell)  # few owners have many sockets
     services = ((listener, [listener]) for listener in listeners) if every_socket else services_of(listeners)
     for listener, sockets in services:
         yield (
             listener.protocol,
             str(listener.port),
             Several(addresses(sockets)),
-            _process_cell(listener),
+            process_cell(listener.owners, hidden=listener.hidden),
             user_text(listener),
             unit_or_container(listener),
             networks.get(listener.namespace or "", listener.namespace or ""),
@@ -468,57 +446,70 @@ def listener_rows(
 
 
 def services_of(listeners: Iterable[Listener]) -> Iterator[tuple[Listener, list[Listener]]]:
-    """Yield the sockets of each service: those of a port with the same owners and unit.
+    """Yield the sockets of each service: those of a port with the same owners, user and unit.
 
-    Each comes with a listener that has all owners.
+    Each comes with a listener that has all owners. The workers of a service may each have a socket of their own at the
+    same address (SO_REUSEPORT); their names are the same.
     """
-    groups: dict[object, tuple[Listener, list[Listener]]] = {}
-    for listener, same in alike(listeners):
-        key = (
-            *(listener.protocol, listener.port, listener.owners, listener.possible_owners, listener.hidden),
-            *(user_text(listener), unit_or_container(listener), listener.namespace),
-        )
-        groups.setdefault(key, (listener, []))[1].extend(same)
-    yield from groups.values()
+    ports: dict[object, list[Listener]] = {}
+    for listener in listeners:
+        ports.setdefault((listener.protocol, listener.port), []).append(listener)
+    for sockets in ports.values():
+        # Nearly every port has one socket, which is a service of its own.
+        yield from [(sockets[0], sockets)] if len(sockets) == 1 else _services_of_port(sockets)
 
 
-def addresses(listeners: list[Listener]) -> list[str]:
+def _services_of_port(listeners: list[Listener]) -> Iterable[tuple[Listener, list[Listener]]]:
+    workers: dict[object, list[Listener]] = {}
+    for listener in listeners:
+        names = frozenset(process.name for process in listener.owners or listener.possible_owners)
+        address = (listener.family, listener.address, listener.interface, listener.dual_stack)
+        workers.setdefault((address, *_creator(listener), names), []).append(listener)
+    services: dict[object, tuple[Listener, list[Listener]]] = {}
+    for same in workers.values():
+        owners = dict.fromkeys(owner for listener in same for owner in listener.owners)
+        possible = dict.fromkeys(owner for listener in same for owner in listener.possible_owners)
+        listener = replace(same[0], owners=tuple(owners), possible_owners=tuple(possible))
+        key = (*_creator(listener), listener.owners, listener.possible_owners)
+        services.setdefault(key, (listener, []))[1].extend(same)
+    return services.values()
+
+
+def _creator(listener: Listener) -> tuple[object, ...]:
+    """Return what the sockets of one service have in common besides their owners."""
+    return user_text(listener), unit_or_container(listener), listener.namespace, listener.hidden
+
+
+def addresses(listeners: Iterable[Listener]) -> tuple[str, ...]:
     """Return the addresses of a service: wildcards first, those of both families as ``*``."""
-    wildcards = {
-        listener.interface: [other for other in listeners if _is_wildcard(other, listener.interface)]
-        for listener in listeners
-        if _is_wildcard(listener, listener.interface)
-    }
+    wildcards: dict[str | None, list[Listener]] = {}
+    others: dict[str, None] = {}
+    for listener in listeners:
+        if listener.address == WILDCARDS[listener.family]:
+            wildcards.setdefault(listener.interface, []).append(listener)
+        else:
+            others[zoned(listener.address or "?", listener.interface)] = None
     found: list[str] = []
     for interface, sockets in wildcards.items():
         families = {socket.family for socket in sockets}
         is_both = len(families) > 1 or any(socket.dual_stack is not False for socket in sockets)
         only = "" if is_both else " IPv6" if families == {"ipv6"} else " IPv4"
         found.append(zoned("*", interface) + only)
-    found += [
-        zoned(listener.address or "?", listener.interface)
-        for listener in listeners
-        if not _is_wildcard(listener, listener.interface)
-    ]
-    return list(dict.fromkeys(found))
+    return (*found, *others)
 
 
-def _is_wildcard(listener: Listener, interface: str | None) -> bool:
-    return listener.address == WILDCARDS[listener.family] and listener.interface == interface
-
-
-def _process_cell(socket: Socket) -> Names | str:
+def _process_cell(owners: tuple[Process, ...], *, hidden: bool) -> Names | str:
     """Return the oldest owner of each name and the number of the others; ``?`` if the owner is hidden."""
     with import_lock:
         from .._render.text import Names
 
-    groups = by_name(socket.owners)
+    groups = by_name(owners)
     if not groups:
-        return "?" if socket.hidden else "-"
+        return "?" if hidden else "-"
     extra = [len(same) - 1 for _, same in groups[:_NAMES]]
     extra[-1] += sum(len(same) for _, same in groups[_NAMES:])
     cells = zip(groups, extra, strict=False)
-    return Names("", [(name, f"{same[0].pid}" + (f" +{more}" if more else "")) for (name, same), more in cells])
+    return Names("", tuple((name, f"{same[0].pid}" + (f" +{more}" if more else "")) for (name, same), more in cells))
 
 
 def by_name(owners: Iterable[Process]) -> list[tuple[str, list[Process]]]:
@@ -593,16 +584,6 @@ def _container_text(socket: Socket) -> str:
     return f"{_ENGINES.get(engine, 'container')} {container[:_CONTAINER]}"
 
 
-def _facts(listener: Listener) -> tuple[str, ...]:
-    """Return the cells of a listener in the table, without its owners."""
-    return (
-        listener.protocol,
-        place(listener),
-        user_text(listener),
-        unit_or_container(listener),
-    )
-
-
 def _owner_names(socket: Socket) -> Names:
     """Return the owners of a socket, or why none is known, as a list whose names can be shortened."""
     with import_lock:
@@ -617,5 +598,5 @@ def _owner_names(socket: Socket) -> Names:
     return Names(opening, _named(socket.possible_owners))
 
 
-def _named(processes: tuple[Process, ...]) -> list[tuple[str, str]]:
-    return [(process.name or "?", f"({process.pid})") for process in processes]
+def _named(processes: tuple[Process, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((process.name or "?", f"({process.pid})") for process in processes)

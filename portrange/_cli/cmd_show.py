@@ -277,7 +277,8 @@ def _localhost_lines(found: Listeners, host: Host) -> list[str]:
 
 def _connection_rows(groups: dict[tuple[str, ...], list[BoundSocket]]) -> Iterator[tuple[text.Cell, ...]]:
     for (kind, owner, direction, state), sockets in groups.items():
-        peers = text.Several([f"{direction} {endpoint(each.remote_address, each.remote_port)}" for each in sockets])
+        ends = (endpoint(each.remote_address, each.remote_port) for each in sockets)
+        peers = text.Several(tuple(f"{direction} {end}" for end in ends))
         yield (
             kind,
             owner,

@@ -118,7 +118,7 @@ class Names(Frozen):
 
     opening: str
     """Text before the first name."""
-    named: Sequence[tuple[str, str]] = ()
+    named: tuple[tuple[str, str], ...] = ()
     """Pairs of a name and its suffix."""
 
     def __str__(self) -> str:
@@ -158,7 +158,7 @@ class Names(Frozen):
 class Several(Frozen):
     """A list of untrusted texts of which the first ones are enough."""
 
-    items: Sequence[str]
+    items: tuple[str, ...]
     """The texts."""
 
     def __str__(self) -> str:
@@ -203,20 +203,25 @@ def table(  # noqa: PLR0913 - each has a default
     other, each to a width of its own, and then those of the widest column. The columns with an index in *whole* are not
     shortened; lines that are too long even then are cut off. The columns in *right* are aligned at the right.
     """
-    lines: list[Sequence[Cell]] = [headers, *rows]
-    full = [[_cell(value) for value in line] for line in lines]
-    used = [index for index in range(len(headers)) if any(line[index] for line in full[1:])]
-    widths = {index: max(width(line[index]) for line in full) for index in used}
-    if columns is None:
-        return "\n".join(_aligned((line[index], widths[index], index in right) for index in used) for line in full)
-    columns = max(columns, _LEAST)
-    _narrow(widths, columns, whole, narrow)
-    shown = [{index: _cell(line[index], widths[index]) for index in used} for line in lines]
-    # Shortened lists may be shorter than the width of their column.
-    widths = {index: max(width(line[index]) for line in shown) for index in used}
-    return "\n".join(
-        shorten(_aligned((line[index], widths[index], index in right) for index in used), columns) for line in shown
-    )
+    cells: list[Sequence[Cell]] = list(zip(headers, *rows, strict=True))
+    texts = {index: _texts(column) for index, column in enumerate(cells)}
+    texts = {index: column for index, column in texts.items() if any(column[1:])}
+    widths = {index: max(map(width, column)) for index, column in texts.items()}
+    if columns is not None:
+        columns = max(columns, _LEAST)
+        room = _narrowed(widths, columns, whole, narrow)
+        texts |= {index: _texts(cells[index], room[index]) for index in texts if room[index] < widths[index]}
+    lines = zip(*(_aligned(column, is_right=index in right) for index, column in texts.items()), strict=True)
+    joined = ("  ".join(line).rstrip() for line in lines)
+    return "\n".join(joined if columns is None else (shorten(line, columns) for line in joined))
+
+
+def _texts(cells: Iterable[Cell], columns: int | None = None) -> list[str]:
+    """Return the cells of one column as text. Each text is made once: the column of a long table has few."""
+    with import_lock:
+        from functools import cache
+
+    return list(map(cache(lambda cell: _cell(cell, columns)), cells))
 
 
 def _cell(value: Cell, columns: int | None = None) -> str:
@@ -225,27 +230,31 @@ def _cell(value: Cell, columns: int | None = None) -> str:
     return shorten(visible(value), columns) if isinstance(value, str) else value.fit(columns)
 
 
-def _narrow(widths: dict[int, int], columns: int, whole: Collection[int], narrow: Iterable[tuple[int, int]]) -> None:
-    """Reduce the columns in *narrow*, then the widest ones, until a line fits."""
+def _narrowed(
+    widths: Mapping[int, int], columns: int, whole: Collection[int], narrow: Iterable[tuple[int, int]]
+) -> dict[int, int]:
+    """Return the widths with the columns in *narrow* reduced, then the widest ones, until a line fits."""
+    narrowed = dict(widths)
     excess = sum(widths.values()) + 2 * (len(widths) - 1) - columns
     for index, least in narrow:
-        cut = min(max(excess, 0), max(widths.get(index, 0) - least, 0))
+        cut = min(max(excess, 0), max(narrowed.get(index, 0) - least, 0))
         if cut:
-            widths[index] -= cut
+            narrowed[index] -= cut
             excess -= cut
     while excess > 0:
-        widest = max((index for index in widths if index not in whole), key=lambda index: widths[index], default=None)
-        if widest is None or widths[widest] <= _LEAST_NAME:
-            return
-        widths[widest] -= 1
+        widest = max((index for index in widths if index not in whole), key=lambda index: narrowed[index], default=None)
+        if widest is None or narrowed[widest] <= _LEAST_NAME:
+            break
+        narrowed[widest] -= 1
         excess -= 1
+    return narrowed
 
 
-def _aligned(cells: Iterable[tuple[str, int, bool]]) -> str:
-    return "  ".join(
-        " " * (room - width(cell)) + cell if is_right else cell + " " * (room - width(cell))
-        for cell, room, is_right in cells
-    ).rstrip()
+def _aligned(texts: list[str], *, is_right: bool) -> list[str]:
+    """Return the texts of a column, each with spaces to the width of the widest."""
+    widest = max(map(width, texts))
+    spaces = (" " * (widest - width(text)) for text in texts)
+    return [space + text if is_right else text + space for text, space in zip(texts, spaces, strict=True)]
 
 
 class Line(Frozen):

@@ -47,7 +47,7 @@ def test_page_has_labels_and_continuation_lines():
     assert page("Port 1", {"IANA": ["one", "two"]}) == "Port 1\n  IANA   one\n         two"
 
 
-WORKERS = Names("", [("a-long-name", "(81)"), ("b", "(82)"), ("another-long-name", "(83)")])
+WORKERS = Names("", (("a-long-name", "(81)"), ("b", "(82)"), ("another-long-name", "(83)")))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_combining_characters_have_no_width():
     ],
 )
 def test_list_that_does_not_fit_counts_the_rest(columns, shown):
-    assert Several(["127.0.0.1", "fe80::1", "::1"]).fit(columns) == shown
+    assert Several(("127.0.0.1", "fe80::1", "::1")).fit(columns) == shown
 
 
 @given(st.lists(st.text(max_size=20), max_size=5), st.integers(1, 60))
@@ -169,4 +169,4 @@ def test_narrow_columns_are_shortened_in_their_order_and_right_columns_aligned()
 
 
 def test_single_address_is_cut_in_the_middle():
-    assert Several(["fd00:1234:5678:9abc:def0:1234:5678:9abd"]).fit(15) == "fd00:12…78:9abd"
+    assert Several(("fd00:1234:5678:9abc:def0:1234:5678:9abd",)).fit(15) == "fd00:12…78:9abd"
