@@ -78,12 +78,12 @@ class Results(Record, Sequence[T]):
 
     @property
     def _items(self) -> tuple[T, ...]:
-        items: tuple[T, ...] = self._values(self)[0]
+        items: tuple[T, ...] = self._values[0]
         return items
 
     @property
     def _reasons(self) -> tuple[str, ...]:
-        reasons: tuple[str, ...] = self._values(self)[1]
+        reasons: tuple[str, ...] = self._values[1]
         return reasons
 
     def _only(self, items: tuple[T, ...], *reasons: str) -> Self:
