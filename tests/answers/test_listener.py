@@ -98,8 +98,8 @@ def test_table_shows_workers_that_share_a_port_as_one_row():
             listener(owners=(second,), user="a"),
             listener(owners=(other,), user="a"),
             listener(owners=(second,), user="b"),
-            listener(owners=(first,), user="a", protocol="udp"),
             listener(owners=(second,), user="a", namespace="net:[1]"),
+            listener(owners=(first,), user="a", protocol="udp"),
         )
     )
     lines = str(rows).splitlines()[1:]
@@ -107,8 +107,8 @@ def test_table_shows_workers_that_share_a_port_as_one_row():
         ["tcp", "80", "*", "IPv4", "web", "1", "+1", "a"],
         ["tcp", "80", "*", "IPv4", "proxy", "3", "a"],
         ["tcp", "80", "*", "IPv4", "web", "2", "b"],
-        ["udp", "80", "*", "IPv4", "web", "1", "a"],
         ["tcp", "80", "*", "IPv4", "web", "2", "a", "net:[1]"],
+        ["udp", "80", "*", "IPv4", "web", "1", "a"],
     ]
     assert rows._repr_html_().count("<tr>") == 1 + len(lines)
     assert len(rows.to_dicts()) == len(rows) == 6

@@ -16,7 +16,7 @@ from .sock_diag import ANY_STATE, CLOSE, TCP_STATES, TIME_WAIT, Address, SocketF
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, TypeAlias
+    from typing import Any
 
     from ..._answers.address import FamilyName, ProtocolName
     from ..._answers.listener import Process, Socket, SocketState
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from ..base import PortQuery
     from .owners import Ownership
     from .procfs import ProcessReader
-
-    #: A socket, and the network namespace that it was found in.
-    _Found: TypeAlias = "tuple[SocketRecord, _Network]"
 
 #: How often the owners of a socket are searched for that moved to another process during the search.
 _SEARCHES = 3
@@ -36,13 +33,13 @@ _UNITS = "units and containers: the cgroups of sockets are not available, and so
 _FURTHER_OWNERS = "owners: some processes could not be inspected and may own these sockets too; run as root"
 
 
-class _Network(Frozen):
-    """A network namespace that sockets were found in."""
+class Network(Frozen):
+    """One of several network namespaces that were queried."""
 
     system: System
     """The system as seen from it."""
-    name: str | None = None
-    """Its name, if several were queried."""
+    name: str
+    """Its name."""
 
 
 def listeners(system: System, query: SocketQuery) -> Listeners:
@@ -80,20 +77,19 @@ def _listeners_of(system: System, query: SocketQuery, root: Process) -> Listener
             break
         everything, unlisted = _find(system, query)
         incomplete += unlisted
-        targets = {record.inode: f"socket:[{record.inode}]" for record, _ in everything}
+        targets = {record.inode: f"socket:[{record.inode}]" for record in everything}
         wanted = tree.sockets.intersection(targets.values())
         if query.own_only and wanted:
             wanted -= trees.inherited(system, tree.pids, wanted)
-        found = [socket for socket in everything if targets[socket[0].inode] in wanted]
+        found = [record for record in everything if targets[record.inode] in wanted]
         if not found:
             break
         reader = _process_reader(system)
-        records = [record for record, _ in found]
         if query.exhaustive:
-            ownerships = owners.find(reader, records, exhaustive=True)
+            ownerships = owners.find(reader, found, exhaustive=True)
         else:
-            ownerships = owners.find_among(reader, records, tree.pids)
-        owned = [socket for socket in found if ownerships[socket[0].inode].owners]
+            ownerships = owners.find_among(reader, found, tree.pids)
+        owned = [record for record in found if ownerships[record.inode].owners]
         results = _results(reader, owned, ownerships)
         if len(owned) == len(found):
             break  # otherwise a process has ended, or has closed its socket, during the search
@@ -102,9 +98,9 @@ def _listeners_of(system: System, query: SocketQuery, root: Process) -> Listener
     return Listeners(tuple(sorted(results, key=_order)), tuple(incomplete))
 
 
-def _results(reader: ProcessReader, found: list[_Found], ownerships: dict[int, Ownership]) -> list[Listener]:
+def _results(reader: ProcessReader, found: list[SocketRecord], ownerships: dict[int, Ownership]) -> list[Listener]:
     fields = _Describer(reader, ownerships).fields
-    return [Listener(*fields(record, network, record.backlog, record.queued)) for record, network in found]
+    return [Listener(*fields(record, record.backlog, record.queued)) for record in found]
 
 
 def describe(system: System, records: list[SocketRecord]) -> dict[int, Listener]:
@@ -116,9 +112,9 @@ def describe(system: System, records: list[SocketRecord]) -> dict[int, Listener]
         return {}
     query = SocketQuery(records[0].port, (records[0].protocol,))
     reader = _process_reader(system)
-    found, ownerships = _with_owners(reader, _in(system, records), lambda: _find(system, query)[0], exhaustive=False)
+    found, ownerships = _with_owners(reader, records, lambda: _find(system, query)[0], exhaustive=False)
     results = _results(reader, found, ownerships)
-    return {record.inode: result for (record, _), result in zip(found, results, strict=True)}
+    return {record.inode: result for record, result in zip(found, results, strict=True)}
 
 
 def sockets_on(system: System, query: PortQuery) -> Sockets:
@@ -128,14 +124,14 @@ def sockets_on(system: System, query: PortQuery) -> Sockets:
     incomplete: list[str] = []
     for protocol in protocols or sockets.available(system):
 
-        def find(protocol: ProtocolName = protocol) -> list[_Found]:
+        def find(protocol: ProtocolName = protocol) -> list[SocketRecord]:
             if peer is not None:
                 connection = sockets.connection(system, protocol, port, peer)
                 if connection is not None:
-                    return _in(system, [connection])
+                    return [connection]
             records = sockets.matching(system, SocketFilter(protocol, ANY_STATE, port))
             ends = ((record, (str(record.remote), record.remote.port)) for record in records)
-            return _in(system, [record for record, end in ends if peer in (None, end)])
+            return [record for record, end in ends if peer in (None, end)]
 
         try:
             results += _described(system, find)
@@ -146,7 +142,7 @@ def sockets_on(system: System, query: PortQuery) -> Sockets:
     return Sockets(tuple(results), tuple(incomplete))
 
 
-def _described(system: System, find: Callable[[], list[_Found]]) -> tuple[BoundSocket, ...]:
+def _described(system: System, find: Callable[[], list[SocketRecord]]) -> tuple[BoundSocket, ...]:
     """Return the sockets of one protocol that *find* returns, with their owners; listeners first."""
     found = find()
     if not found:
@@ -158,37 +154,29 @@ def _described(system: System, find: Callable[[], list[_Found]]) -> tuple[BoundS
         BoundSocket(
             *fields(
                 record,
-                network,
                 _state(record),
                 str(record.remote) if record.remote.port else "",
                 record.remote.port,
             )
         )
-        for record, network in found
+        for record in found
     ]
     return tuple(sorted(results, key=lambda socket: (socket.state != "listen", *_order(socket))))
 
 
-def _find(system: System, query: SocketQuery) -> tuple[list[_Found], list[str]]:
+def _find(system: System, query: SocketQuery) -> tuple[list[SocketRecord], list[str]]:
     """Return the listening sockets that match *query*, and what could not be queried."""
     if query.all_namespaces:
         return _find_in_all_namespaces(system, query)
-    records, incomplete = sockets.listening(system, query.protocols, query.port or 0)
-    return _in(system, records), incomplete
+    return sockets.listening(system, query.protocols, query.port or 0)
 
 
-def _in(system: System, records: list[SocketRecord], name: str | None = None) -> list[_Found]:
-    """Return sockets with their network namespace."""
-    network = _Network(system, name)
-    return [(record, network) for record in records]
-
-
-def _find_in_all_namespaces(system: System, query: SocketQuery) -> tuple[list[_Found], list[str]]:
+def _find_in_all_namespaces(system: System, query: SocketQuery) -> tuple[list[SocketRecord], list[str]]:
     with import_lock:
         from ..._errors import ParseError
         from . import namespaces
 
-    found: list[_Found] = []
+    found: list[SocketRecord] = []
     spaces, unknown = namespaces.find_all(system)
     incomplete = unknown[:_MOST_LISTED]
     if len(unknown) > _MOST_LISTED:
@@ -202,7 +190,10 @@ def _find_in_all_namespaces(system: System, query: SocketQuery) -> tuple[list[_F
         if seen is None:
             continue  # the namespace has ended
         inside, (records, unlisted) = seen
-        found += _in(inside, records, space.name)
+        network = Network(inside, space.name)
+        for record in records:
+            record.network = network
+        found += records
         incomplete += [f"network namespace {space.name}: {reason}" for reason in unlisted]
     return found, incomplete
 
@@ -215,8 +206,8 @@ def _process_reader(system: System) -> ProcessReader:
 
 
 def _with_owners(
-    reader: ProcessReader, found: list[_Found], find_again: Callable[[], list[_Found]], *, exhaustive: bool
-) -> tuple[list[_Found], dict[int, Ownership]]:
+    reader: ProcessReader, found: list[SocketRecord], find_again: Callable[[], list[SocketRecord]], *, exhaustive: bool
+) -> tuple[list[SocketRecord], dict[int, Ownership]]:
     """Return the sockets that still exist, and the owners of each by inode.
 
     A socket without owners, although all processes were inspected, may have been closed: list the sockets again. A
@@ -226,13 +217,13 @@ def _with_owners(
         from ..._frozen import replace
         from . import owners
 
-    ownerships = owners.find(reader, [record for record, _ in found], exhaustive=exhaustive)
+    ownerships = owners.find(reader, found, exhaustive=exhaustive)
     for _ in range(_SEARCHES):
         if all(owned.owners or (owned.hidden and not owned.moved) for owned in ownerships.values()):
             break
-        existing = {record.inode for record, _ in find_again()}
-        found = [socket for socket in found if socket[0].inode in existing]
-        moved = [record for record, _ in found if record.inode and ownerships[record.inode].moved]
+        existing = {record.inode for record in find_again()}
+        found = [record for record in found if record.inode in existing]
+        moved = [record for record in found if record.inode and ownerships[record.inode].moved]
         if not moved:
             break
         for inode, owned in owners.find(reader, moved, exhaustive=exhaustive).items():
@@ -255,20 +246,22 @@ class _Describer:
         self._unit = cache(_unit_fields)
         self._address = cache(_address_fields)
 
-    def fields(self, record: SocketRecord, network: _Network, *others: Any) -> tuple[Any, ...]:
+    def fields(self, record: SocketRecord, *others: Any) -> tuple[Any, ...]:
         """Return the fields of `Socket` in their order, and *others* of its subclass.
 
         With thousands of sockets, arguments by name would take a tenth of the whole query.
         """
         owned = self._ownerships.get(record.inode, self._unknown)
         family, address = self._address(record.packed)
+        network = record.network
+        system = self._reader.system if network is None else network.system
         return (
             record.protocol,
             family,
             address,
             record.port,
             record.dual_stack,
-            network.system.interface_name(record.interface) if record.interface else None,
+            system.interface_name(record.interface) if record.interface else None,
             owned.owners,
             owned.possible_owners,
             owned.hidden or owned.moved,
@@ -277,7 +270,7 @@ class _Describer:
             *(self._user(record.uid) if record.inode else (None, None)),
             owned.cgroup,
             *self._unit(owned.cgroup),
-            network.name,
+            None if network is None else network.name,
             *others,
         )
 
@@ -302,12 +295,12 @@ def _unit_fields(path: str | None) -> tuple[str | None, bool, str | None]:
     return cgroup.unit(path), cgroup.is_user_unit(path), cgroup.container(path)
 
 
-def _has_no_cgroups(system: System, found: list[_Found]) -> bool:
+def _has_no_cgroups(system: System, found: list[SocketRecord]) -> bool:
     """Return whether the cgroups of sockets are unknown: without sock_diag, before Linux 5.9, or without cgroup2."""
     with import_lock:
         from . import cgroup
 
-    return any(record.cgroup_id is None for record, _ in found) or not cgroup.mounts(system)
+    return any(record.cgroup_id is None for record in found) or not cgroup.mounts(system)
 
 
 def _state(record: SocketRecord) -> SocketState:

@@ -8,6 +8,7 @@ A process owns a socket if one of its descriptors is open on it: /proc/PID/fd/N 
 from __future__ import annotations
 
 from functools import cache
+from itertools import chain
 
 from ..._answers.listener import Process
 from ..._errors import SourceError
@@ -18,7 +19,7 @@ from .members import INIT, Members, SearchArea
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator
 
     from ..._answers.listener import Scope
     from ..._host.system import System
@@ -73,12 +74,12 @@ class _Search:
         self.unit_path_of = cache(self._read_unit_path)
         self._watched = cache(self._read_watched)
 
-    def inspect_more(self, areas: Mapping[str, SearchArea], *, exhaustive: bool) -> set[str]:
+    def inspect_more(self, areas: Iterable[tuple[SearchArea, list[str]]], *, exhaustive: bool) -> set[str]:
         """Inspect all processes if the areas of some sockets do not settle who owns them; return those sockets.
 
         An owner that was found in the area of another socket does not end the search: others may be anywhere.
         """
-        unsettled = {target for target, area in areas.items() if exhaustive or not self.is_settled(target, area)}
+        unsettled = set(chain(*(targets if exhaustive else self._unsettled(area, targets) for area, targets in areas)))
         if unsettled:
             self.inspect_all()
         if any(target not in self.found for target in unsettled):
@@ -114,19 +115,22 @@ class _Search:
             for thread in procfs.surviving_threads(self.system, pid):
                 self._read_descriptors(pid, f"{pid}/task/{thread}/fd")
 
-    def is_settled(self, target: str, area: SearchArea) -> bool:
-        """Return whether the owners of a socket that were found in its search area are all owners.
+    def _unsettled(self, area: SearchArea, targets: list[str]) -> Iterator[str]:
+        """Yield the sockets of a search area that may have owners elsewhere.
 
         A service is an owner. A service manager keeps the socket for a service, but has not passed it to one while it
         waits for connections itself.
         """
-        found = self.found.get(target, ())
-        if area.managers.isdisjoint(found):
-            services = area.services - {INIT} if INIT in found else area.services
-            return not services.isdisjoint(found)
-        if not area.services.isdisjoint(found):
-            return True
-        return any(self._waits(pid, target) for pid in area.managers.intersection(found))
+        services, managers = area.services, area.managers
+        for target in targets:
+            found = self.found.get(target, ())
+            if managers.isdisjoint(found):
+                is_settled = not (services - {INIT} if INIT in found else services).isdisjoint(found)
+            else:
+                waiting = (self._waits(pid, target) for pid in managers.intersection(found))
+                is_settled = not services.isdisjoint(found) or any(waiting)
+            if not is_settled:
+                yield target
 
     def _waits(self, pid: int, target: str) -> bool:
         """Return whether a service manager waits for connections on a socket.
@@ -239,8 +243,11 @@ def find(reader: ProcessReader, records: Iterable[SocketRecord], *, exhaustive: 
     areas = {number: SearchArea() if group is None else members.area(group) for number, group in groups.items()}
     for area in areas.values():
         search.inspect(area.pids)
-    area_of = {targets[inode]: areas[record.cgroup_id] for inode, record in by_inode.items()}
-    unsettled = search.inspect_more(area_of, exhaustive=exhaustive)
+    targets_of: dict[int | None, list[str]] = {number: [] for number in groups}
+    for inode, record in by_inode.items():
+        targets_of[record.cgroup_id].append(targets[inode])
+    in_areas = ((area, targets_of[number]) for number, area in areas.items())
+    unsettled = search.inspect_more(in_areas, exhaustive=exhaustive)
     incomplete = search.hides_processes or bool(search.refused)
     possible_owners = {
         number: _possible_owners(search, members, groups[number], area) for number, area in areas.items()

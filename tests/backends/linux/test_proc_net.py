@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import sys
+from operator import attrgetter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from portrange import ParseError
-from portrange._backends.linux.sock_diag import CLOSE, LISTEN, TIME_WAIT
+from portrange._backends.linux.sock_diag import CLOSE, LISTEN, TIME_WAIT, SocketRecord
 from portrange._backends.linux.sockets import parse_sctp_endpoints, parse_table
 
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -55,11 +56,12 @@ def test_parse_table_reads_listeners_and_time_wait_sockets():
 
 @pytest.mark.parametrize(("order", "loopback"), [("little", "0100007F"), ("big", "7F000001")])
 def test_parse_table_reads_addresses_in_native_byte_order(order, loopback, monkeypatch):
-    native = list(parse_table(TCP, "tcp", "tcp"))
+    fields = attrgetter(*SocketRecord.__slots__)
+    native = list(map(fields, parse_table(TCP, "tcp", "tcp")))
     text = tcp_table(order)
     assert text.count(loopback) == 3
     monkeypatch.setattr("sys.byteorder", order)
-    assert list(parse_table(text, "tcp", "tcp")) == native
+    assert list(map(fields, parse_table(text, "tcp", "tcp"))) == native
 
 
 def test_parse_table_reads_ipv6_and_mapped_addresses():
