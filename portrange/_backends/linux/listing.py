@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..._answers.address import FamilyName, ProtocolName
-    from ..._answers.listener import Process, Socket, SocketState
+    from ..._answers.listener import Process, SocketState
     from ..._host.system import System
     from ..base import PortQuery
     from .owners import Ownership
@@ -56,7 +56,7 @@ def listeners(system: System, query: SocketQuery) -> Listeners:
         incomplete.append(_UNITS)
     if query.exhaustive and any(owned.owners and owned.incomplete for owned in ownerships.values()):
         incomplete.append(_FURTHER_OWNERS)
-    return Listeners(tuple(sorted(results, key=_order)), tuple(incomplete))
+    return Listeners(results, tuple(incomplete))
 
 
 def _listeners_of(system: System, query: SocketQuery, root: Process) -> Listeners:
@@ -68,7 +68,7 @@ def _listeners_of(system: System, query: SocketQuery, root: Process) -> Listener
     with import_lock:
         from . import owners, trees
 
-    results: list[Listener] = []
+    results: tuple[Listener, ...] = ()
     incomplete: list[str] = []
     for _ in range(_SEARCHES):
         tree = trees.read(system, root)
@@ -95,12 +95,14 @@ def _listeners_of(system: System, query: SocketQuery, root: Process) -> Listener
             break  # otherwise a process has ended, or has closed its socket, during the search
     if query.all_namespaces:
         incomplete = [reason for reason in incomplete if not reason.endswith(trees.OTHER_NAMESPACE)]
-    return Listeners(tuple(sorted(results, key=_order)), tuple(incomplete))
+    return Listeners(results, tuple(incomplete))
 
 
-def _results(reader: ProcessReader, found: list[SocketRecord], ownerships: dict[int, Ownership]) -> list[Listener]:
-    fields = _Describer(reader, ownerships).fields
-    return [Listener(*fields(record, record.backlog, record.queued)) for record in found]
+def _results(
+    reader: ProcessReader, found: list[SocketRecord], ownerships: dict[int, Ownership]
+) -> tuple[Listener, ...]:
+    describer = _Describer(reader, ownerships)
+    return tuple(map(describer.listener, sorted(found, key=describer.order)))
 
 
 def describe(system: System, records: list[SocketRecord]) -> dict[int, Listener]:
@@ -113,8 +115,8 @@ def describe(system: System, records: list[SocketRecord]) -> dict[int, Listener]
     query = SocketQuery(records[0].port, (records[0].protocol,))
     reader = _process_reader(system)
     found, ownerships = _with_owners(reader, records, lambda: _find(system, query)[0], exhaustive=False)
-    results = _results(reader, found, ownerships)
-    return {record.inode: result for record, result in zip(found, results, strict=True)}
+    listener = _Describer(reader, ownerships).listener
+    return {record.inode: listener(record) for record in found}
 
 
 def sockets_on(system: System, query: PortQuery) -> Sockets:
@@ -149,19 +151,9 @@ def _described(system: System, find: Callable[[], list[SocketRecord]]) -> tuple[
         return ()
     reader = _process_reader(system)
     found, ownerships = _with_owners(reader, found, find, exhaustive=False)
-    fields = _Describer(reader, ownerships).fields
-    results = [
-        BoundSocket(
-            *fields(
-                record,
-                _state(record),
-                str(record.remote) if record.remote.port else "",
-                record.remote.port,
-            )
-        )
-        for record in found
-    ]
-    return tuple(sorted(results, key=lambda socket: (socket.state != "listen", *_order(socket))))
+    describer = _Describer(reader, ownerships)
+    found.sort(key=lambda record: (_state(record) != "listen", *describer.order(record)))
+    return tuple(map(describer.bound_socket, found))
 
 
 def _find(system: System, query: SocketQuery) -> tuple[list[SocketRecord], list[str]]:
@@ -214,7 +206,6 @@ def _with_owners(
     socket whose owner has closed it may have moved to a process already inspected: search for its owners again.
     """
     with import_lock:
-        from ..._frozen import replace
         from . import owners
 
     ownerships = owners.find(reader, found, exhaustive=exhaustive)
@@ -228,7 +219,8 @@ def _with_owners(
             break
         for inode, owned in owners.find(reader, moved, exhaustive=exhaustive).items():
             # A socket that had an owner is never reported as one without.
-            ownerships[inode] = owned if owned.owners else replace(owned, moved=True)
+            owned.moved = not owned.owners
+            ownerships[inode] = owned
     return found, ownerships
 
 
@@ -246,7 +238,17 @@ class _Describer:
         self._unit = cache(_unit_fields)
         self._address = cache(_address_fields)
 
-    def fields(self, record: SocketRecord, *others: Any) -> tuple[Any, ...]:
+    def listener(self, record: SocketRecord) -> Listener:
+        """Return a listening socket."""
+        return Listener(*self._fields(record, record.backlog, record.queued))
+
+    def bound_socket(self, record: SocketRecord) -> BoundSocket:
+        """Return a socket in any state."""
+        remote = record.remote
+        peer = str(remote) if remote.port else ""
+        return BoundSocket(*self._fields(record, _state(record), peer, remote.port))
+
+    def _fields(self, record: SocketRecord, *others: Any) -> tuple[Any, ...]:
         """Return the fields of `Socket` in their order, and *others* of its subclass.
 
         With thousands of sockets, arguments by name would take a tenth of the whole query.
@@ -273,6 +275,13 @@ class _Describer:
             None if network is None else network.name,
             *others,
         )
+
+    def order(self, record: SocketRecord) -> tuple[int, int, FamilyName, str, float]:
+        """Return a sort key: port, protocol and address; of sockets that share all three, the oldest owner first."""
+        owners = self._ownerships.get(record.inode, self._unknown).owners
+        family, address = self._address(record.packed)
+        started = owners[0].started if owners else None
+        return record.port, PROTOCOLS.index(record.protocol), family, address, started or 0.0
 
     def _read_user(self, number: int) -> tuple[int | None, str | None]:
         uid = self._reader.known_uid(number)
@@ -312,9 +321,3 @@ def _state(record: SocketRecord) -> SocketState:
     # DCCP shares the number of TIME_WAIT (include/linux/dccp.h).
     is_named = record.protocol == "tcp" or record.state == TIME_WAIT
     return TCP_STATES.get(record.state, "connection") if is_named else "connection"
-
-
-def _order(socket: Socket) -> tuple[int, int, str, str, float]:
-    """Return a sort key: port, protocol and address; sockets that share all three, the oldest owner first."""
-    started = socket.owners[0].started if socket.owners else None
-    return (socket.port, PROTOCOLS.index(socket.protocol), socket.family, socket.address, started or 0.0)

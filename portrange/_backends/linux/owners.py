@@ -12,7 +12,6 @@ from itertools import chain
 
 from ..._answers.listener import Process
 from ..._errors import SourceError
-from ..._frozen import Frozen
 from ..._render.strings import decode
 from . import cgroup, procfs
 from .members import INIT, Members, SearchArea
@@ -33,22 +32,33 @@ _EPOLL = frozenset({"anon_inode:[eventpoll]"})
 _PASSES = 3
 
 
-class Ownership(Frozen):
-    """The owners of one socket; see `Socket` for the fields that are not described here."""
+class Ownership:
+    """The owners of one or more sockets; see `Socket` for the fields that are not described here."""
 
-    owners: tuple[Process, ...] = ()
-    possible_owners: tuple[Process, ...] = ()
-    hidden: bool = False
-    scope: str = "host"
-    cgroup: str | None = None
-    """The path of its cgroup, None if it is unknown."""
-    incomplete: bool = False
-    """True if some processes could not be inspected, so there may be more owners."""
-    moved: bool = False
-    """True if every owner that was found has closed the socket, or has ended, before it was confirmed.
+    __slots__ = ("cgroup", "hidden", "incomplete", "moved", "owners", "possible_owners", "scope")
 
-    The socket may have moved to a process that had been inspected before.
-    """
+    def __init__(  # noqa: PLR0913 - each has a default
+        self,
+        owners: tuple[Process, ...] = (),
+        possible_owners: tuple[Process, ...] = (),
+        *,
+        hidden: bool = False,
+        scope: Scope = "host",
+        cgroup: str | None = None,
+        incomplete: bool = False,
+        moved: bool = False,
+    ) -> None:
+        self.owners = owners
+        self.possible_owners = possible_owners
+        self.hidden = hidden
+        self.scope = scope
+        #: The path of its cgroup, None if it is unknown.
+        self.cgroup = cgroup
+        #: True if some processes could not be inspected, so there may be more owners.
+        self.incomplete = incomplete
+        #: True if every owner that was found has closed the socket, or has ended, before it was confirmed.
+        #: The socket may have moved to a process that had been inspected before.
+        self.moved = moved
 
 
 class _Search:
