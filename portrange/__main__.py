@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from . import __version__
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """Run the command line of this process and exit: the `__main__.py` that zipapp writes ignores return values."""
+    gc.disable()  # the process ends soon, and thousands of results would be searched for cycles that they do not have
     sys.exit(run(sys.argv[1:], version=__version__))
 
 

@@ -206,14 +206,16 @@ def table(  # noqa: PLR0913 - each has a default
     cells: list[Sequence[Cell]] = list(zip(headers, *rows, strict=True))
     texts = {index: _texts(column) for index, column in enumerate(cells)}
     texts = {index: column for index, column in texts.items() if any(column[1:])}
-    widths = {index: max(map(width, column)) for index, column in texts.items()}
     if columns is not None:
         columns = max(columns, _LEAST)
+        widths = {index: max(_widths_of(column)) for index, column in texts.items()}
         room = _narrowed(widths, columns, whole, narrow)
         texts |= {index: _texts(cells[index], room[index]) for index in texts if room[index] < widths[index]}
     lines = zip(*(_aligned(column, is_right=index in right) for index, column in texts.items()), strict=True)
-    joined = ("  ".join(line).rstrip() for line in lines)
-    return "\n".join(joined if columns is None else (shorten(line, columns) for line in joined))
+    joined = ["  ".join(line).rstrip() for line in lines]
+    if columns is not None and max(_widths_of(joined), default=0) > columns:
+        joined = [shorten(line, columns) for line in joined]
+    return "\n".join(joined)
 
 
 def _texts(cells: Iterable[Cell], columns: int | None = None) -> list[str]:
@@ -252,9 +254,15 @@ def _narrowed(
 
 def _aligned(texts: list[str], *, is_right: bool) -> list[str]:
     """Return the texts of a column, each with spaces to the width of the widest."""
-    widest = max(map(width, texts))
-    spaces = (" " * (widest - width(text)) for text in texts)
+    widths = _widths_of(texts)
+    widest = max(widths)
+    spaces = (" " * (widest - each) for each in widths)
     return [space + text if is_right else text + space for text, space in zip(texts, spaces, strict=True)]
+
+
+def _widths_of(texts: Sequence[str]) -> list[int]:
+    """Return how many columns of a terminal each text takes."""
+    return list(map(len if "".join(texts).isascii() else width, texts))
 
 
 class Line(Frozen):
