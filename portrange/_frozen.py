@@ -35,7 +35,8 @@ class FrozenType(ABCMeta):
     """
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> FrozenType:
-        own = [field for field in namespace.get("__annotations__", ()) if not field.startswith("_")]
+        annotations: dict[str, object] = namespace.get("__annotations__", {})
+        own = [field for field in annotations if not field.startswith("_")]
         own_defaults = {field: namespace.pop(field) for field in own if field in namespace}
         created = super().__new__(cls, name, bases, {"__slots__": (), **namespace})
         inherited: tuple[str, ...] = getattr(created, "__match_args__", ())
@@ -43,7 +44,7 @@ class FrozenType(ABCMeta):
             fields = (*inherited, *own)
             defaults: dict[str, Any] = {**getattr(created, "_defaults", {}), **own_defaults}
             for index, field in enumerate(own, len(inherited)):
-                type.__setattr__(created, field, _reader(index))
+                type.__setattr__(created, field, _reader(index, annotations[field]))
             type.__setattr__(created, "__match_args__", fields)
             type.__setattr__(created, "_defaults", defaults)
             type.__setattr__(created, "__init__", _initializer(name, fields, defaults))
@@ -72,12 +73,13 @@ class FrozenType(ABCMeta):
         return Signature(parameters)
 
 
-def _reader(index: int) -> property:
-    """Return a property that reads the field with this index."""
+def _reader(index: int, annotation: object) -> property:
+    """Return a property that reads the field with this index; documentation tools show its annotation."""
 
     def read(self: Frozen) -> Any:
         return self._values[index]
 
+    read.__annotations__ = {"return": annotation}
     return property(read)
 
 
