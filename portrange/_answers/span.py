@@ -33,7 +33,7 @@ def port_number(port: object) -> int:
 def _index(port: object) -> int:
     kind = type(port).__name__
     # bool of older NumPy versions has __index__.
-    if isinstance(port, bool) or kind in ("bool_", "bool"):
+    if kind in ("bool", "bool_"):
         raise TypeError(f"a port is a whole number, not a bool: {port!r}")
     try:
         return to_index(port)  # type: ignore[arg-type]  # raises TypeError for everything else
