@@ -4,7 +4,7 @@ import pytest
 from recorded import RecordedHost
 
 from portrange import ParseError, Span, classify, ephemeral_range
-from portrange._backends.sunos import parse_ports, parse_properties
+from portrange._backends.sunos import parse_port, parse_ports, parse_properties
 
 
 class Refusing(RecordedHost):
@@ -64,8 +64,19 @@ def test_parse_error_names_missing_property():
         parse_properties("PROTO PROPERTY\n", "ipadm")
 
 
+def test_parse_properties_skips_empty_lines_and_splits_at_the_first_colon():
+    assert parse_properties("\na:1\n \nb:2:3\n", "ipadm") == {"a": "1", "b": "2:3"}
+
+
+def test_parse_port_accepts_the_number_after_the_last_port():
+    assert parse_port("65536\n", "ndd") == 65536
+    with pytest.raises(ParseError):
+        parse_port("65537", "ndd")
+
+
 def test_parse_ports():
     assert parse_ports("", "ipadm") == ()
+    assert parse_ports("65535", "ipadm") == (Span(65535, 65535),)
     assert parse_ports("2049\n4045\n", "ndd") == parse_ports("4045,2049", "ipadm")
     with pytest.raises(ParseError):
         parse_ports("2049,nfs", "ipadm")

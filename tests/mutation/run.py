@@ -34,24 +34,28 @@ MUTMUT = [sys.executable, "-m", "mutmut"]
 _SECONDS = 300
 
 _CONTRACT = "tests/contract"
+#: Exact commands and exact errors, of every system with settings.
+_COMMANDS = ("tests/backends/test_commands.py", "tests/backends/test_refusals.py")
 _BSD = "tests/backends/test_bsd.py"
-#: The modules, and the tests that must detect their mutants.
+_DARWIN = "tests/backends/test_darwin.py"
+_LINUX = "tests/backends/linux"
+#: The modules, and the tests that must detect their mutants: fast ones first.
 TESTS = {
-    "_answers/span": ("tests/answers/test_span.py", "tests/test_arguments.py", "tests/test_endpoints.py"),
-    "_backends/aix": ("tests/backends/test_aix.py", _CONTRACT),
-    "_backends/bsd": (_BSD, _CONTRACT),
-    "_backends/darwin": ("tests/backends/test_darwin.py", "tests/backends/test_pcblist.py", _CONTRACT),
+    "_answers/span": ("tests/answers/test_span.py",),
+    "_backends/aix": ("tests/backends/test_aix.py", *_COMMANDS, _CONTRACT),
+    "_backends/bsd": (_BSD, *_COMMANDS, _CONTRACT),
+    "_backends/darwin": (_DARWIN, *_COMMANDS, "tests/backends/test_pcblist.py", _CONTRACT),
     "_backends/pcblist": ("tests/backends/test_pcblist.py",),
     "_backends/select": ("tests/test_select.py", _CONTRACT),
-    "_backends/settings": ("tests/backends", "tests/test_select.py", _CONTRACT),
-    "_backends/sunos": ("tests/backends/test_sunos.py", _CONTRACT),
-    "_backends/sysctl": (_BSD, "tests/backends/test_darwin.py", _CONTRACT),
-    "_backends/windows": ("tests/backends/test_windows.py", _CONTRACT),
-    "_backends/linux/cgroup": ("tests/backends/linux",),
-    "_backends/linux/procfs": ("tests/backends/linux",),
-    "_backends/linux/settings": ("tests/backends/linux", "tests/backends/test_linux_variants.py", _CONTRACT),
-    "_backends/linux/sock_diag": ("tests/backends/linux", "tests/test_usage.py"),
-    "_backends/linux/sockets": ("tests/backends/linux", _CONTRACT),
+    "_backends/settings": (*_COMMANDS, "tests/test_select.py", _CONTRACT),
+    "_backends/sunos": ("tests/backends/test_sunos.py", *_COMMANDS, _CONTRACT),
+    "_backends/sysctl": (_BSD, _DARWIN, *_COMMANDS, _CONTRACT),
+    "_backends/windows": ("tests/backends/test_windows.py", *_COMMANDS, _CONTRACT),
+    "_backends/linux/cgroup": (_LINUX,),
+    "_backends/linux/procfs": (_LINUX, *_COMMANDS),
+    "_backends/linux/settings": (*_COMMANDS, "tests/backends/test_linux_variants.py", _LINUX, _CONTRACT),
+    "_backends/linux/sock_diag": (*_COMMANDS, _LINUX, "tests/test_usage.py"),
+    "_backends/linux/sockets": (*_COMMANDS, _LINUX, _CONTRACT),
     "_backends/linux/usage": ("tests/test_usage.py", "tests/backends/linux/test_time_wait.py", _CONTRACT),
     "_questions/busy": ("tests/test_busy.py", "tests/test_endpoints.py", _CONTRACT),
     "_questions/obstacles": (
