@@ -15,9 +15,10 @@ from ._lazy import import_lock
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._answers.answer import Answer, Answers
+    from ._answers.enums import Assignment, Band
     from ._answers.ephemeral import EphemeralRange, PortSettings
     from ._answers.listener import BoundSocket, Listener, Listeners, Obstacle, Obstacles, Process, Socket, Sockets
-    from ._answers.port import Assignment, Band, CommonUse, PortInfo, RegistryEntry, Risk, Service
+    from ._answers.port import CommonUse, PortInfo, RegistryEntry, Risk, Service
     from ._answers.services import Services
     from ._answers.span import Span
     from ._answers.usage import Destination, EphemeralUsage, LocalAddress, SocketOwner
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 else:
     _MODULES = {
         "_answers.answer": ("Answer", "Answers"),
+        "_answers.enums": ("Assignment", "Band"),
         "_answers.ephemeral": ("EphemeralRange", "PortSettings"),
         "_answers.listener": (
             "BoundSocket",
@@ -54,7 +56,7 @@ else:
             "Socket",
             "Sockets",
         ),
-        "_answers.port": ("Assignment", "Band", "CommonUse", "PortInfo", "RegistryEntry", "Risk", "Service"),
+        "_answers.port": ("CommonUse", "PortInfo", "RegistryEntry", "Risk", "Service"),
         "_answers.services": ("Services",),
         "_answers.span": ("Span",),
         "_answers.usage": ("Destination", "EphemeralUsage", "LocalAddress", "SocketOwner"),

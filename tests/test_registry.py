@@ -126,7 +126,7 @@ def test_assignments_follow_from_the_csv_rows(listed):
             expected = Assignment.RESERVED
         else:
             expected = Assignment.UNASSIGNED
-        assert registered(port).assignment is expected, (port, rows)
+        assert registered(port).assignment == expected, (port, rows)
         counted[expected] += 1
     assert counted[Assignment.DYNAMIC] == 16384
     assert all(counted.values())
@@ -183,26 +183,26 @@ def test_experimental_ports_are_assigned_for_every_transport():
 
 @pytest.mark.parametrize("port", [0, 1023, 1024, 49151])
 def test_band_edges_are_reserved(port):
-    assert registered(port).assignment is Assignment.RESERVED
+    assert registered(port).assignment == Assignment.RESERVED
     assert names(port) == []
 
 
 def test_port_reserved_for_udp_and_assigned_for_tcp_is_assigned():
     record = registered(49150)
-    assert record.assignment is Assignment.ASSIGNED
+    assert record.assignment == Assignment.ASSIGNED
     assert [(entry.assignment, entry.protocols) for entry in record.unnamed] == [(Assignment.RESERVED, ("udp",))]
 
 
 def test_private_use_port_is_assigned_without_a_name():
     record = registered(24)
-    assert record.assignment is Assignment.ASSIGNED
+    assert record.assignment == Assignment.ASSIGNED
     assert record.services == ()
     assert [str(entry) for entry in record.unnamed] == ["any private mail system (tcp, udp)"]
 
 
 def test_deregistered_port_keeps_the_registry_text():
     record = registered(585)
-    assert record.assignment is Assignment.UNASSIGNED
+    assert record.assignment == Assignment.UNASSIGNED
     assert record.unnamed[0].description == "De-registered"
     assert "993" in record.unnamed[0].note
 
@@ -283,7 +283,7 @@ def test_records_change_exactly_where_the_lines_do():
     assert found == {6: [], 7: ["echo"], 8: [], 10: ["three"], 11: ["three"], 12: ["three", "one"], 13: []}
     assert small.at(8) is small.at(9)
     assert small.at(13) is small.at(20)
-    assert [small.at(port).assignment.value for port in (0, 21, 29, 30, 31, 49151, 49152)] == [
+    assert [small.at(port).assignment for port in (0, 21, 29, 30, 31, 49151, 49152)] == [
         *("unassigned", "unassigned", "unassigned", "reserved", "unassigned", "unassigned", "dynamic")
     ]
     assert small.at(21).unnamed == ()

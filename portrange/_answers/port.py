@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from .._lazy import import_lock
-from .ephemeral import BAND_BOUNDS, ports_picture
+from .ephemeral import ports_picture
 from .record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from typing import Literal, TypeAlias
+    from typing import ClassVar, Literal, TypeAlias
 
     from .address import ProtocolName
+    from .enums import Assignment, Band
     from .ephemeral import EphemeralRange, PortSettings, SettingName
     from .span import Spans
 
@@ -34,45 +33,16 @@ if TYPE_CHECKING:
     ]
 
 
-class Band(str, Enum):
-    """A part of the port number space, with the name and bounds of RFC 6335, section 6."""
-
-    SYSTEM = "system"
-    """Ports 0 to 1023, also called well-known ports."""
-    USER = "user"
-    """Ports 1024 to 49151, also called registered ports."""
-    DYNAMIC = "dynamic"
-    """Ports 49152 to 65535, for temporary use."""
-
-    # Python 3.10 and 3.12 format members of mixed-in enums differently.
-    __str__ = str.__str__
-    __format__ = str.__format__  # type: ignore[assignment]  # Enum's parameter has another name
-
-    @property
-    def first(self) -> int:
-        """The lowest port of the band."""
-        return BAND_BOUNDS[self.value][0]
-
-    @property
-    def last(self) -> int:
-        """The highest port of the band."""
-        return BAND_BOUNDS[self.value][1]
+def _band(name: str) -> Band:
+    with import_lock:
+        from .enums import Band
+    return Band(name)
 
 
-class Assignment(str, Enum):
-    """The state of a port number in IANA's registry (RFC 6335, section 6)."""
-
-    ASSIGNED = "assigned"
-    """Assigned, nearly always to a service."""
-    UNASSIGNED = "unassigned"
-    """Available for assignment."""
-    RESERVED = "reserved"
-    """Reserved by IANA and not available for assignment."""
-    DYNAMIC = "dynamic"
-    """In the dynamic band, which is never assigned."""
-
-    __str__ = str.__str__
-    __format__ = str.__format__  # type: ignore[assignment]  # Enum's parameter has another name
+def _assignment(name: str) -> Assignment:
+    with import_lock:
+        from .enums import Assignment
+    return Assignment(name)
 
 
 class Service(Record):
@@ -101,6 +71,8 @@ class RegistryEntry(Record):
     Most are "Reserved" or "Unassigned", often for one protocol while another is assigned. A few ports are assigned
     without a name ("any private mail system"), and a few assignments were withdrawn ("De-registered").
     """
+
+    _converters: ClassVar = {"assignment": _assignment}
 
     assignment: Assignment
     """The state of the ports."""
@@ -186,6 +158,7 @@ class PortInfo(Record):
     setting could not be read.
     """
 
+    _converters: ClassVar = {"band": _band, "assignment": _assignment}
     _derived = ("name", "safe")
     _not_in_dict = frozenset({"settings"})
     _not_in_repr = frozenset({"settings"})
@@ -296,7 +269,7 @@ def _registration_lines(info: PortInfo) -> Iterator[str]:
         yield from (f"also: {_entry(entry)}" for entry in info.unnamed)
     else:
         entries = [_entry(entry) for entry in info.unnamed if _is_specific(entry)]
-        span = f" ({info.band.first}-{info.band.last})" if info.assignment is Assignment.DYNAMIC else ""
+        span = f" ({info.band.first}-{info.band.last})" if info.assignment == "dynamic" else ""
         yield "; ".join([f"{_NOT_REGISTERED[info.assignment]}{span}", *entries])
     notes = dict.fromkeys(service.note for service in info.services if service.note)
     yield from (f"note: {note}" for note in notes)
@@ -305,10 +278,10 @@ def _registration_lines(info: PortInfo) -> Iterator[str]:
 
 
 _NOT_REGISTERED = {
-    Assignment.ASSIGNED: "yes, without a service name",
-    Assignment.RESERVED: "no: reserved by IANA",
-    Assignment.UNASSIGNED: "no",
-    Assignment.DYNAMIC: "no: IANA's band for temporary use",
+    "assigned": "yes, without a service name",
+    "reserved": "no: reserved by IANA",
+    "unassigned": "no",
+    "dynamic": "no: IANA's band for temporary use",
 }
 
 
@@ -325,10 +298,10 @@ def _registration(info: PortInfo) -> str:
 
 
 _WITHOUT_SERVICE = {
-    Assignment.ASSIGNED: "assigned without a service name",
-    Assignment.RESERVED: "reserved, not assigned",
-    Assignment.UNASSIGNED: "unassigned",
-    Assignment.DYNAMIC: "never assigned, for temporary use",
+    "assigned": "assigned without a service name",
+    "reserved": "reserved, not assigned",
+    "unassigned": "unassigned",
+    "dynamic": "never assigned, for temporary use",
 }
 
 

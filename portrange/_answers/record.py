@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
 from .._frozen import Frozen
 from .._lazy import import_lock
 from .span import Span
@@ -22,7 +20,7 @@ class Record(Frozen):
     #: Fields that `to_dict()` leaves out, because other results repeat them.
     _not_in_dict = frozenset[str]()
     #: What None means in a notebook where it does not mean "unknown", by field.
-    _none: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    _none: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def columns(cls) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._answers.ephemeral import BAND_BOUNDS
-from .._answers.port import Band, PortInfo
+from .._answers.port import PortInfo
 from .._answers.span import contains, port_number
 from .._backends.select import settings_of
 from .._host.host import system_of
@@ -14,7 +14,7 @@ from .risks import HostFacts, risks, section_of, setting_risks
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import SupportsIndex
+    from typing import Any, SupportsIndex
 
     from .._answers.ephemeral import PortSettings
     from .._answers.span import Spans
@@ -62,6 +62,7 @@ def classify(port: SupportsIndex, *, targets: Iterable[str] = DEFAULT_TARGETS, h
     system = system_of(host)
     settings = system.cached("classify: settings", settings_of, system)
     record = registered(number)
+    assignment: Any = record.assignment
     section = section_of(number)
     known = (
         settings.ephemeral(number),
@@ -75,7 +76,7 @@ def classify(port: SupportsIndex, *, targets: Iterable[str] = DEFAULT_TARGETS, h
     return PortInfo(
         number,
         _band(number),
-        record.assignment,
+        assignment,
         record.services,
         record.unnamed,
         *known,
@@ -124,7 +125,8 @@ def _within(spans: Spans | None, number: int) -> bool | None:
     return None if spans is None else contains(spans, number)
 
 
-def _band(number: int) -> Band:
+def _band(number: int) -> Any:
+    """Return the name of a band, which `PortInfo` converts when it is read."""
     if number < _USER:
-        return Band.SYSTEM
-    return Band.USER if number < _DYNAMIC else Band.DYNAMIC
+        return "system"
+    return "user" if number < _DYNAMIC else "dynamic"

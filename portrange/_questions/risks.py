@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from .._answers.ephemeral import BAND_BOUNDS
-from .._answers.port import Assignment, Risk, used_by
+from .._answers.port import Risk, used_by
 from .._answers.span import Span, merge
 from .._frozen import Frozen
 from .._registry.facts import (
@@ -81,9 +81,9 @@ class SettingRisks(Frozen):
 def risks(port: int, record: PortRecord, settings: SettingRisks) -> tuple[Risk, ...]:
     """Return all risks of a port: those of high severity first, in the order of `RISK_KINDS`."""
     high, low = settings.high, settings.low
-    if record.assignment is Assignment.RESERVED:
+    if record.assignment == "reserved":
         high += (_RESERVED if port else _ZERO,)
-    elif record.assignment is Assignment.ASSIGNED:
+    elif record.assignment == "assigned":
         low += (_registered(record),)
     if port in COMMON_PORTS:
         low += (_common_use(port, record.services),)
@@ -137,7 +137,8 @@ def _names(services: tuple[Service, ...]) -> str:
 
 
 def _description(record: PortRecord) -> str:
-    return f"for {next(entry.description for entry in record.unnamed if entry.assignment is Assignment.ASSIGNED)}"
+    described = (entry.description for entry in record.unnamed if entry.assignment == "assigned")
+    return f"for {next(described)}"
 
 
 def _common_use(port: int, services: tuple[Service, ...]) -> Risk:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .._answers.port import Assignment
 from .._answers.span import Span, contains, merge, overlap, port_number
 from .._backends.select import settings_of
 from .._errors import PortrangeError
@@ -99,7 +98,7 @@ def suggest_port(name: str, *, avoid: Iterable[Avoided] = (), host: Host | None 
             not contains(_ALWAYS_AVOIDED, port)
             and port not in _REFUSED
             and not contains(avoided, port)
-            and registered(port).assignment is Assignment.UNASSIGNED
+            and registered(port).assignment == "unassigned"
             and not _is_used_by_host(settings, port)
         ):
             return port

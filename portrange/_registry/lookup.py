@@ -6,20 +6,21 @@ The table stays one text, searched by bisection: splitting its 8,000 lines takes
 from __future__ import annotations
 
 from bisect import bisect_right
-from functools import cache
 
 from .._answers.ephemeral import BAND_BOUNDS
-from .._answers.port import Assignment, RegistryEntry, Service
+from .._answers.port import RegistryEntry, Service
 from .._answers.span import Span
 from .._frozen import Frozen
 from .._lazy import import_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from typing import Any
+    from collections.abc import Iterable, Iterator
+    from typing import Any, Literal, TypeAlias
 
     from .._answers.address import ProtocolName
+
+    State: TypeAlias = Literal["assigned", "unassigned", "reserved", "dynamic"]
 
 #: The first port of the dynamic band, in which nothing is registered (RFC 6335, section 6).
 _DYNAMIC = BAND_BOUNDS["dynamic"][0]
@@ -30,17 +31,19 @@ REACH = 16
 class PortRecord(Frozen):
     """The registrations of a port."""
 
-    assignment: Assignment
-    """The state of the port over all protocols."""
+    assignment: State
+    """The state of the port over all protocols, a value of `Assignment`."""
     services: tuple[Service, ...] = ()
     """The registered services, in the order of the registry."""
     unnamed: tuple[RegistryEntry, ...] = ()
     """Entries without a service name."""
 
 
-_DYNAMIC_RECORD = PortRecord(Assignment.DYNAMIC)
+_DYNAMIC_RECORD = PortRecord("dynamic")
 #: The records read so far, by port: the registry never changes.
 _records: dict[int, PortRecord] = {}
+#: The table in lower case, once a name was looked up.
+_lowered: list[str] = []
 #: One tuple for each combination of protocols in the table, of which there are a dozen.
 _protocols: dict[str, tuple[ProtocolName, ...]] = {}
 
@@ -78,9 +81,10 @@ def _table() -> str:
     return TABLE
 
 
-@cache
 def _lowered_table() -> str:
-    return _table().lower()
+    if not _lowered:
+        _lowered.append(_table().lower())
+    return _lowered[0]
 
 
 # --- the text of the table -------------------------------------------------------------------------------------------
@@ -140,19 +144,22 @@ def parse_record(lines: Iterable[str]) -> PortRecord:
     r"""Return the registrations that lines of the table contain together.
 
     >>> parse_record(["49150\ttcp\tinspider\tInSpider System", "49150\tudp\t(reserved)\tReserved"]).assignment
-    <Assignment.ASSIGNED: 'assigned'>
+    'assigned'
     """
     services: list[Service] = []
     unnamed: list[RegistryEntry] = []
+    states: set[str] = set()
     for line in lines:
         _, protocols, name, description, note, *_ = (line + "\t\t").split("\t")
         span = span_at(line, 0)
         if name.startswith("("):  # the generator's mark for rows without a name
-            state = Assignment(name[1:-1])
+            state: Any = name[1:-1]
+            states.add(state)
             unnamed.append(RegistryEntry(state, _split(protocols), description, span.first, span.last, note))
         else:
+            states.add("assigned")
             services.append(Service(name, _split(protocols), description, span.first, span.last, note))
-    return PortRecord(_assignment(services, unnamed), tuple(services), tuple(unnamed))
+    return PortRecord(_state(states), tuple(services), tuple(unnamed))
 
 
 def _split(protocols: str) -> tuple[ProtocolName, ...]:
@@ -160,9 +167,8 @@ def _split(protocols: str) -> tuple[ProtocolName, ...]:
     return _protocols.setdefault(protocols, known)
 
 
-def _assignment(services: Sequence[Service], unnamed: Iterable[RegistryEntry]) -> Assignment:
+def _state(states: set[str]) -> State:
     """Return the state of a port: assigned if it is for any protocol, else reserved if it is for any."""
-    states = {entry.assignment for entry in unnamed}
-    if services or Assignment.ASSIGNED in states:
-        return Assignment.ASSIGNED
-    return Assignment.RESERVED if Assignment.RESERVED in states else Assignment.UNASSIGNED
+    if "assigned" in states:
+        return "assigned"
+    return "reserved" if "reserved" in states else "unassigned"

@@ -278,7 +278,7 @@ def test_subinterpreters_get_the_same_results(world: World):
 
 #: The shared state of the package, and why concurrent use of it is safe.
 SHARED = {
-    "_registry.lookup._lowered_table": "the registry in lower case; concurrent first calls get equal text",
+    "_registry.lookup._lowered": "the registry in lower case; concurrent first calls append equal text",
     "_registry.lookup._protocols": "equal tuples for equal names",
     "_registry.lookup._records": "equal records for equal ports",
     "_questions.risks._common_uses": "equal risks for equal ports",
