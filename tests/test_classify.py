@@ -75,6 +75,16 @@ def test_band_at_its_edges(port, band):
     assert band.first <= port <= band.last
 
 
+def test_enumerations_equal_the_names_that_they_are_read_from():
+    info = classify(443, host=LINUX)
+    same = replace(info, band=Band.SYSTEM, assignment=Assignment.ASSIGNED)
+    assert same == info
+    assert hash(same) == hash(info)
+    for copied in (same, pickle.loads(pickle.dumps(info))):
+        assert copied.band is Band.SYSTEM
+        assert copied.assignment is Assignment.ASSIGNED
+
+
 def test_band_sizes_match_rfc_6335():
     counted = Counter(classify(port, host=LINUX).band for port in range(65536))
     assert counted == {Band.SYSTEM: 1024, Band.USER: 48128, Band.DYNAMIC: 16384}

@@ -55,6 +55,12 @@ def test_a_query_loads_no_slow_module(statements):
     assert {module for module in loaded_by(statements) if module.partition(".")[0] in SLOW} == set()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems are queried through programs and libraries")
+def test_classify_loads_the_enumerations_when_they_are_read():
+    assert not {"enum", "functools"} & loaded_by("package.classify(443)")
+    assert "enum" in loaded_by("package.classify(443).band")
+
+
 def test_importing_reads_nothing_but_modules():
     """Audit events report opened files, listed directories and started programs during the import."""
     program = f"""
