@@ -460,6 +460,7 @@ def services_of(listeners: Iterable[Listener]) -> Iterator[tuple[Listener, list[
 
 
 def _services_of_port(listeners: list[Listener]) -> Iterable[tuple[Listener, list[Listener]]]:
+    """Return what `services_of` yields for the listeners on one port."""
     workers: dict[object, list[Listener]] = {}
     for listener in listeners:
         names = frozenset(process.name for process in listener.owners or listener.possible_owners)
