@@ -9,28 +9,27 @@ Run as root, so that cgroups can be created. The run fails if a contender return
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from statistics import median
 
 from busy_host import BusyHost, Service
+from c_programs import Program, compiled
+from command import run
 from contenders import (
     Contender,
     Pairs,
     Pids,
     ask_first_query,
-    compiled_floor,
-    fresh_python,
+    ask_new_python,
+    compiled_modules,
     portrange_itself,
     rivals,
 )
 from host_plan import FIRST_PORT, Shape
-from measuring import Race, WrongAnswerError, timed
-from own_network import enter_own_network
-from report import US, Report, Row, Target, place, update
+from measuring import Race, row_of_hosts, timed
+from report import US, Report, Row, Target
 
 #: A free port, just below that of the first listener.
 _FREE_PORT = FIRST_PORT - 1
@@ -54,7 +53,7 @@ class Scale:
 
 _FULL = Scale(
     Shape(),
-    many_listeners=200,
+    many_listeners=400,
     connections=(0, 50_000),
     processes=(100, 1_000),
     rounds=9,
@@ -63,7 +62,7 @@ _FULL = Scale(
 )
 _SMALL = Scale(
     Shape(processes=20, descriptors=20, cgroups=8, listeners=4, connections=100),
-    many_listeners=8,
+    many_listeners=16,
     connections=(0, 200),
     processes=(10, 20),
     rounds=2,
@@ -79,7 +78,7 @@ class Bench:
     scale: Scale
     us: Contender
     others: list[Contender]
-    floor: Callable[[Service], tuple[float, Pids]]
+    floor: Program
     #: Remarks for the report, collected during the run.
     notes: list[str]
 
@@ -127,13 +126,22 @@ class Bench:
         shape = Shape(processes=1, descriptors=number + 100, cgroups=0, listeners=number, connections=0)
         with self._host(shape) as host:
             yield self._listing(host, f"all listeners: {number:,} sockets of one process", [Target("ss", 1)])
+            yield self._command(host, f"the command, {number:,} sockets of one process")
 
     def _listing(self, host: BusyHost, query: str, targets: list[Target]) -> Row:
         """Compare portrange and ss."""
-        race = Race({(service.port, service.pid) for service in host.services})
+        race = Race(_pairs(host))
         for contender in (self.us, *(tool for tool in self.others if tool.name == "ss")):
             race.enter(contender.name, timed(contender.everyone))
         return self._run(race, query, targets)
+
+    def _command(self, host: BusyHost, query: str) -> Row:
+        """Compare two programs that print the listeners: a new Python and ss."""
+        race = Race(_pairs(host))
+        with compiled_modules() as environment:
+            for contender in (self.us, *(tool for tool in self.others if tool.name == "ss")):
+                race.enter(contender.name, lambda contender=contender: contender.program(environment))
+            return self._run(race, query, [Target("ss", 2.5, faster=False)])
 
     def _one_cgroup(self) -> Iterator[Row]:
         """A query that searches every process."""
@@ -141,21 +149,21 @@ class Bench:
             service = _middle(host)
             targets = [Target(_FLOOR, 1.35, faster=False), Target("ss", 1)]
             race = self._race_for_port(service.port, {service.pid}, repeats=3)
-            race.enter(_FLOOR, lambda: self.floor(service), repeats=3)
+            race.enter(_FLOOR, lambda: self._scan(service), repeats=3)
             yield self._run(race, "the owner, one cgroup for all", targets)
 
     def _growth(self, query: str, shapes: list[Shape], factor: float) -> Row:
         """Compare the owner query in a small cgroup on a small and on a large host, each built twice in turn."""
-        samples: dict[str, list[float]] = {}
-        for name, shape in [*zip((_SMALLER, US), shapes, strict=True)] * 2:
-            with self._host(shape) as host:
-                service = _middle(host)
-                race = Race({service.pid})
-                race.enter(US, timed(lambda port=service.port: self.us.who(port)), self.scale.repeats)
-                race.run(self.scale.rounds)
-                samples.setdefault(name, []).extend(race.samples[US])
-        medians = {name: median(times) for name, times in samples.items()}
-        return Row(query, medians, (Target(_SMALLER, factor, faster=False),), samples)
+        hosts = ((name, self._owner_race(shape)) for name, shape in [*zip((_SMALLER, US), shapes, strict=True)] * 2)
+        return row_of_hosts(query, hosts, self.scale.rounds, Target(_SMALLER, factor, faster=False))
+
+    @contextmanager
+    def _owner_race(self, shape: Shape) -> Iterator[Race]:
+        with self._host(shape) as host:
+            service = _middle(host)
+            race = Race({service.pid})
+            race.enter(US, timed(lambda: self.us.who(service.port)), self.scale.repeats)
+            yield race
 
     def _with_processes(self, number: int) -> Shape:
         """Return a shape with *number* processes and an unchanged number per cgroup."""
@@ -167,6 +175,10 @@ class Bench:
     def _who(self, query: str, port: int, expected: Pids, targets: list[Target]) -> Row:
         return self._run(self._race_for_port(port, expected, self.scale.repeats), query, targets)
 
+    def _scan(self, service: Service) -> tuple[float, Pids]:
+        seconds, pids = self.floor(service.inode)
+        return seconds, set(pids)
+
     def _race_for_port(self, port: int, expected: Pids, repeats: int) -> Race:
         race = Race(expected)
         race.enter(US, timed(lambda: self.us.who(port)), repeats)
@@ -175,8 +187,7 @@ class Bench:
         return race
 
     def _everyone(self, host: BusyHost, *targets: Target) -> Row:
-        expected: Pairs = {(service.port, service.pid) for service in host.services}
-        race = Race(expected)
+        race = Race(_pairs(host))
         for contender in (self.us, *self.others):
             race.enter(contender.name, timed(contender.everyone))
         query = f"all listeners: {len(host.services)} sockets, {host.cgroups} cgroups"
@@ -190,8 +201,8 @@ class Bench:
     def _new_program(self, query: str, service: Service) -> Row:
         """Measure a new Python per query, as in a shell script; ss and lsof always start."""
         race = Race({service.pid})
-        with fresh_python() as ask:
-            race.enter(US, timed(lambda: ask(service.port)), 3)
+        with compiled_modules() as environment:
+            race.enter(US, timed(lambda: ask_new_python(service.port, environment)), 3)
             for tool in self.others:
                 if tool.is_program:
                     race.enter(tool.name, timed(lambda tool=tool: tool.who(service.port)))
@@ -199,7 +210,7 @@ class Bench:
 
     def _run(self, race: Race, query: str, targets: list[Target]) -> Row:
         race.run(self.scale.rounds)
-        return Row(query, race.medians(), tuple(targets), race.samples, race.answers)
+        return race.row(query, targets)
 
     def _host(self, shape: Shape) -> BusyHost:
         print(
@@ -213,45 +224,24 @@ def _middle(host: BusyHost) -> Service:
     return host.services[len(host.services) // 2]
 
 
+def _pairs(host: BusyHost) -> Pairs:
+    """Return each listener with its owner."""
+    return {(service.port, service.pid) for service in host.services}
+
+
 def _with_cgroups(host: BusyHost, *targets: Target) -> list[Target]:
     """Return the targets that apply only if cgroups exist."""
     return list(targets) if host.cgroups else []
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Benchmark listener queries on a busy host.")
-    parser.add_argument("--small", action="store_true", help="short run that tests the benchmark itself")
-    parser.add_argument("--json", metavar="FILE", help="write all times in seconds to a file")
-    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
-    parser.add_argument("--update", metavar="FILE", help="replace the table in a Markdown document")
-    arguments = parser.parse_args()
-    if arguments.update:
-        place(arguments.update, _NAME)  # fail before the long run if the markers are missing
-    enter_own_network()
+def measure(is_small: bool) -> Report:  # noqa: FBT001 - command.run() passes it
     others, left_out = rivals()
     notes = [f"Left out: {reason}." for reason in left_out]
-    with compiled_floor() as floor:
-        bench = Bench(_SMALL if arguments.small else _FULL, portrange_itself(), others, floor, notes)
-        try:
-            rows = list(bench.rows())
-        except WrongAnswerError as error:
-            print(f"bench_listen: {error}", file=sys.stderr)
-            return 1
-    if arguments.small:
-        notes.append("A small run, which tests the benchmark itself; its times are not meaningful.")
-    versions = {contender.name: contender.version for contender in (bench.us, *others)}
-    report = Report(rows, versions, notes, judged=not arguments.small)
-    print(report.markdown() if arguments.markdown else report.text())
-    if arguments.json:
-        with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump(report.to_dict(), file, indent=1)
-    if arguments.update:
-        update(arguments.update, _NAME, report.markdown())
-    return 0
+    with compiled("floor") as floor:
+        bench = Bench(_SMALL if is_small else _FULL, portrange_itself(), others, floor, notes)
+        rows = list(bench.rows())
+    return Report(rows, {contender.name: contender.version for contender in (bench.us, *others)}, notes)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(run(_NAME, "Benchmark listener queries on a busy host.", measure))

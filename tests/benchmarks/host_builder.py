@@ -33,7 +33,7 @@ def build(shape: Shape) -> None:
     """Build the host, print its description, wait for the end of standard input, and remove the host."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     _raise_descriptor_limit(max(shape.descriptors, 2 * min(shape.connections, CONNECTIONS_OF_A_PROXY)))
-    tree = _CgroupTree()
+    tree = CgroupTree()
     pids: list[int] = []
     try:
         tree.make(shape.cgroups)
@@ -87,7 +87,7 @@ def _keep_shared(shared: list[socket.socket], index: int, manager: str) -> None:
         if index > 1:
             listener.close()
         elif index == 0:
-            _join(manager)
+            join(manager)
 
 
 def _described(listener: socket.socket, pid: int) -> tuple[str, str, int, int, int]:
@@ -125,7 +125,7 @@ def _gather(reports: int, workers: int) -> Iterator[tuple[str, str, int, int, in
     raise RuntimeError(f"{workers - ready} workers ended before they were ready")
 
 
-class _CgroupTree:
+class CgroupTree:
     """A slice below the cgroup2 mount that contains numbered services."""
 
     def __init__(self) -> None:
@@ -166,9 +166,9 @@ class _CgroupTree:
         self._units = [self.manager, unit]
         for directory in self._units:
             os.mkdir(directory)
-        _join(unit)
+        join(unit)
         listener = _listen("tcp", "127.0.0.1", FIRST_PORT - 2)
-        _join(own)
+        join(own)
         return listener
 
     def remove(self) -> None:
@@ -204,7 +204,7 @@ def _own_group() -> str:
     return f"{_cgroup2_mount()}{path.rstrip('/')}"
 
 
-def _join(group: str) -> None:
+def join(group: str) -> None:
     with open(f"{group}/cgroup.procs", "w", encoding="ascii") as file:
         file.write("0\n")
 
@@ -232,14 +232,14 @@ def _become(job: Job, groups: list[str], hubs: list[socket.socket], report: int)
         os.dup2(null, stream)
     if job.group is not None:
         # Before any socket is created, because a socket keeps the cgroup of its creation.
-        _join(groups[job.group])
+        join(groups[job.group])
     kept: list[socket.socket] = []
     for protocol, address, port in job.services:
         listener = _listen(protocol, address, port)
         kept.append(listener)
         service = (protocol, address, port, os.getpid(), os.fstat(listener.fileno()).st_ino)
         os.write(report, (json.dumps(service) + "\n").encode())
-    kept += _connect(hubs[job.hub], job.connections) if job.connections else []
+    kept += connect(hubs[job.hub], job.connections) if job.connections else []
     for hub in hubs:
         hub.close()
     _fill(job.descriptors, null)
@@ -255,7 +255,7 @@ def _listen(protocol: str, address: str, port: int) -> socket.socket:
     return made
 
 
-def _connect(hub: socket.socket, count: int) -> list[socket.socket]:
+def connect(hub: socket.socket, count: int) -> list[socket.socket]:
     """Open *count* connections to the hub and accept as many, which may be those of another worker."""
     ends: list[socket.socket] = []
     for _ in range(count):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, TypeVar
+
+from report import US, Row, Target
 
 T = TypeVar("T")
 
@@ -22,6 +27,16 @@ def timed(ask: Callable[[], T]) -> Callable[[], tuple[float, T]]:
         return time.perf_counter() - before, answer
 
     return ask_by_the_clock
+
+
+def timed_program(*command: str, environment: dict[str, str] | None = None) -> tuple[float, list[str]]:
+    """Return the seconds of a program, and the lines of its output."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        before = time.perf_counter()
+        subprocess.run(command, check=True, stdout=output, env=environment)
+        seconds = time.perf_counter() - before
+        output.seek(0)
+        return seconds, output.read().splitlines()
 
 
 class WrongAnswerError(Exception):
@@ -44,6 +59,7 @@ class Race:
     def enter(self, name: str, ask: Timed, repeats: int = 1) -> None:
         self.contenders[name] = ask
         self.repeats[name] = repeats
+        self.samples[name] = []
 
     def run(self, rounds: int) -> None:
         names = list(self.contenders)
@@ -55,8 +71,25 @@ class Race:
                     seconds, answer = self.contenders[name]()
                     if answer != self.expected:
                         raise WrongAnswerError(f"{name} answered {answer}, expected {self.expected}")
-                    self.samples.setdefault(name, []).append(seconds)
+                    self.samples[name].append(seconds)
                     self.answers[name] = answer
 
-    def medians(self) -> dict[str, float]:
-        return {name: median(self.samples[name]) for name in self.contenders}
+    def row(self, query: str, targets: Iterable[Target] = ()) -> Row:
+        """Return the row of the table."""
+        return Row(query, _medians(self.samples), tuple(targets), self.samples, self.answers)
+
+
+def row_of_hosts(
+    query: str, hosts: Iterable[tuple[str, AbstractContextManager[Race]]], rounds: int, target: Target
+) -> Row:
+    """Return a row that compares portrange on several hosts by name. Each exists only during its race."""
+    samples: dict[str, list[float]] = {}
+    for name, host in hosts:
+        with host as race:
+            race.run(rounds)
+        samples.setdefault(name, []).extend(race.samples[US])
+    return Row(query, _medians(samples), (target,), samples)
+
+
+def _medians(samples: dict[str, list[float]]) -> dict[str, float]:
+    return {name: median(times) for name, times in samples.items()}

@@ -68,7 +68,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """The queries of one run. `judged` is False for a run that is too small to be meaningful."""
+    """The queries of one run.
+
+    `versions` contains the compared tools; contenders without a version are limits. `judged` is False for a run that is
+    too small to be meaningful.
+    """
 
     rows: list[Row]
     versions: dict[str, str]
@@ -80,7 +84,7 @@ class Report:
         others = list(dict.fromkeys(name for row in self.rows for name in row.medians if name != US))
         table = [["query", US, *others, "target", "met"]]
         for row in self.rows:
-            times = [_time(row, name) for name in others]
+            times = [self._time(row, name) for name in others]
             outcome = row.outcome() if self.judged else ""
             table.append([row.query, duration(row.medians[US]), *times, row.wanted(), outcome])
         return table
@@ -103,24 +107,26 @@ class Report:
             {
                 **asdict(row),
                 "targets": [{**asdict(target), "met": target.is_met(row.medians)} for target in row.judged],
-                "answers": {name: sorted(answer) for name, answer in row.answers.items()},
+                "answers": {name: _json_safe(answer) for name, answer in row.answers.items()},
             }
             for row in self.rows
         ]
         return {"machine": machine(), "versions": self.versions, "notes": self.notes, "rows": rows}
+
+    def _time(self, row: Row, name: str) -> str:
+        """Return the time of a contender and its ratio to portrange; only the time of a limit, which has no version."""
+        if name not in row.medians:
+            return ""
+        time = duration(row.medians[name])
+        return f"{time} ({ratio(row.medians[name] / row.medians[US])})" if name in self.versions else time
 
     def _remarks(self) -> list[str]:
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         return [f"Machine: {machine()}.", f"Compared: {versions}.", *self.notes]
 
 
-def _time(row: Row, name: str) -> str:
-    """Return the time of a contender and its ratio to portrange; only the time if the contender is a limit."""
-    if name not in row.medians:
-        return ""
-    time = duration(row.medians[name])
-    is_limit = any(target.against == name and not target.faster for target in row.targets)
-    return time if is_limit else f"{time} ({ratio(row.medians[name] / row.medians[US])})"
+def _json_safe(answer: Any) -> Any:
+    return sorted(answer) if isinstance(answer, set) else answer
 
 
 def duration(seconds: float) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,17 +17,8 @@ _HERE = Path(__file__).parent
 _SHAPE = ("--processes", "6", "--descriptors", "20", "--cgroups", "3", "--listeners", "4", "--connections", "12")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_network():
-    """Skip unless a child process can create a network namespace, as the benchmarks do."""
-    probe = "from own_network import enter_own_network; enter_own_network()"
-    tried = subprocess.run([sys.executable, "-c", probe], check=False, cwd=_HERE, capture_output=True, text=True)
-    if tried.returncode != 0:
-        pytest.skip(tried.stderr.strip().rpartition("\n")[2])
-
-
 @pytest.fixture
-def busy_host() -> Iterator[tuple[subprocess.Popen[str], dict]]:
+def busy_host(own_network) -> Iterator[tuple[subprocess.Popen[str], dict]]:
     """The process of a small host, and its description."""
     command = [sys.executable, _HERE / "busy_host.py", *_SHAPE]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -36,25 +28,15 @@ def busy_host() -> Iterator[tuple[subprocess.Popen[str], dict]]:
 
 
 @pytest.fixture(scope="module")
-def small_run(tmp_path_factory) -> dict:
+def small_run(run_small) -> dict:
     """The figures of a small run, which fails if the result of a contender is wrong."""
     if shutil.which("cc") is None:
         pytest.skip("no C compiler (cc) is installed")
-    directory = tmp_path_factory.mktemp("bench")
-    document = directory / "document.md"
-    document.write_text(
-        "before\n<!-- bench_listen: begin -->\nold\n<!-- bench_listen: end -->\nafter\n", encoding="utf-8"
-    )
-    files = ("--json", str(directory / "numbers.json"), "--update", str(document))
-    done = subprocess.run(
-        [sys.executable, _HERE / "bench_listen.py", "--small", *files], check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return {**json.loads((directory / "numbers.json").read_text()), "document": document.read_text(encoding="utf-8")}
+    return run_small("bench_listen")
 
 
 def test_every_query_is_measured(small_run):
-    assert len(small_run["rows"]) == 11
+    assert len(small_run["rows"]) == 12
     assert all(row["medians"]["portrange"] > 0 for row in small_run["rows"])
 
 
@@ -67,7 +49,7 @@ def test_installed_tools_take_part(small_run):
 def test_all_contenders_return_the_same_processes(small_run):
     # All rows except the two about growth are measured on one host.
     same_host = [row for row in small_run["rows"] if row["answers"]]
-    assert len(same_host) == 9
+    assert len(same_host) == 10
     for row in same_host:
         assert set(row["answers"]) == set(row["medians"])
         assert len({json.dumps(answer) for answer in row["answers"].values()}) == 1, row["query"]
@@ -82,6 +64,20 @@ def test_owner_result_is_one_process(small_run):
 
 def test_free_port_result_is_empty(small_run):
     assert small_run["rows"][0]["answers"]["portrange"] == []
+
+
+def test_listeners_outnumber_cgroups_in_the_worst_case(small_run):
+    [row] = [row for row in small_run["rows"] if row["query"].startswith("all listeners: 16 sockets")]
+    assert len(row["answers"]["portrange"]) == 16
+
+
+def test_row_of_the_command_shows_the_ratio_to_ss(small_run):
+    if shutil.which("ss") is None:
+        pytest.skip("ss is not installed")
+    [row] = [row for row in small_run["rows"] if row["query"].startswith("the command")]
+    [line] = [line for line in small_run["document"].splitlines() if line.startswith("| the command")]
+    assert [(target["against"], target["faster"]) for target in row["targets"]] == [("ss", False)]
+    assert re.search(r" ms \([\d.,]+×\) \|.* ≤ 2.5× ss \|", line)  # the time of ss is shown with its ratio
 
 
 def test_table_in_the_document_is_replaced(small_run):
