@@ -27,6 +27,7 @@ RUN_BY_OTHERS = {
     "benchmarks.md": {
         "python tests/benchmarks/bench_listen.py": "tests/benchmarks/test_benchmarks_run.py",
         "python tests/benchmarks/busy_host.py": "tests/benchmarks/test_benchmarks_run.py",
+        "python tests/benchmarks/bench_queries.py": "tests/benchmarks/test_bench_queries_run.py",
         "python tests/benchmarks/bench_usage.py": "tests/benchmarks/test_bench_usage_run.py",
         "python tests/benchmarks/bench_classify.py": "tests/benchmarks/test_bench_classify_run.py",
         "python tests/benchmarks/bench_cold.py": "tests/benchmarks/test_bench_cold_run.py",
