@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .._answers.span import Spans
     from .._host.system import System
 
-_AFTER_COLON = re.compile(r":\s*([0-9]+)\s*$", re.MULTILINE | re.ASCII)
+_AFTER_COLON = re.compile(r":\s*([0-9]{1,5})\s*$", re.MULTILINE | re.ASCII)
 _EXCLUSION = re.compile(r"\s*([0-9]{1,5})\s+([0-9]{1,5})\s*(\*?)\s*", re.ASCII)
 _RULE = re.compile(r"\s*-{3,}\s+-{3,}\s*", re.ASCII)
 
@@ -51,7 +51,7 @@ def parse_dynamic_ports(text: str, source: str) -> Span:
     >>> parse_dynamic_ports("Startport       : 49152\nAnzahl von Ports: 16384\n", "an example")
     Span(first=49152, last=65535)
     """
-    numbers = [int(number) for number in _AFTER_COLON.findall(text) if len(number) <= 5]
+    numbers = [int(number) for number in _AFTER_COLON.findall(text)]
     if len(numbers) != 2 or numbers[1] < 1:
         raise ParseError(source, "a first port and a number of ports, each after a colon", text)
     return range_between(numbers[0], numbers[0] + numbers[1] - 1, source, text)

@@ -92,6 +92,7 @@ def test_settings_are_read_with_an_unknown_code_page():
     ("text", "rows"),
     [
         (HEAD, Exclusions((), ())),
+        (HEAD + "\n80 80\n\n65535 65535\n", Exclusions((), (Span(80, 80), Span(65535, 65535)))),
         (HEAD + "   80   80\n", Exclusions((), (Span(80, 80),))),
         (HEAD + "   80   80   *\n   81   89\n", Exclusions((Span(80, 80),), (Span(81, 89),))),
         ((HEAD + "   80   80*\n").replace("\n", "\r\n"), Exclusions((Span(80, 80),), ())),
@@ -126,4 +127,13 @@ def test_parse_exclusions_rejects_invalid_tables(text):
 def test_parse_dynamic_ports_rejects_invalid_output(text):
     with pytest.raises(ParseError) as caught:
         parse_dynamic_ports(text, "netsh")
-    assert caught.value.source == "netsh"
+    assert (caught.value.source, caught.value.text) == ("netsh", text)
+
+
+def test_parse_dynamic_ports_accepts_a_single_port():
+    assert parse_dynamic_ports("Start Port : 65535\nNumber of Ports : 1\n", "netsh") == Span(65535, 65535)
+
+
+def test_parse_dynamic_ports_ignores_numbers_of_more_digits_than_a_port():
+    text = "Start Port : 5000\nNumber of Ports : 2\nBuild : 100000\n"
+    assert parse_dynamic_ports(text, "netsh") == Span(5000, 5001)

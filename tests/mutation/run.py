@@ -49,7 +49,7 @@ TESTS = {
     "_backends/select": ("tests/test_select.py", _CONTRACT),
     "_backends/settings": (*_COMMANDS, "tests/test_select.py", _CONTRACT),
     "_backends/sunos": ("tests/backends/test_sunos.py", *_COMMANDS, _CONTRACT),
-    "_backends/sysctl": (_BSD, _DARWIN, *_COMMANDS, _CONTRACT),
+    "_backends/sysctl": ("tests/test_sysctl.py", _BSD, _DARWIN, *_COMMANDS, _CONTRACT),
     "_backends/windows": ("tests/backends/test_windows.py", *_COMMANDS, _CONTRACT),
     "_backends/linux/cgroup": (_LINUX,),
     "_backends/linux/procfs": (_LINUX, *_COMMANDS),
