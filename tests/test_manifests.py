@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from portrange._cli.manifests import Published, conflicts, parse_published
+from portrange._cli.manifests import Published, conflicts, parse_published, read_published
 
 
 def compose(**services):
@@ -165,3 +166,9 @@ def test_other_documents_raise_value_error(content, message):
     with pytest.raises(ValueError, match=message) as failure:
         parse_published(content, "an example")
     assert "\n" not in str(failure.value)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no /dev/zero")
+def test_file_without_an_end_raises_value_error():
+    with pytest.raises(ValueError, match=r"/dev/zero has more than 268,435,456 bytes: use the output of docker"):
+        read_published("/dev/zero")

@@ -198,8 +198,8 @@ def _of_stdin() -> Iterator[Target]:
             raise ValueError(f"standard input: {error}") from None
 
 
-def read_stdin(most: int = -1) -> bytes:
-    """Return standard input, or its first *most* bytes; `ValueError` if it is closed or cannot be read."""
+def read_stdin(most: int) -> bytes:
+    """Return the first *most* bytes of standard input; `ValueError` if it is closed or cannot be read."""
     if sys.stdin is None:
         raise ValueError("standard input is closed")
     try:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
+#: The most bytes of a document: the pods of a large cluster take less, and a device such as /dev/zero has no end.
+_MOST_BYTES = 1 << 28
 _COMMANDS = "docker compose config --format json (services with published) or kubectl get -o json (hostPort, nodePort)"
 
 
@@ -43,10 +45,10 @@ def read_published(path: str) -> list[Published]:
     Raises `ValueError` if it cannot be read, or is not in one of the two formats.
     """
     if path == STDIN:
-        return parse_published(read_stdin(), "standard input")
+        return parse_published(read_stdin(_MOST_BYTES + 1), "standard input")
     try:
         with open(path, "rb") as file:
-            content = file.read()
+            content = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from error
     return parse_published(content, path)
@@ -61,6 +63,8 @@ def parse_published(content: bytes, source: str) -> list[Published]:
     with import_lock:
         import json
 
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"{source} has more than {_MOST_BYTES:,} bytes: use the output of {_COMMANDS}")
     try:
         document: Any = json.loads(content)
     except (ValueError, RecursionError) as error:
