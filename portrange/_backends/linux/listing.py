@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from operator import attrgetter
 
 from ..._answers.address import PROTOCOLS
 from ..._answers.listener import BoundSocket, Listener, Listeners, Sockets
@@ -102,7 +103,10 @@ def _results(
     reader: ProcessReader, found: list[SocketRecord], ownerships: dict[int, Ownership]
 ) -> tuple[Listener, ...]:
     describer = _Describer(reader, ownerships)
-    return tuple(map(describer.listener, sorted(found, key=describer.order)))
+    shares_ports = len({record.port for record in found}) < len(found)
+    # The key for sockets that share a port takes longer to compute than all of them take to be sorted.
+    key: Callable[[SocketRecord], Any] = describer.order if shares_ports else attrgetter("port")
+    return tuple(map(describer.listener, sorted(found, key=key)))
 
 
 def describe(system: System, records: list[SocketRecord]) -> dict[int, Listener]:
