@@ -52,13 +52,13 @@ def test_readable_range_is_not_assumed_and_names_its_source(host):
     settings = settings_of(host)
     if settings.pools is None:
         return
-    known = {(ephemeral.first, ephemeral.last, ephemeral.source) for ephemeral in settings.pools}
+    known = {(ephemeral.first, ephemeral.last, ephemeral.source, ephemeral.assumed) for ephemeral in settings.pools}
     reported = {
-        (ephemeral.first, ephemeral.last, ephemeral.source)
+        (ephemeral.first, ephemeral.last, ephemeral.source, ephemeral.assumed)
         for ephemeral in (ephemeral_range(protocol=p, family=f, host=host) for p, f in KEYS)
     }
     assert known == reported
-    assert {source for fact, source in settings.sources if fact == "pools"} == {source for _, _, source in known}
+    assert {source for fact, source in settings.sources if fact == "pools"} == {source for _, _, source, _ in known}
 
 
 def test_port_is_never_both_ephemeral_and_reserved(host):
