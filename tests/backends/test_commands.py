@@ -293,3 +293,18 @@ def test_range_is_assumed_when_a_port_list_is_unreadable(fact):
     assert [ephemeral.assumed for ephemeral in found.pools] == [True]
     assert found.incomplete == ("a list: may not be read",)
     assert partial.ephemeral_range(FakeHost(), "tcp", "ipv4").assumed
+
+
+def test_settings_have_the_reserved_ports_of_every_protocol():
+    reserved = {"tcp": (Span(80, 80), Span(90, 90)), "udp": (Span(81, 82),)}
+    reader = settings.SettingsReader(
+        platform="openbsd",
+        protocols=("tcp", "udp"),
+        apart=settings.BY_PROTOCOL,
+        default=lambda _host: Span(1, 2),
+        bounds=settings.always(Span(10, 20)),
+        reserved=lambda _host, protocol, _family: (reserved[protocol], ""),
+        excluded=settings.always(()),
+        privileged=settings.always(()),
+    )
+    assert reader.port_settings(FakeHost()).reserved == (Span(80, 82), Span(90, 90))

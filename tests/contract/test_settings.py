@@ -61,6 +61,11 @@ def test_readable_range_is_not_assumed_and_names_its_source(host):
     assert {source for fact, source in settings.sources if fact == "pools"} == {source for _, _, source, _ in known}
 
 
+def test_ranges_of_the_settings_are_those_of_their_protocol_and_family(host):
+    for ephemeral in settings_of(host).pools or ():
+        assert ephemeral_range(protocol=ephemeral.protocol, family=ephemeral.family, host=host) == ephemeral
+
+
 def test_port_is_never_both_ephemeral_and_reserved(host):
     for port in PORTS:
         info = classify(port, host=host)
