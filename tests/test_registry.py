@@ -268,7 +268,7 @@ class Registry:
 
     def __init__(self, table):
         self.table = table
-        self.records = {}
+        self.records = [None] * 49152
 
     def at(self, port):
         with pytest.MonkeyPatch.context() as patch:

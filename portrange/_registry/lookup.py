@@ -40,8 +40,8 @@ class PortRecord(Frozen):
 
 
 _DYNAMIC_RECORD = PortRecord("dynamic")
-#: The records read so far, by port: the registry never changes.
-_records: dict[int, PortRecord] = {}
+#: The records read so far, by port: the registry never changes. A dictionary of all ports would take ten times as much.
+_records: list[PortRecord | None] = [None] * _DYNAMIC
 #: The table in lower case, once a name was looked up.
 _lowered: list[str] = []
 #: One tuple for each combination of protocols in the table, of which there are a dozen.
@@ -52,7 +52,7 @@ def registered(port: int) -> PortRecord:
     """Return the registrations of a port; ports without a difference share one record."""
     if port >= _DYNAMIC:
         return _DYNAMIC_RECORD
-    record = _records.get(port)
+    record = _records[port]
     return _read(port) if record is None else record
 
 
@@ -71,7 +71,7 @@ def _read(port: int) -> PortRecord:
     """Read the record of a port from the table, and keep it. Concurrent threads read equal records."""
     span, lines = lines_of(_table(), port)
     record = parse_record(lines)
-    _records.update(dict.fromkeys(range(span.first, span.last + 1), record))
+    _records[span.first : span.last + 1] = [record] * (span.last + 1 - span.first)
     return record
 
 
