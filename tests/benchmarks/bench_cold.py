@@ -1,4 +1,4 @@
-"""Measure a cold process: importing, the first result and each command, beside bare Python and psutil.
+"""Measure a cold process: importing, the first result and each command, beside bare Python, psutil, ss and lsof.
 
     python tests/benchmarks/bench_cold.py
     python tests/benchmarks/bench_cold.py --update docs/benchmarks.md     # write the table into the documentation
@@ -26,7 +26,7 @@ import portrange
 
 ROUNDS = 25
 #: Programs by name: arguments of the Python interpreter.
-PROGRAMS = {
+PYTHON_PROGRAMS = {
     "python -c pass": ["-c", "pass"],
     "import portrange": ["-c", "import portrange"],
     "import psutil": ["-c", "import psutil"],
@@ -43,10 +43,19 @@ PROGRAMS = {
     "portrange check": ["-m", "portrange", "check", "8080"],
     "portrange usage": ["-m", "portrange", "usage"],
 }
+#: Programs that are not Python, by name.
+OTHER_PROGRAMS = {"ss -tulnp": ["ss", "-tulnp"], "lsof -nP -i": ["lsof", "-nP", "-i"]}
+#: The installed ones of both kinds.
+PROGRAMS = {
+    **{name: [sys.executable, *arguments] for name, arguments in PYTHON_PROGRAMS.items()},
+    **{name: command for name, command in OTHER_PROGRAMS.items() if shutil.which(command[0])},
+}
 #: Program, the program to compare with, and the most that the ratio of their medians may be (None: no limit).
 RATIOS = [
     ("who_listens(22)", "psutil.net_connections()", 0.8),
     ("listeners()", "psutil.net_connections()", None),
+    ("ss -tulnp", "listeners()", None),
+    ("lsof -nP -i", "listeners()", None),
     ("classify(443)", "python -c pass", 2.0),
     ("ephemeral_range()", "python -c pass", None),
     ("portrange range", "python -c pass", 3.0),
@@ -78,10 +87,10 @@ class Row(NamedTuple):
         return self.limit is not None and self.value > self.limit
 
 
-def cpu_seconds(arguments: list[str]) -> float:
-    """Run Python with some arguments and return the CPU time of the process."""
+def cpu_seconds(command: list[str]) -> float:
+    """Run a command and return the CPU time of the process."""
     process = subprocess.Popen(
-        [sys.executable, *arguments],
+        command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -89,8 +98,8 @@ def cpu_seconds(arguments: list[str]) -> float:
     )
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in (0, 1):  # 1 is a result of `check` and `busy`
-        raise RuntimeError(f"exit status {process.returncode}: python {' '.join(arguments)}")
+    if process.returncode not in (0, 1):  # 1 is a result of `check` and `busy`, and of lsof if it lists nothing
+        raise RuntimeError(f"exit status {process.returncode}: {' '.join(command)}")
     return used.ru_utime + used.ru_stime
 
 
@@ -99,8 +108,8 @@ def measure(rounds: int) -> dict[str, float]:
     compileall.compile_dir(os.path.dirname(portrange.__file__), quiet=2)
     samples: dict[str, list[float]] = {name: [] for name in PROGRAMS}
     for _ in range(rounds + 1):
-        for name, arguments in PROGRAMS.items():
-            samples[name].append(cpu_seconds(arguments) * 1e3)
+        for name, command in PROGRAMS.items():
+            samples[name].append(cpu_seconds(command) * 1e3)
     return {name: median(times[1:]) for name, times in samples.items()}
 
 
@@ -108,7 +117,8 @@ def rows(times: dict[str, float]) -> list[Row]:
     bare = times["python -c pass"]
     found = [Row(f"{name}, beyond bare Python", times[name] - bare, None, "ms") for name in ("import psutil",)]
     found.insert(0, Row("import portrange, beyond bare Python", times["import portrange"] - bare, IMPORT_LIMIT, "ms"))
-    found += [Row(f"{name} / {base}", times[name] / times[base], limit, "x") for name, base, limit in RATIOS]
+    ratios = [ratio for ratio in RATIOS if ratio[0] in times]
+    found += [Row(f"{name} / {base}", times[name] / times[base], limit, "x") for name, base, limit in ratios]
     return found
 
 
