@@ -9,8 +9,9 @@ import pytest
 from recorded import RecordedHost
 from this_system import use_once
 
-from portrange import EphemeralRange, PortSettings, SourceError, UnsupportedPlatformError, why_busy
+from portrange import BoundSocket, EphemeralRange, PortSettings, SourceError, UnsupportedPlatformError, why_busy
 from portrange._questions import obstacles
+from portrange._questions.busy import _blocking, _interface
 from portrange._questions.obstacles import Endpoint
 
 # Binds fail with the errno of the recorded system. Sockets come from psutil, and none of them uses these ports.
@@ -155,3 +156,70 @@ def test_exhausted_odd_range_mentions_the_port_that_linux_overlooks(platform, pr
 def test_unlistable_sockets_raise_source_error():
     with pytest.raises(SourceError, match="sock"):
         busy("linux-6.18-denied", 8181, IN_USE)
+
+
+@pytest.mark.parametrize(
+    ("address", "number", "message"),
+    [
+        (
+            "192.0.2.1",
+            errno.EADDRNOTAVAIL,
+            "192.0.2.1 is not an address of this machine, or not yet; bind one of its addresses, or all of them",
+        ),
+        (
+            "fe80::1",
+            errno.EINVAL,
+            (
+                "fe80::1 cannot be bound (Invalid argument); a link-local address needs the name of a network "
+                "interface of this machine, as in fe80::1%eth0"
+            ),
+        ),
+        (
+            "ff12::1",
+            errno.EINVAL,
+            (
+                "ff12::1 cannot be bound (Invalid argument); it is a multicast address, which tcp does not support; "
+                "bind an address of this machine"
+            ),
+        ),
+        (
+            "2001:db8::1%eth0",
+            errno.EINVAL,
+            (
+                "2001:db8::1%eth0 cannot be bound (Invalid argument); only link-local addresses (fe80::/10) have a "
+                "network interface: remove %eth0"
+            ),
+        ),
+        (
+            "255.255.255.255",
+            errno.EINVAL,
+            "255.255.255.255 cannot be bound (Invalid argument); bind an address that this machine has, or all of them",
+        ),
+    ],
+)
+def test_address_that_cannot_be_bound_is_explained(address, number, message):
+    family = "ipv6" if ":" in address else "ipv4"
+    host = RecordedHost("freebsd-13.0", taken={("tcp", family, 8181): number})
+    [obstacle] = why_busy(8181, address=address, host=host)
+    assert (obstacle.kind, obstacle.detail, obstacle.blocks) == ("address", message, True)
+
+
+@pytest.mark.parametrize(
+    ("zone", "name"),
+    [("2", "eth0"), ("70000", "far"), ("7", "7"), ("eth0", "eth0"), ("a\udcff", r"a\xff")],
+)
+def test_zone_is_the_name_or_the_index_of_an_interface(zone, name):
+    host = RecordedHost("linux-6.18")
+    host.facts["interfaces"] = {"2": "eth0", "70000": "far"}
+    assert _interface(host, zone) == name
+
+
+@pytest.mark.parametrize(
+    ("state", "kinds"),
+    [("established", ["connection"]), ("listen", [])],
+)
+def test_connection_of_the_other_family_explains_a_failure_without_another_reason(state, kinds):
+    connection = BoundSocket("tcp", "ipv6", "2001:db8::1", 8181, state=state, dual_stack=False)
+    failures = {Endpoint("tcp", "ipv4", "0.0.0.0", 8181): OSError(IN_USE, "Address already in use")}
+    found = _blocking(failures, PortSettings("linux"), (connection,))
+    assert [obstacle.kind for obstacle in found] == kinds

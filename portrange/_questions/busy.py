@@ -197,7 +197,7 @@ def _blocking(
     if not found and not conflicting:
         # macOS reports its restricted ports as in use (net.restricted_port).
         restricted = [endpoint for endpoint in named if obstacles.is_excluded(endpoint.port, settings)]
-        found += [obstacles.restricted(endpoint, settings) for endpoint in restricted]
+        found = [obstacles.restricted(endpoint, settings) for endpoint in restricted]
     if not found and not conflicting:
         conflicting = [socket for socket in sockets if any(may_conflict(socket, endpoint) for endpoint in named)]
     # Both families may fail for the same reason.
