@@ -78,7 +78,7 @@ class FrozenType(ABCMeta):
 def _reader(index: int, annotation: object, convert: Callable[[Any], Any] | None) -> property:
     """Return a property that reads the field with this index; documentation tools show its annotation."""
 
-    def read(self: Frozen) -> Any:
+    def read(self: Any) -> Any:
         return self._values[index] if convert is None else convert(self._values[index])
 
     read.__annotations__ = {"return": annotation}
@@ -171,9 +171,8 @@ class Frozen(metaclass=FrozenType):
     if TYPE_CHECKING:
         # Set by the metaclass.
         __match_args__: ClassVar[tuple[str, ...]]
-
-        @property
-        def _values(self) -> tuple[Any, ...]: ...
+        #: The values of the fields in their order. As an instance variable, it would be a field.
+        _values: ClassVar[tuple[Any, ...]]
 
 
 def replace(value: F, /, **changes: Any) -> F:

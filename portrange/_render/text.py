@@ -223,7 +223,11 @@ def _texts(cells: Iterable[Cell], columns: int | None = None) -> list[str]:
     with import_lock:
         from functools import cache
 
-    return list(map(cache(lambda cell: _cell(cell, columns)), cells))
+    @cache
+    def text(cell: Cell) -> str:
+        return _cell(cell, columns)
+
+    return list(map(text, cells))
 
 
 def _cell(value: Cell, columns: int | None = None) -> str:

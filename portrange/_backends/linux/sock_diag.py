@@ -123,7 +123,7 @@ class SocketRecord:
         queued: int | None = None,
         backlog: int | None = None,
     ) -> None:
-        self.protocol = protocol
+        self.protocol: ProtocolName = protocol
         #: One of the states above.
         self.state = state
         #: The local address in network order, as in `Address`.
