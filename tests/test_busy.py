@@ -11,7 +11,7 @@ from this_system import use_once
 
 from portrange import BoundSocket, EphemeralRange, PortSettings, SourceError, UnsupportedPlatformError, why_busy
 from portrange._questions import obstacles
-from portrange._questions.busy import _blocking, _interface
+from portrange._questions.busy import _blocking, _endpoints, _interface
 from portrange._questions.obstacles import Endpoint
 
 # Binds fail with the errno of the recorded system. Sockets come from psutil, and none of them uses these ports.
@@ -223,3 +223,39 @@ def test_connection_of_the_other_family_explains_a_failure_without_another_reaso
     failures = {Endpoint("tcp", "ipv4", "0.0.0.0", 8181): OSError(IN_USE, "Address already in use")}
     found = _blocking(failures, PortSettings("linux"), (connection,))
     assert [obstacle.kind for obstacle in found] == kinds
+
+
+EVERYTHING = [Endpoint("udp", "ipv4", "0.0.0.0", 53), Endpoint("udp", "ipv6", "::", 53)]
+
+
+@pytest.mark.parametrize(
+    ("address", "is_v6only", "endpoints"),
+    [
+        ("", True, EVERYTHING),
+        ("::", False, EVERYTHING),
+        ("::", True, EVERYTHING[1:]),
+        ("192.0.2.1", False, [Endpoint("udp", "ipv4", "192.0.2.1", 53)]),
+        ("::ffff:192.0.2.1", False, [Endpoint("udp", "ipv4", "192.0.2.1", 53)]),
+        ("2001:DB8:0::1", False, [Endpoint("udp", "ipv6", "2001:db8::1", 53)]),
+        ("fe80::1%2", False, [Endpoint("udp", "ipv6", "fe80::1%2", 53, "eth0")]),
+        ("2001:db8::1%2", False, [Endpoint("udp", "ipv6", "2001:db8::1%2", 53)]),
+    ],
+)
+def test_endpoints_of_an_address(address, is_v6only, endpoints):
+    host = RecordedHost("linux-6.18")
+    host.facts |= {"interfaces": {"2": "eth0"}, "is_v6only": is_v6only}
+    assert _endpoints(host, "udp", address, 53) == endpoints
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "message"),
+    [
+        (5, TypeError, "an address is a string such as '127.0.0.1', not int: 5"),
+        ("Localhost.", ValueError, "localhost is a name, and a server binds an address: use 127.0.0.1 or ::1"),
+        ("a.b", ValueError, "'a.b' is not a numeric IPv4 or IPv6 address; leave it empty for all addresses"),
+    ],
+)
+def test_address_that_is_not_numeric_is_rejected(address, kind, message):
+    with pytest.raises(kind) as caught:
+        why_busy(8181, address=address, host=RecordedHost("linux-6.18"))
+    assert str(caught.value) == message
