@@ -37,6 +37,8 @@ _CONTRACT = "tests/contract"
 #: Exact commands and exact errors, of every system with settings.
 _COMMANDS = ("tests/backends/test_commands.py", "tests/backends/test_refusals.py")
 _BSD = "tests/backends/test_bsd.py"
+#: Obstacles on real sockets.
+_BUSY = ("tests/live/test_busy_live.py", "tests/live/test_refused.py")
 _DARWIN = "tests/backends/test_darwin.py"
 _LINUX = "tests/backends/linux"
 #: The modules, and the tests that must detect their mutants: fast ones first.
@@ -57,13 +59,8 @@ TESTS = {
     "_backends/linux/sock_diag": (*_COMMANDS, _LINUX, "tests/test_usage.py"),
     "_backends/linux/sockets": (*_COMMANDS, _LINUX, _CONTRACT),
     "_backends/linux/usage": ("tests/test_usage.py", "tests/backends/linux/test_time_wait.py", _CONTRACT),
-    "_questions/busy": ("tests/test_busy.py", "tests/test_endpoints.py", _CONTRACT),
-    "_questions/obstacles": (
-        "tests/test_busy.py",
-        "tests/test_socket_units.py",
-        "tests/test_endpoints.py",
-        "tests/answers",
-    ),
+    "_questions/busy": ("tests/test_busy.py", "tests/test_endpoints.py", *_BUSY, _CONTRACT),
+    "_questions/obstacles": ("tests/test_busy.py", "tests/test_socket_units.py", *_BUSY, "tests/test_endpoints.py"),
     "_questions/risks": ("tests/test_risks.py", "tests/test_classify.py"),
     "_registry/lookup": ("tests/test_registry.py", "tests/test_classify.py"),
 }
