@@ -62,7 +62,7 @@ def main() -> int:
     bad = {"FAILED", "skipped"} if arguments.no_skip else {"FAILED"}
     failures = [outcome.name for outcome in outcomes if outcome.result in bad]
     if failures:
-        print(f"repeat with: python3 tests/platforms/run_all.py {' '.join(failures)}")
+        print(f"repeat with: {sys.executable} tests/platforms/run_all.py {' '.join(failures)}")
     failed = len(failures) + len(differences)
     print(f"{len(outcomes)} checks in {time.monotonic() - started:.0f} s, {failed} failed")
     return 1 if failed else 0
