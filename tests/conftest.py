@@ -26,6 +26,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("untimed")
+#: For the checks of other systems, which repeat the same tests on slow emulators: --hypothesis-profile=short.
+settings.register_profile("short", settings.get_profile("untimed"), max_examples=10)
 
 # Background jobs of a shell inherit an ignored SIGINT, and so would every program that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

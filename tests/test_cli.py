@@ -440,7 +440,7 @@ def test_sigint_exits_130_without_traceback(tmp_path):
     with started:
         with setting.open("wb"):  # blocks until the command opens the FIFO for reading
             started.send_signal(signal.SIGINT)
-        assert started.communicate(timeout=60) == (b"", b"")
+        assert started.communicate(timeout=300) == (b"", b"")
     assert started.returncode == 130
 
 

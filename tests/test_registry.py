@@ -342,7 +342,9 @@ def test_registry_date_matches_the_table():
 
 
 def run_python(script):
-    return subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60).stdout
+    return subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=300
+    ).stdout
 
 
 def test_registry_date_does_not_load_the_table():

@@ -165,14 +165,14 @@ def test_tmux_screen_shows_escaped_names(hostile, tmp_path):
     environment = {**os.environ, "PYTHONPATH": SOURCES, "LC_ALL": "C.UTF-8"}
     # More than one word: tmux runs them itself. One word is for the login shell, which can be "nologin".
     start = ["new-session", "-d", "-x", "80", "-y", "50", "-s", "session", "sh", "-c", program]
-    subprocess.run([*tmux, *start], check=True, env=environment, timeout=30)
+    subprocess.run([*tmux, *start], check=True, env=environment, timeout=300)
     try:
         capture = [*tmux, "capture-pane", "-p", "-t", "session"]
         wait = f"until {' '.join(capture)} | grep -q '^over$'; do sleep 0.1; done"
-        subprocess.run(wait, check=True, shell=True, timeout=60)
-        screen = subprocess.run(capture, check=True, capture_output=True, text=True, timeout=30).stdout
+        subprocess.run(wait, check=True, shell=True, timeout=300)
+        screen = subprocess.run(capture, check=True, capture_output=True, text=True, timeout=300).stdout
     finally:
-        subprocess.run([*tmux, "kill-server"], check=False, timeout=30)
+        subprocess.run([*tmux, "kill-server"], check=False, timeout=300)
     assert screen.startswith(f"Port {port}    ")
     assert rf"\x1b[2J\nname\x07 {pid} " in screen
     assert r" \x1b[31mred " in " ".join(screen.split())

@@ -164,7 +164,7 @@ def test_busy_host_runs_a_command_among_its_listeners(own_network):
     tables = "/proc/self/net/tcp /proc/self/net/tcp6 /proc/self/net/udp /proc/self/net/udp6"
     program = f"import sys; [sys.stderr.write(open(table).read()) for table in {tables.split()}]"
     command = [sys.executable, _HERE / "busy_host.py", *_SHAPE, "--", sys.executable, "-c", program]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
     services = json.loads(done.stdout)["services"]
     assert len(services) == 4
     assert [service for service in services if f":{service['port']:04X} " not in done.stderr] == []

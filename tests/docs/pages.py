@@ -111,7 +111,7 @@ def _run_commands(page: Path, block: Block) -> Iterator[str]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
+            timeout=300,
         )
         got = done.stdout + (f"[exit status {done.returncode}]\n" if done.returncode else "")
         if not doctest.OutputChecker().check_output(*comparable(wanted, got), _FLAGS):

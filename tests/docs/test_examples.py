@@ -22,7 +22,7 @@ ENVIRONMENT = dict(os.environ, PYTHONPATH=str(HOWTO.parents[1]), PYTEST_ADDOPTS=
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *arguments], check=False, capture_output=True, text=True, timeout=60, env=ENVIRONMENT
+        [sys.executable, *arguments], check=False, capture_output=True, text=True, timeout=300, env=ENVIRONMENT
     )
 
 

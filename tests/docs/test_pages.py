@@ -97,7 +97,7 @@ def test_blocks_of_a_page_produce_the_output_shown(page, namespaces, tmp_path):
         text=True,
         env=environment,
         cwd=shutil.copytree(DOCS / "howto", tmp_path / "howto"),
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -171,7 +171,7 @@ def test_commands_within_sentences_and_tables_are_valid():
             check=False,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             cwd=ROOT,
         )
         assert done.returncode in (0, 1), f"portrange{command}: {done.stderr}"

@@ -55,7 +55,7 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pytest.skip(f"the program {program!r} is not on the PATH")
     directory = tmp_path_factory.mktemp("collections")
     wanted = ("--no-deps", f"--dest={directory}", "ansible")
-    subprocess.run([sys.executable, "-m", "pip", "download", "-q", *wanted], check=True, timeout=200)
+    subprocess.run([sys.executable, "-m", "pip", "download", "-q", *wanted], check=True, timeout=300)
     (wheel,) = directory.glob("ansible-*.whl")
     with zipfile.ZipFile(wheel) as files:
         files.extractall(directory, [MODULE, f"{COLLECTION}/MANIFEST.json", f"{COLLECTION}/meta/runtime.yml"])
@@ -81,7 +81,7 @@ def facts(namespaces: None, world: World, collections: Path, tmp_path: Path) -> 
         check=False,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found: dict[str, dict[str, list[Any]]] = json.loads((tmp_path / "facts.json").read_text(encoding="utf-8"))

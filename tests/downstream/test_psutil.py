@@ -53,13 +53,13 @@ def run(network: Child, directory: Path, *arguments: str) -> subprocess.Complete
         check=False,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=300,
     )
 
 
 def test_portrange_agrees_with_psutil_in_psutils_own_tests(network: Child, tmp_path: Path):
     wanted = ("--no-deps", "--no-binary=psutil", f"--dest={tmp_path}", f"psutil=={psutil.__version__}")
-    subprocess.run([sys.executable, "-m", "pip", "download", "-q", *wanted], check=True, timeout=200)
+    subprocess.run([sys.executable, "-m", "pip", "download", "-q", *wanted], check=True, timeout=300)
     (archive,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(archive) as files:
         # Without the package, which would be imported in place of the installed one.

@@ -68,7 +68,7 @@ class Fleet:
 
     def _ip(self, host: Child, arguments: str) -> None:
         command = self._command(host, "ip", *arguments.split())
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
         if done.returncode != 0:
             pytest.skip(f"cannot configure the network namespaces: ip {arguments}: {done.stderr.strip()}")
 
@@ -99,8 +99,8 @@ class Fleet:
         """Wait until the scheduler knows all hosts; a program that ends earlier has failed."""
         count = (
             "import sys; from distributed import Client; "
-            f"client = Client('tcp://{SCHEDULER}:8786', timeout=30); "
-            f"client.wait_for_workers({len(HOSTS)}, timeout=60)"
+            f"client = Client('tcp://{SCHEDULER}:8786', timeout=300); "
+            f"client.wait_for_workers({len(HOSTS)}, timeout=300)"
         )
         done = self.run("-c", count)
         assert done.returncode == 0, done.stderr + self.errors()
@@ -116,7 +116,7 @@ class Fleet:
             check=False,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             env=ENVIRONMENT,
             cwd="/",
         )
@@ -125,7 +125,7 @@ class Fleet:
         for program in self._programs:
             program.kill()
         for program in self._programs:
-            program.communicate(timeout=20)
+            program.communicate(timeout=300)
 
 
 @pytest.fixture

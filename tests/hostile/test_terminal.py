@@ -29,11 +29,11 @@ class Terminal:
         script = f"printf 'before\\n'; {program}; printf 'over\\n'; exec cat"
         start = ["new-session", "-d", "-x", "150", "-y", "500", "-s", "main", "sh", "-c", script]
         environment = {**os.environ, "PYTHONPATH": SOURCES, "LC_ALL": "C.UTF-8"}
-        subprocess.run([*self._tmux, *start], check=True, env=environment, timeout=30)
+        subprocess.run([*self._tmux, *start], check=True, env=environment, timeout=300)
         self._tmux_output("select-pane", "-t", "main", "-T", TITLE)
         capture = " ".join(map(shlex.quote, [*self._tmux, "capture-pane", "-p", "-t", "main"]))
         wait = f"until {capture} | grep -q '^over$'; do sleep 0.1; done"
-        subprocess.run(wait, check=True, shell=True, timeout=60)
+        subprocess.run(wait, check=True, shell=True, timeout=300)
         return self._tmux_output("capture-pane", "-p", "-t", "main")
 
     def state(self) -> dict[str, str]:
@@ -43,10 +43,10 @@ class Terminal:
         return dict(zip(names, found.rstrip("\n").split("\t"), strict=True))
 
     def close(self) -> None:
-        subprocess.run([*self._tmux, "kill-server"], check=False, timeout=30, stderr=subprocess.DEVNULL)
+        subprocess.run([*self._tmux, "kill-server"], check=False, timeout=300, stderr=subprocess.DEVNULL)
 
     def _tmux_output(self, *arguments: str) -> str:
-        done = subprocess.run([*self._tmux, *arguments], check=True, capture_output=True, timeout=30)
+        done = subprocess.run([*self._tmux, *arguments], check=True, capture_output=True, timeout=300)
         return done.stdout.decode()
 
 

@@ -78,7 +78,7 @@ class Browser:
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
         command = [self.program, *_FLAGS, *sandbox, f"--user-data-dir={profile}", *arguments, page.as_uri()]
         return subprocess.run(
-            command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=120
+            command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=300
         ).stdout
 
 

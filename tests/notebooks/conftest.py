@@ -31,7 +31,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         patch.setenv("PYTHONPATH", str(Path(portrange.__file__).parents[1]))
         notebook = nbformat.read(TOUR, as_version=4)
 
-        client = nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(home)}})
+        client = nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(home)}})
         yield client.execute()
 
 

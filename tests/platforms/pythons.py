@@ -66,7 +66,6 @@ def hold_floor(workspace: Path) -> None:
     machine.run(
         *(sys.executable, needs / "bin/vermin", "--quiet", "--violations", f"--target={floor}-"),
         *("--no-parse-comments", machine.ROOT / "portrange"),
-        seconds=240,
         env={"PYTHONPATH": str(needs)},
     )
     machine.say("PASS", f"vermin: portrange needs no version above Python {floor}")
@@ -82,7 +81,7 @@ def find_here(version: tuple[int, int]) -> str | None:
     executables += [Path(on_path)] if on_path else []
     for executable in executables:
         test = f"import sys, ctypes; print(sys.version_info[:2] == {version} and sys.implementation.name == 'cpython')"
-        if machine.run(executable, "-c", test, seconds=20, ok=False).strip() == "True":
+        if machine.run(executable, "-c", test, ok=False).strip() == "True":
             return str(executable)
     return None
 
@@ -90,7 +89,7 @@ def find_here(version: tuple[int, int]) -> str | None:
 def run_here(python: str, version: tuple[int, int], project: Path, needs: Path) -> None:
     environment = {"PYTHONPATH": os.pathsep.join([str(project), str(project / "probes"), str(needs)])}
     for probe in PROBES:
-        output = machine.run(python, project / "probes" / probe, seconds=200, env=environment)
+        output = machine.run(python, project / "probes" / probe, env=environment)
         machine.report_probe(python, output)
     if version == sys.version_info[:2]:
         return  # the caller runs the test suite with this Python anyway
@@ -98,7 +97,7 @@ def run_here(python: str, version: tuple[int, int], project: Path, needs: Path) 
     command = [python, *machine.suite(portable=portable)]
     if portable:  # tests/live creates its own networks and expects process 1 in the one of the caller
         command = machine.in_own_network(*command)
-    output = machine.run(*command, seconds=500, cwd=project, env=environment)
+    output = machine.run(*command, cwd=project, env=environment)
     machine.report_suite(python, output, "portable tests" if portable else "portable tests and Linux tests")
 
 
@@ -115,10 +114,10 @@ def run_from_debian(workspace: Path, versions: list[tuple[int, int]]) -> None:
         what, program = f"{name} of Debian {DEBIAN_SUITE}", f"/usr/bin/{name}"
         for probe in PROBES:
             command = debian.inside(root, program, f"/project/probes/{probe}")
-            machine.report_probe(what, machine.run(*command, seconds=240, env=environment))
+            machine.report_probe(what, machine.run(*command, env=environment))
         if name != PYPY:  # the tests end before its JIT has warmed up
             command = debian.inside(root, program, *machine.suite(portable=True), directory="/project")
-            machine.report_suite(what, machine.run(*command, seconds=500, env=environment), "portable tests")
+            machine.report_suite(what, machine.run(*command, env=environment), "portable tests")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def pack(root: Path, archive: Path) -> Path:
     for unneeded in ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/zoneinfo", "var"):
         shutil.rmtree(root / unneeded, ignore_errors=True)
     script = 'cd "$0" && find . -print0 | cpio --null --create --format=newc --quiet | gzip -1 > "$1"'
-    machine.run("sh", "-c", script, root, archive, seconds=200)
+    machine.run("sh", "-c", script, root, archive)
     return archive
 
 
@@ -52,7 +52,6 @@ def boot(kernel: Path, initrd: Path) -> str:
         *("qemu-system-s390x", "-M", "s390-ccw-virtio", "-cpu", "max", "-m", _MEMORY_MIB, "-nographic", "-no-reboot"),
         *("-net", "none", "-kernel", kernel, "-initrd", initrd),
         *("-append", "console=ttysclp0 rdinit=/init panic=-1 quiet"),
-        seconds=500,
     )
 
 

@@ -15,8 +15,6 @@ from pathlib import Path
 import machine
 import systemd_machine
 
-_SECONDS = 300
-
 
 def check(workspace: Path, arguments: argparse.Namespace) -> None:
     machine.need_linux()
@@ -42,7 +40,7 @@ def check(workspace: Path, arguments: argparse.Namespace) -> None:
 def _report(guest: systemd_machine.SystemdMachine, layout: str, arguments: argparse.Namespace) -> None:
     wanted = ("--wanted",) if arguments.wanted else ()
     command = ("env", "PYTHONPATH=/project:/project/probes", "python3", "/project/probes/systemd_units.py")
-    output = guest.run(*command, layout, *arguments.scenarios, *wanted, seconds=_SECONDS)
+    output = guest.run(*command, layout, *arguments.scenarios, *wanted)
     if arguments.wanted:
         machine.say("", f"layout {layout}\n{output}")
         return

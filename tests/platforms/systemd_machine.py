@@ -39,9 +39,8 @@ _COMMAND_LINE = {
     "v1": ("systemd.unified_cgroup_hierarchy=0", "systemd.legacy_systemd_cgroup_controller=1"),
 }
 _UNSETTLED = ("", "initializing", "starting", "offline", "unknown")
-_SECONDS_TO_INSTALL = 600
-_SECONDS_TO_BOOT = 120
-_SECONDS_TO_END = 30
+_SECONDS_TO_BOOT = 600
+_SECONDS_TO_END = 300
 _SECONDS_BETWEEN_LOOKS = 0.1
 
 #: Define `each_hierarchy FUNCTION`: call it with the mount point of each hierarchy, and the caller's cgroup in it.
@@ -151,7 +150,7 @@ _MOUNTS = {
 def refusal(layout: str, directory: Path) -> str | None:
     """The reason why this kernel or container does not allow this layout of cgroups, or None."""
     command = ["unshare", "--mount", "sh", "-c", _MOUNTS[layout], str(directory)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     return f"layout {layout}: {' '.join(done.stderr.split())}" if done.returncode else None
 
 
@@ -164,9 +163,8 @@ def install(root: Path) -> Path:
         *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
         *("debootstrap", "--variant=minbase", "--force-check-gpg", f"--include={','.join(_PACKAGES)}"),
         *(debian.own_suite(), partial, debian.own_mirror()),
-        seconds=_SECONDS_TO_INSTALL,
     )
-    machine.run("chroot", partial, "useradd", "--create-home", "--shell", "/bin/bash", USER, seconds=20)
+    machine.run("chroot", partial, "useradd", "--create-home", "--shell", "/bin/bash", USER)
     for unit in _MASKED:
         (partial / "etc/systemd/system" / unit).symlink_to("/dev/null")
     partial.rename(root)
@@ -181,7 +179,7 @@ class SystemdMachine:
         self.pid = pid
         self._process = process
 
-    def run(self, *command: str | Path, seconds: float = 60, ok: bool = True) -> str:
+    def run(self, *command: str | Path, seconds: float = 300, ok: bool = True) -> str:
         """The output of a program that runs inside as root; see `machine.run`."""
         return machine.run(*self.inside(*command), seconds=seconds, ok=ok)
 
@@ -202,7 +200,7 @@ class SystemdMachine:
                 raise machine.FailedError(f"not booted within {_SECONDS_TO_BOOT} s, state {state!r}\n{jobs}")
             time.sleep(_SECONDS_BETWEEN_LOOKS)
             command = self.inside("systemctl", "is-system-running")
-            state = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout.strip()
+            state = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300).stdout.strip()
         return state
 
 

@@ -19,6 +19,8 @@ import machine
 #: The Python that also runs the portable tests, which are slow under Wine.
 _WITH_SUITE = "3.13"
 _ATTEMPTS = 3
+#: wineboot can hang as well; another attempt follows.
+_SECONDS_TO_INITIALIZE = 600
 
 _NO_OWNER = "Wine reports no owner for a socket that was never used"
 _NO_SETTINGS = "netsh of Wine prints nothing, so the settings are unknown"
@@ -65,7 +67,7 @@ def wine(prefix: Path) -> Iterator[dict[str, str]]:
     try:
         make_prefix(prefix, environment)
         # Python 3.12 and later exit at once on Windows 7, the default version of Wine.
-        machine.run("wine", "winecfg", "-v", "win10", seconds=200, env=environment)
+        machine.run("wine", "winecfg", "-v", "win10", env=environment)
         yield environment
     finally:
         end_server(environment)
@@ -75,7 +77,7 @@ def make_prefix(prefix: Path, environment: dict[str, str]) -> None:
     """Initialize the prefix; retried because wineboot sometimes fails on a busy machine."""
     for attempt in range(_ATTEMPTS):
         try:
-            machine.run("wineboot", "--init", seconds=240, env=environment)
+            machine.run("wineboot", "--init", seconds=_SECONDS_TO_INITIALIZE, env=environment)
         except machine.FailedError as error:
             if attempt == _ATTEMPTS - 1:
                 raise
@@ -91,8 +93,8 @@ def end_server(environment: dict[str, str]) -> None:
 
     wineserver identifies a prefix by its inode number, which can be reused as soon as the prefix is removed.
     """
-    machine.run("wineserver", "--kill", seconds=30, env=environment, ok=False)
-    machine.run("wineserver", "--wait", seconds=60, env=environment, ok=False)
+    machine.run("wineserver", "--kill", env=environment, ok=False)
+    machine.run("wineserver", "--wait", env=environment, ok=False)
 
 
 def install(workspace: Path, requirement: str, module_path: list[Path]) -> Path:
@@ -104,7 +106,6 @@ def install(workspace: Path, requirement: str, module_path: list[Path]) -> Path:
     machine.run(
         *(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"),
         *("--require-hashes", "--target", directory, "-r", pinned),
-        seconds=240,
         env={"PIP_ROOT_USER_ACTION": "ignore"},
     )
     (directory / "_wmi.pyd").unlink(missing_ok=True)  # calls functions that Wine 8 lacks, which ends the process
@@ -118,12 +119,12 @@ def run(python: Path, project: Path, environment: dict[str, str]) -> None:
     version = python.parent.name.removeprefix("python-")
     what = "Windows CPython under Wine"
     probes = project / "probes"
-    machine.report_probe(what, machine.run("wine", python, probes / "answers.py", seconds=200, env=environment))
+    machine.report_probe(what, machine.run("wine", python, probes / "answers.py", env=environment))
     with socket.create_server(("127.0.0.1", 0)) as server:  # a Linux process, for which Wine has no PID
         port = server.getsockname()[1]
-        output = machine.run("wine", python, probes / "windows.py", port, seconds=200, env=environment)
+        output = machine.run("wine", python, probes / "windows.py", port, env=environment)
     machine.report_probe(what, output)
-    page = machine.run("wine", python, "-m", "portrange", "60860", seconds=200, env=environment)
+    page = machine.run("wine", python, "-m", "portrange", "60860", env=environment)
     if not page.startswith("Port 60860  ") or "nothing" not in page:
         raise machine.FailedError(f"python -m portrange 60860 does not print the page of a free port:\n{page}")
     machine.say("PASS", f"{what} {version}: python -m portrange 60860 prints the page of the port")
@@ -136,7 +137,7 @@ def run_suite(what: str, python: Path, project: Path, environment: dict[str, str
 
     def run_tests(*tests: str) -> str:
         arguments = machine.suite(*tests, portable=True, deselected=_DESELECTED)
-        return machine.run("wine", python, *arguments, seconds=500, cwd=project, env=environment)
+        return machine.run("wine", python, *arguments, cwd=project, env=environment)
 
     try:
         machine.report_suite(what, run_tests(), "portable tests", _DESELECTED)

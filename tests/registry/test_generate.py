@@ -198,6 +198,6 @@ def test_documented_command_reproduces_the_package_files(generate, tmp_path):
     recorded = (PACKAGE / "table.py").read_text("utf-8")
     if generate.hashlib.sha256(CSV.read_bytes()).hexdigest() not in recorded:
         pytest.skip(f"{CSV} is not the snapshot that the table was generated from")
-    subprocess.run([sys.executable, GENERATOR, CSV, tmp_path], check=True, capture_output=True, timeout=60)
+    subprocess.run([sys.executable, GENERATOR, CSV, tmp_path], check=True, capture_output=True, timeout=300)
     assert (tmp_path / "table.py").read_text("utf-8") == recorded
     assert (tmp_path / "__init__.py").read_bytes() == (PACKAGE / "__init__.py").read_bytes()

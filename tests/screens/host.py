@@ -123,17 +123,17 @@ class Terminal:
         tmux = ["tmux", "-S", f"{self._directory}/tmux-{next(self._numbers)}", "-f", "/dev/null"]
         script = f"{command}; printf 'exit status %s\\n' $?; printf 'over\\n'; exec cat"
         subprocess.run(
-            [*tmux, "new-session", "-d", *self._size, "-s", "main", "sh", "-c", script], check=True, timeout=60
+            [*tmux, "new-session", "-d", *self._size, "-s", "main", "sh", "-c", script], check=True, timeout=300
         )
         try:
             while True:
                 capture = [*tmux, "capture-pane", "-p", "-t", "main"]
-                shown = subprocess.run(capture, check=True, capture_output=True, timeout=60).stdout.decode()
+                shown = subprocess.run(capture, check=True, capture_output=True, timeout=300).stdout.decode()
                 if "\nover\n" in shown:
                     return shown.partition("\nover\n")[0] + "\n"
                 time.sleep(0.05)
         finally:
-            subprocess.run([*tmux, "kill-server"], check=False, timeout=60, stderr=subprocess.DEVNULL)
+            subprocess.run([*tmux, "kill-server"], check=False, timeout=300, stderr=subprocess.DEVNULL)
 
 
 def bind_mount(source: str, target: str) -> str:

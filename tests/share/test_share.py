@@ -33,7 +33,7 @@ def needs(program: str) -> pytest.MarkDecorator:
 
 def output_of(*arguments: str, **environment: str) -> str:
     done = subprocess.run(
-        arguments, check=True, capture_output=True, text=True, timeout=60, env={**os.environ, **environment}
+        arguments, check=True, capture_output=True, text=True, timeout=300, env={**os.environ, **environment}
     )
     assert done.stderr == ""
     return done.stdout

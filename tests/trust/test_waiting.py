@@ -50,7 +50,7 @@ def test_waiting_is_never_fooled_by_a_stale_server():
             child = start(taken if wants_taken else 0, choose.uniform(0, 0.02), listens=listens)
             with child:
                 try:
-                    found = portrange.wait_for_listener(child, taken if wants_taken else None, timeout=60)
+                    found = portrange.wait_for_listener(child, taken if wants_taken else None, timeout=300)
                 except NotListeningError as error:
                     assert wants_taken or not listens, error
                     assert error.reason in ({"taken", "ended"} if wants_taken else {"ended"})

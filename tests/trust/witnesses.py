@@ -31,7 +31,7 @@ class Row(NamedTuple):
 
 def run(command: tuple[str, ...]) -> str:
     # lsof exits with status 1 if it finds nothing.
-    return subprocess.run(command, capture_output=True, check=False, errors="backslashreplace", timeout=60).stdout
+    return subprocess.run(command, capture_output=True, check=False, errors="backslashreplace", timeout=300).stdout
 
 
 def split_family(text: str) -> tuple[str, str]:

@@ -35,7 +35,7 @@ class BareInterpreter:
 
     def __init__(self, directory: Path, python: str = sys.executable) -> None:
         # pip is not needed, and creation without it takes a tenth of a second.
-        subprocess.run([python, "-m", "venv", "--without-pip", directory], check=True, timeout=60)
+        subprocess.run([python, "-m", "venv", "--without-pip", directory], check=True, timeout=300)
         self.python = directory / "bin" / "python"
         [self._packages] = directory.glob("lib/python3*/site-packages")
         (self._packages / "forbid_original.py").write_text(_FORBID)
@@ -54,7 +54,7 @@ class BareInterpreter:
                 if not (is_portrange or entry.name.endswith(".pth") or entry.name.partition(".")[0] in unwanted):
                     target.exists() or target.symlink_to(entry.path)
 
-    def run(self, *arguments: str | Path, cwd: Path, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str | Path, cwd: Path, seconds: float = 300) -> subprocess.CompletedProcess[str]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PYTEST"))}
         return subprocess.run(
             [self.python, *arguments],

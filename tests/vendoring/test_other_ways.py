@@ -64,12 +64,12 @@ def test_documented_commands_of_vendoring_make_a_working_copy(source, bare, tmp_
             pytest.skip(f"{needed} is not installed: pip install --group vendoring")
     project = tmp_path / "project"
     shutil.copytree(EXAMPLE, project)
-    subprocess.run(["git", "init", "-q", project], check=True, timeout=20)
+    subprocess.run(["git", "init", "-q", project], check=True, timeout=300)
     [commands] = [block.text for block in blocks(ROOT / "docs" / "vendoring.md") if "vendoring sync" in block.text]
     assert f"../{source.name}\n" in commands
     # pip uses no index: hatchling is installed here. The value 0 turns build isolation off.
     environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}
-    run_script(commands, project, environment, timeout=240)
+    run_script(commands, project, environment, timeout=300)
     copy = project / "acme" / "_vendor" / "portrange"
     sources = [str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*") if path.suffix in (".py", ".typed")]
     assert filecmp.cmpfiles(PACKAGE, copy, sources, shallow=False) == (sources, [], [])
@@ -127,7 +127,7 @@ def oldest_python() -> str | None:
 
 def _starts(python: str, minor: int) -> bool:
     program = f"import sys, venv, ctypes; sys.exit(sys.version_info[:2] != (3, {minor}))"
-    return subprocess.run([python, "-c", program], check=False, capture_output=True, timeout=20).returncode == 0
+    return subprocess.run([python, "-c", program], check=False, capture_output=True, timeout=300).returncode == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems need psutil")

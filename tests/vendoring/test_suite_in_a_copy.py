@@ -100,7 +100,7 @@ def test_suite_passes_without_the_original_package(vendored, bare):
         *("-m", "pytest", "-q", "-p", "last_look", "-p", "no:cacheprovider", "--color=no", "--junitxml=report.xml"),
         *("-o", "testpaths=tests acme"),
         cwd=vendored,
-        seconds=500,
+        seconds=1800,
     )
     assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2_000:]
     assert re.search(r"^named portrange: \[\]; modules of the copy: \d\d+$", done.stdout, re.MULTILINE)

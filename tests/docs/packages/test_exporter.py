@@ -30,11 +30,11 @@ def exporter():
     assert program.stdout is not None
     yield program.stdout.readline().strip()
     program.kill()
-    program.communicate(timeout=20)
+    program.communicate(timeout=300)
 
 
 def scrape(url: str) -> dict[str, float]:
-    with urllib.request.urlopen(url, timeout=20) as reply:
+    with urllib.request.urlopen(url, timeout=300) as reply:
         text = reply.read().decode()
     return {name: float(value) for name, value in re.findall(r"^(\w+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)}
 
