@@ -268,6 +268,8 @@ def missing_sockets(
     *size* is the number of bytes that the kernel requested for it: two headers, the sockets, an eighth of them, and one
     more. *darwin* is the major number of the release of Darwin.
     """
+    if uid != 0 and darwin is not None and darwin >= _FIRST_FILTERING_DARWIN:
+        return "since macOS 27, ordinary users see their own sockets alone"
     sizes = (size - 2 * _HEADER.size) // table.group_size
     expected = max(table.count, (sizes - 1) * 8 // 9)
     if table.groups < _NEARLY_ALL * expected:
@@ -276,8 +278,6 @@ def missing_sockets(
         return "it has no socket of another user"
     if protocol == "tcp" and not any(pcb.accepts and pcb.state == _LISTEN for pcb in table.pcbs):
         return "it has no listener"
-    if uid != 0 and darwin is not None and darwin >= _FIRST_FILTERING_DARWIN:
-        return f"Darwin {darwin} filters it"
     return None
 
 
@@ -303,9 +303,7 @@ def read_listeners(system: System, protocols: Iterable[ProtocolName]) -> KernelL
                 if missing is None:
                     complete.add(protocol)
                 else:
-                    problems.append(
-                        f"{source} may lack sockets ({missing}): from macOS 27 on, ordinary users see only their own"
-                    )
+                    problems.append(f"{source} may lack sockets: {missing}")
     except OSError as error:
         problems.append(f"the tables of sockets are not used: no probe socket ({error.strerror or error})")
     return KernelListeners(tuple(listeners), frozenset(complete), tuple(problems))

@@ -374,7 +374,7 @@ FOREIGN = Row("0.0.0.0", 22, LISTEN, uid=0, last_pid=1)
         (mac(OWN), "it has no socket of another user"),
         (mac((*OWN, flow("192.0.2.5", 61000, last_pid=900))), "it has no socket of another user"),
         (mac([replace(row, state=0, options=0) for row in TCP]), "it has no listener"),
-        (mac((*OWN, FOREIGN), name="darwin-27.0-pcblist-filtered"), "Darwin 27 filters it"),
+        (mac((*OWN, FOREIGN), name="darwin-27.0-pcblist-filtered"), "since macOS 27, ordinary users see their own"),
     ],
     ids=["count", "size", "user", "flow", "listener", "release"],
 )
@@ -385,7 +385,7 @@ def test_each_sign_of_missing_sockets_alone_prevents_a_complete_result(host, rea
     """
     found = read_listeners(host, ("tcp",))
     assert found.complete == frozenset()
-    assert f"net.inet.tcp.pcblist_n may lack sockets ({reason}): from macOS 27 on" in found.problems[0]
+    assert f"net.inet.tcp.pcblist_n may lack sockets: {reason}" in found.problems[0]
 
 
 def test_filtered_table_still_adds_the_listeners_that_it_has():
@@ -521,7 +521,7 @@ def test_macos_27_names_the_filter_and_the_remedy_in_incomplete():
     answer = search(RecordedHost("darwin-27.0-pcblist-filtered"))
     assert {listener.port for listener in answer} == {8080, 8081, 8082, 8125, 8443, 8444}
     assert len(answer.incomplete) == 3
-    assert all("from macOS 27 on" in reason for reason in answer.incomplete[:2])
+    assert all("since macOS 27, ordinary users" in reason for reason in answer.incomplete[:2])
     assert "run as root" in answer.incomplete[2]
 
 
@@ -529,7 +529,7 @@ def test_macos_27_empty_table_does_not_prove_that_nothing_listens():
     host = RecordedHost("darwin-27.0-pcblist-filtered", taken={("tcp", "ipv4", 22): errno.EADDRINUSE})
     answer = search(host, port=22, protocols=("tcp",))
     assert [(listener.port, listener.hidden, listener.address) for listener in answer] == [(22, True, "")]
-    assert any("from macOS 27 on" in reason for reason in answer.incomplete)
+    assert any("since macOS 27, ordinary users" in reason for reason in answer.incomplete)
 
 
 def test_complete_table_does_not_replace_the_bind_probe():
