@@ -221,6 +221,48 @@ def test_connection_of_crashed_server_is_closing_and_allows_restart_with_so_reus
     assert world.ask(program, port) is (reuse_address == "yes")
 
 
+@pytest.mark.usefixtures("namespaces")
+def test_connections_of_a_server_that_ends_during_the_search_are_closing(world: World):
+    """They have inodes when the sockets are listed, and none when they are listed again for lack of owners."""
+    found = world.ask("""
+        from fakes import SystemHost
+        import portrange
+
+        new_network()
+        new_processes()  # otherwise a process that cannot be inspected may own them
+        ready, started = os.pipe()
+
+        def serve():
+            server = tcp()
+            os.write(started, str(port(server)).encode())
+            accepted = [server.accept()[0] for _ in range(2)]
+            os.write(started, b"+")
+            wait()
+
+        pid = fork(serve)
+        number = int(os.read(ready, 10))
+        made = [socket.create_connection(("127.0.0.1", number)) for _ in range(2)]
+        os.read(ready, 1)
+        lists = iter(("ipv4", "ipv6"))
+
+        class Host(SystemHost):
+            "The server ends as soon as the sockets of both families are listed."
+
+            def sock_diag(self, request):
+                try:
+                    yield from super().sock_diag(request)
+                finally:
+                    if next(lists, None) == "ipv6":
+                        os.kill(pid, signal.SIGKILL)
+                        os.waitpid(pid, 0)
+
+        obstacles = portrange.why_busy(number, address="127.0.0.1", host=Host())
+        say([[obstacle.kind, obstacle.count] for obstacle in obstacles])
+    """)
+    assert {kind for kind, _ in found} == {"closing"}
+    assert sum(count for _, count in found) == 2
+
+
 def test_half_closed_connection_with_an_owner_is_not_closing(world: World):
     server = world.start("""
         server = tcp()

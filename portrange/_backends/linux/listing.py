@@ -216,8 +216,11 @@ def _with_owners(
     for _ in range(_SEARCHES):
         if all(owned.owners or (owned.hidden and not owned.moved) for owned in ownerships.values()):
             break
-        existing = {record.inode for record in find_again()}
-        found = [record for record in found if record.inode in existing]
+        now = find_again()
+        existing = {record.inode for record in now}
+        found = [record for record in found if record.inode and record.inode in existing]
+        # A connection that its last owner has closed lives on without an inode.
+        found += [record for record in now if not record.inode]
         moved = [record for record in found if record.inode and ownerships[record.inode].moved]
         if not moved:
             break
