@@ -11,7 +11,7 @@ from this_system import use_once
 
 from portrange import BoundSocket, EphemeralRange, PortSettings, SourceError, UnsupportedPlatformError, why_busy
 from portrange._questions import obstacles
-from portrange._questions.busy import _blocking, _endpoints, _interface
+from portrange._questions.busy import _blocking, _endpoints, _interface, _may_be_transient, _probe_again
 from portrange._questions.obstacles import Endpoint
 
 # Binds fail with the errno of the recorded system. Sockets come from psutil, and none of them uses these ports.
@@ -117,6 +117,74 @@ def test_obstacle_that_ends_before_the_search_is_not_reported():
                 raise OSError(IN_USE, "Address already in use")
 
     assert not why_busy(8181, host=ReleasedAfterFirstBind("darwin-24.4"))
+
+
+IPV4, IPV6 = Endpoint("tcp", "ipv4", "0.0.0.0", 8181), Endpoint("tcp", "ipv6", "::", 8181)
+
+
+@pytest.mark.parametrize(
+    ("number", "sockets", "expected"),
+    [
+        (IN_USE, [], True),
+        (IN_USE, [("0.0.0.0", "bound")], True),
+        (IN_USE, [("0.0.0.0", "bound"), ("127.0.0.1", "listen")], False),
+        (IN_USE, [("127.0.0.1", "time-wait")], False),
+        (REFUSED, [], False),
+        (REFUSED, [("0.0.0.0", "bound")], False),
+    ],
+)
+def test_bind_may_succeed_a_moment_later_beside_bound_sockets_only(number, sockets, expected):
+    found = tuple(BoundSocket("tcp", "ipv4", address, 8181, state=state) for address, state in sockets)
+    elsewhere = BoundSocket("udp", "ipv4", "0.0.0.0", 8181, state="listen")
+    assert _may_be_transient(IPV4, OSError(number, "refused"), (*found, elsewhere)) is expected
+
+
+@pytest.mark.parametrize(
+    ("failures", "bound", "attempts"),
+    [
+        ({}, [IPV4, IPV6], [1, 1]),
+        ({"ipv4": 2}, [IPV6, IPV4], [3, 1]),
+        ({"ipv4": 1, "ipv6": 4}, [IPV4, IPV6], [2, 5]),
+        ({"ipv4": 5, "ipv6": 6}, [IPV4], [6, 6]),
+        ({"ipv4": 6, "ipv6": 6}, [], [6, 6]),
+    ],
+)
+def test_bind_is_repeated_until_it_succeeds_or_five_pauses_are_over(failures, bound, attempts):
+    class Releasing(RecordedHost):
+        """A host on which the first binds of a family fail."""
+
+        def bind(self, *endpoint):
+            super().bind(*endpoint)
+            if self.bound.count(endpoint) <= failures.get(endpoint[1], 0):
+                raise OSError(IN_USE, "Address already in use")
+
+    host = Releasing("linux-6.18")
+    assert _probe_again(host, [IPV4, IPV6]) == bound
+    tried = [(wanted.protocol, wanted.family, wanted.address, wanted.port) for wanted in (IPV4, IPV6)]
+    assert [host.bound.count(endpoint) for endpoint in tried] == attempts
+
+
+@pytest.mark.parametrize(
+    ("address", "is_v6only", "families"), [("::", True, {"ipv6"}), ("::", False, {"ipv4", "ipv6"})]
+)
+def test_probe_of_the_ipv6_wildcard_binds_what_it_includes(address, is_v6only, families):
+    host = RecordedHost("linux-6.18")
+    host.facts |= {"is_v6only": is_v6only}
+    assert not why_busy(8181, address=address, host=host)
+    assert {family for _, family, _, _ in host.bound} == families
+
+
+@pytest.mark.parametrize(
+    ("address", "number", "kinds"),
+    [
+        ("", errno.EAFNOSUPPORT, []),
+        ("", errno.EADDRNOTAVAIL, []),
+        ("2001:db8::1", errno.EADDRNOTAVAIL, ["address"]),
+    ],
+)
+def test_machine_without_ipv6_can_bind_the_wildcard_of_ipv4(address, number, kinds):
+    host = RecordedHost("darwin-24.4", taken={("tcp", "ipv6", 8181): number})
+    assert [obstacle.kind for obstacle in why_busy(8181, address=address, host=host)] == kinds
 
 
 @pytest.mark.parametrize("number", [errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, 10043, 10047])

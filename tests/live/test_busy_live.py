@@ -206,7 +206,8 @@ def test_connection_of_crashed_server_is_closing_and_allows_restart_with_so_reus
 
     world.end(server)  # by SIGKILL
     [closing] = obstacles_after_fin(port)
-    assert (closing.kind, closing.blocks, closing.count) == ("closing", True, 2)
+    later = portrange.why_busy(port, address="127.0.0.1")  # shows in a failure whether a connection is lost for good
+    assert (closing.kind, closing.blocks, closing.count) == ("closing", True, 2), (closing, later)
     assert closing.socket is not None
     assert (closing.socket.state, closing.socket.owners, closing.socket.hidden) == ("fin-wait-2", (), False)
     assert "in state FIN-WAIT-2 after 2 connections with 127.0.0.1:" in closing.detail
