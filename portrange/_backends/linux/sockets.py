@@ -166,11 +166,17 @@ def _is_complete(union: dict[object, SocketRecord], records: list[SocketRecord],
     The kernel resumes a list of several parts by the position in a bucket. If a socket of that bucket was closed in
     between, another socket is skipped or repeated without notice (inet_diag_dump_icsk, udp_dump, the tables of procfs).
     So such a list is read again until it contains nothing new.
+
+    So is a list with a socket without a port: a connection that entered TIME-WAIT after the kernel had chosen it, and
+    before it wrote its port (tcp_time_wait, inet_put_port; inet_diag_msg_common_fill). The next list has it.
     """
     known = len(union)
     for record in records:
         # A socket without an inode is a connection, which both ends identify.
-        union[record.inode or (record.local, record.remote, record.interface)] = record
+        if record.port:
+            union[record.inode or (record.local, record.remote, record.interface)] = record
+    if not all(record.port for record in records):
+        return False
     if not in_parts or 0 < known == len(union):
         return True
     return sum(record.state in _UNCONNECTED for record in records) < 2

@@ -15,8 +15,9 @@ LOOPBACK = f"{int.from_bytes(bytes([127, 0, 0, 1]), sys.byteorder):08X}"
 
 
 def message(inode: int, sequence: int) -> bytes:
-    """Return the sock_diag message of a TCP socket that listens on 127.0.0.1."""
-    body = struct.pack("=BBBB2s2s16s16sI8sIIIII", 2, 10, 0, 0, PORT.to_bytes(2, "big"), b"",
+    """Return the sock_diag message of a TCP socket that listens on 127.0.0.1; without inode, one that is closed."""
+    state, port = (10, PORT) if inode else (7, 0)
+    body = struct.pack("=BBBB2s2s16s16sI8sIIIII", 2, state, 0, 0, port.to_bytes(2, "big"), b"",
                        bytes([127, 0, 0, 1]), b"", 0, b"", 0, 0, 0, 1000, inode)  # fmt: skip
     return struct.pack("=IHHII", 16 + len(body), 20, 2, sequence, 0) + body
 
@@ -60,6 +61,19 @@ def test_sockets_missed_between_parts_are_found_in_the_next_dump():
     host = Listing([[1, 2], [4]], [[1, 2], [3, 4]], [[1, 2], [3, 4]])
     assert listed(host) == [1, 2, 4, 3]
     assert host.dump_count == 3
+
+
+def test_socket_that_loses_its_port_during_a_dump_is_in_the_next():
+    """The kernel chooses a socket, and writes its message later: state CLOSE and port 0 after tcp_time_wait()."""
+    host = Listing([[1, 0]], [[1, 2]])
+    assert listed(host) == [1, 2]
+    assert host.dump_count == 2
+
+
+def test_sockets_that_lose_their_ports_in_every_dump_are_left_out():
+    host = Listing([[1, 0]])
+    assert listed(host) == [1]
+    assert host.dump_count == sockets._LISTS
 
 
 def test_duplicate_sockets_are_merged():
