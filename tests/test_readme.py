@@ -55,7 +55,7 @@ def test_readme_has_exactly_two_one_line_commands():
     assert len(commands) == 2
     assert all("\n" not in command and command.startswith("python3 -m venv") for command in commands)
     assert commands[0].endswith("-m portrange 60860")
-    assert commands[1].endswith("-m pytest -n auto")
+    assert commands[1].endswith("-m pytest")
 
 
 def test_readme_links_resolve():

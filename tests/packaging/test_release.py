@@ -82,5 +82,5 @@ def test_wheel_passes_the_tests_of_the_sdist(distributions, open_directory):
     assert Path(found).is_relative_to(place / "environment")
     assert in_the_environment(programs / "portrange", "60860").startswith("Port 60860 ")
     # The working directory is not the tree, whose portrange/ would be imported.
-    options = ("-q", "-n", "auto", "-p", "no:cacheprovider", "--rootdir", tree, "-c", tree / "pyproject.toml")
+    options = ("-q", "-p", "no:cacheprovider", "--rootdir", tree, "-c", tree / "pyproject.toml")
     in_the_environment(programs / "python", "-m", "pytest", *options, tree / "tests")
