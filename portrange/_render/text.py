@@ -98,9 +98,8 @@ def wrap(text: str, columns: int | None, hanging: int = 2) -> list[str]:
         else:
             lines += _broken(line, columns, indent)
             line = indent + word
-            if lines and not lines[-1].strip():
-                lines.pop()
-    return [*lines, *_broken(line, columns, indent)]
+    lines += _broken(line, columns, indent)
+    return [line for line in lines if line.strip()] or [""]  # spaces before a long word, or at the end
 
 
 def _broken(line: str, columns: int, indent: str) -> list[str]:

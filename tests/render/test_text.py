@@ -99,6 +99,9 @@ def test_tables_fit(rows, columns):
         ("   unbreakably-long", ["     unbre", "     akabl", "     y-lon", "     g"]),
         ("an unbreakably-long one", ["an", "  unbreaka", "  bly-long", "  one"]),
         ("端口端口端口", ["端口端口端", "  口"]),
+        ("ten column ", ["ten column"]),
+        ("ten column  s", ["ten column", "   s"]),
+        (" " * 12, [""]),
         ("", [""]),
     ],
 )
@@ -111,6 +114,7 @@ def test_wrapped_text_fits_and_is_complete(text, columns):
     lines = wrap(text, columns)
     assert all(width(line) <= columns for line in lines)
     assert "".join("".join(lines).split()) == "".join(text.split())
+    assert len(lines) == 1 or all(line.strip() for line in lines)
 
 
 def test_labels_have_their_own_column():
