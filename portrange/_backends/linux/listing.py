@@ -16,7 +16,7 @@ from .sock_diag import ANY_STATE, CLOSE, TCP_STATES, TIME_WAIT, Address, SocketF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from ..._answers.address import FamilyName, ProtocolName
@@ -216,11 +216,7 @@ def _with_owners(
     for _ in range(_SEARCHES):
         if all(owned.owners or (owned.hidden and not owned.moved) for owned in ownerships.values()):
             break
-        now = find_again()
-        existing = {record.inode for record in now}
-        found = [record for record in found if record.inode and record.inode in existing]
-        # A connection that its last owner has closed lives on without an inode.
-        found += [record for record in now if not record.inode]
+        found = list(_remaining(found, find_again()))
         moved = [record for record in found if record.inode and ownerships[record.inode].moved]
         if not moved:
             break
@@ -229,6 +225,29 @@ def _with_owners(
             owned.moved = not owned.owners
             ownerships[inode] = owned
     return found, ownerships
+
+
+def _remaining(found: Iterable[SocketRecord], now: Iterable[SocketRecord]) -> Iterator[SocketRecord]:
+    """Yield the sockets of an earlier list that are in the list *now* as well.
+
+    A connection that its last owner has closed since lives on without an inode; its ends identify it.
+    """
+    inodes: set[int] = set()
+    detached: dict[object, SocketRecord] = {}
+    for record in now:
+        if record.inode:
+            inodes.add(record.inode)
+        elif record.remote.port:
+            detached[_ends(record)] = record
+    for record in found:
+        if record.inode in inodes:
+            yield record
+        elif _ends(record) in detached:
+            yield detached[_ends(record)]
+
+
+def _ends(record: SocketRecord) -> tuple[object, ...]:
+    return record.protocol, record.local, record.remote, record.interface
 
 
 class _Describer:
