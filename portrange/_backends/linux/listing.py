@@ -238,16 +238,12 @@ def _remaining(found: Iterable[SocketRecord], now: Iterable[SocketRecord]) -> It
         if record.inode:
             inodes.add(record.inode)
         elif record.remote.port:
-            detached[_ends(record)] = record
+            detached[record.ends] = record
     for record in found:
         if record.inode in inodes:
             yield record
-        elif _ends(record) in detached:
-            yield detached[_ends(record)]
-
-
-def _ends(record: SocketRecord) -> tuple[object, ...]:
-    return record.protocol, record.local, record.remote, record.interface
+        elif record.ends in detached:
+            yield detached[record.ends]
 
 
 class _Describer:

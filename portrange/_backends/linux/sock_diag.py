@@ -155,6 +155,11 @@ class SocketRecord:
         return Address(self.packed, self.port)
 
     @property
+    def ends(self) -> tuple[object, ...]:
+        """What identifies a connection, also one without an inode."""
+        return self.protocol, self.local, self.remote, self.interface
+
+    @property
     def dual_stack(self) -> bool | None:
         """True if it accepts IPv4 and IPv6; None if the source does not contain that."""
         if self.packed != _ANY_IPV6:

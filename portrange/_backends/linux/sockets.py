@@ -171,11 +171,10 @@ def _is_complete(union: dict[object, SocketRecord], records: list[SocketRecord],
     before it wrote its port (tcp_time_wait, inet_put_port; inet_diag_msg_common_fill). The next list has it.
     """
     known = len(union)
-    for record in records:
-        # A socket without an inode is a connection, which both ends identify.
-        if record.port:
-            union[record.inode or (record.local, record.remote, record.interface)] = record
-    if not all(record.port for record in records):
+    with_port = [record for record in records if record.port]
+    for record in with_port:
+        union[record.inode or record.ends] = record  # a socket without an inode is a connection
+    if len(with_port) < len(records):
         return False
     if not in_parts or 0 < known == len(union):
         return True
