@@ -328,10 +328,9 @@ def _read_table(
 def _darwin(system: System) -> int | None:
     """Return the major number of Darwin's release; None if it cannot be read."""
     try:
-        text = system.sysctl("kern.osrelease").partition(b".")[0]
-    except OSError:
+        return int(system.sysctl("kern.osrelease").partition(b".")[0])
+    except (OSError, ValueError):
         return None
-    return int(text) if text.isdigit() and len(text) < 5 else None
 
 
 def _is_listening(pcb: Pcb, protocol: ProtocolName) -> bool:

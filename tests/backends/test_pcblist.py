@@ -110,9 +110,10 @@ def test_dual_stack_of_a_flow_is_unknown():
     assert [row.dual_stack for row in found.listeners if row.port == 61004] == [None]
 
 
-def test_negative_queue_lengths_are_unknown():
-    found = read_listeners(mac((*TCP, Row("::1", 8500, LISTEN, queued=-1, backlog=-1))), ("tcp",))
-    assert [(row.queued, row.backlog) for row in found.listeners if row.port == 8500] == [(None, None)]
+@pytest.mark.parametrize(("number", "known"), [(-1, None), (0, 0), (1, 1)])
+def test_negative_queue_lengths_are_unknown(number, known):
+    found = read_listeners(mac((*TCP, Row("::1", 8500, LISTEN, queued=number, backlog=number))), ("tcp",))
+    assert [(row.queued, row.backlog) for row in found.listeners if row.port == 8500] == [(known, known)]
 
 
 @pytest.mark.parametrize("protocol", ROWS)
@@ -182,7 +183,7 @@ def assert_unused(host, reason, protocol="tcp"):
     """The result has no listener of the table, is not complete, and names the reason."""
     found = read_listeners(host, (protocol,))
     assert (found.listeners, found.complete) == ((), frozenset())
-    assert reason in found.problems[0]
+    assert found.problems[0].startswith(f"sysctl net.inet.{protocol}.pcblist_n is not used: expected {reason}")
 
 
 def test_tables_of_this_section_are_complete_without_their_fault():
@@ -196,10 +197,22 @@ def test_table_without_a_header_is_not_used(content):
     assert_unused(Mac({"tcp": (content, 0)}), "a header of 24 bytes")
 
 
-def test_table_without_a_trailer_is_not_used():
+@pytest.mark.parametrize(
+    ("lost", "reason"),
+    [
+        (24, "a trailer after the last record, found '0 bytes'"),
+        (17, "a trailer after the last record, found '7 bytes'"),
+        (16, "a trailer of 24 bytes at the end, found '8 bytes'"),
+    ],
+)
+def test_table_without_a_trailer_is_not_used(lost, reason):
     """The kernel ran out of memory after a group, and the last listener is missing."""
     value, size = mac_of_groups([]).tables["tcp"]
-    assert_unused(Mac({"tcp": (value[:-24], size)}), "a trailer after the last record")
+    assert_unused(Mac({"tcp": (value[:-lost], size)}), reason)
+
+
+def test_header_alone_lacks_the_trailer():
+    assert_unused(Mac({"tcp": (table([], "tcp"), 0)}), "a trailer after the last record, found '0 bytes'")
 
 
 def test_short_record_is_not_taken_for_the_trailer():
@@ -254,6 +267,18 @@ def test_short_state_record_makes_the_table_unused():
     assert_unused(host, "one whole record of a kind in a group")
 
 
+def test_shortest_whole_records_are_read():
+    inpcb, xsocket, *buffers, xtcpcb = records(LAST)
+    whole = b"".join([shortened(inpcb, 80), shortened(xsocket, 72), *buffers, shortened(xtcpcb, 40)])
+    found = read_listeners(mac_of_groups([whole]), ("tcp",))
+    assert (found.complete, 8500 in ports(found)) == ({"tcp"}, True)
+
+
+def test_listener_that_was_opened_just_before_the_copy_is_listed():
+    opened = replace(LAST, generation=GENERATION)
+    assert 8500 in ports(read_listeners(mac((*BUSY, opened)), ("tcp",)))
+
+
 def test_listener_that_was_freed_during_the_copy_is_not_listed():
     freed = replace(LAST, generation=GENERATION + 1)
     found = read_listeners(mac((*BUSY, freed)), ("tcp",))
@@ -282,7 +307,7 @@ def test_socket_that_is_being_freed_does_not_spoil_the_table(kind):
 )
 def test_value_that_the_kernel_does_not_write_makes_the_table_unused(odd):
     """Each would be a TCP listener on port 8500 that does not exist: another protocol, family, address or process."""
-    assert_unused(mac((*BUSY, odd)), "expected a tcp socket")
+    assert_unused(mac((*BUSY, odd)), "a tcp socket")
 
 
 PROBE_REASON = f"the probe socket on port {PROBE_PORTS['tcp']} with remote port, uid, pid [(0, {UID}, {PID})]"
@@ -290,7 +315,7 @@ PROBE_REASON = f"the probe socket on port {PROBE_PORTS['tcp']} with remote port,
 
 def test_table_without_the_probe_socket_is_not_used():
     """A table of another moment: it lacks every socket that was opened since."""
-    assert_unused(mac(BUSY[1:]), PROBE_REASON)
+    assert_unused(mac(BUSY[1:]), f"{PROBE_REASON}, found '[]'")
 
 
 def test_table_with_the_user_at_another_position_is_not_used():
@@ -374,9 +399,10 @@ FOREIGN = Row("0.0.0.0", 22, LISTEN, uid=0, last_pid=1)
         (mac(OWN), "it has no socket of another user"),
         (mac((*OWN, flow("192.0.2.5", 61000, last_pid=900))), "it has no socket of another user"),
         (mac([replace(row, state=0, options=0) for row in TCP]), "it has no listener"),
+        (mac([*(replace(row, state=0, options=0) for row in TCP), replace(LAST, options=0)]), "it has no listener"),
         (mac((*OWN, FOREIGN), name="darwin-27.0-pcblist-filtered"), "since macOS 27, ordinary users see their own"),
     ],
-    ids=["count", "size", "user", "flow", "listener", "release"],
+    ids=["count", "size", "user", "flow", "listener", "sign", "release"],
 )
 def test_each_sign_of_missing_sockets_alone_prevents_a_complete_result(host, reason):
     """Listeners of other users are missing: their sockets were not copied, or states and options are elsewhere.
@@ -402,6 +428,17 @@ def test_release_that_cannot_be_read_is_no_sign():
     assert read_listeners(Unknown(), ("tcp", "udp")).complete == {"tcp", "udp"}
 
 
+@pytest.mark.parametrize(
+    ("release", "is_filtered"), [(b"25.9.9", False), (b"26.0.0", True), (b"27", True), (b"", False), (b"x.1", False)]
+)
+def test_releases_since_darwin_26_filter_the_table(release, is_filtered):
+    class Released(Mac):
+        def sysctl(self, name):
+            return release if name == "kern.osrelease" else super().sysctl(name)
+
+    assert read_listeners(Released(), ("tcp",)).complete == (frozenset() if is_filtered else {"tcp"})
+
+
 def test_superuser_of_macos_27_has_the_whole_table():
     rows = [replace(row, uid=0) if row.uid == UID else row for row in BUSY]
 
@@ -416,7 +453,7 @@ def test_sockets_closed_during_the_copy_are_not_missing():
     """One socket in ten can be opened or closed between the query of the size and the copy."""
     rows = [*BUSY, *(Row("127.0.0.1", 31000 + number, last_pid=900) for number in range(53))]
     assert len(rows) == 90
-    found = read_listeners(mac(rows, sockets=100), ("tcp",))
+    found = read_listeners(mac(rows, sockets=100, count=100), ("tcp",))
     assert found.complete == {"tcp"}
 
 
