@@ -77,10 +77,28 @@ def test_parse_uid_map_rejects_invalid_text(text):
         procfs.parse_uid_map(text, "file")
 
 
-@pytest.mark.parametrize("text", ["", "CapPrm:\t00\n", "CapEff:\n", "CapEff:\t0x1\n", "CapEff:\t-1\n", " CapEff: 1\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "CapPrm:\t00\n",
+        "CapEff:\n",
+        "CapEff:\t0x1\n",
+        "CapEff:\t-1\n",
+        "CapEff:\tX1\n",
+        "CapEff:\f1\n",
+        "CapEff:\t00000000000000001\n",
+        " CapEff: 1\n",
+    ],
+)
 def test_parse_capabilities_rejects_invalid_text(text):
     with pytest.raises(ParseError, match=r"^file: expected a line with CapEff: and a hexadecimal number, found "):
         procfs.parse_capabilities(text, "file")
+
+
+def test_parse_capabilities_accepts_one_to_sixteen_digits():
+    assert procfs.parse_capabilities("CapEff:\t1\n", "file") == 1
+    assert procfs.parse_capabilities("CapEff:\tffffffffffffffff\n", "file") == (1 << 64) - 1
 
 
 @pytest.mark.parametrize("refused", ["cmdline", "status"])
@@ -148,6 +166,10 @@ def test_parse_uid_returns_the_effective_uid():
         parse_uid("Uid:\t0\tx\t7\n", "status")
 
 
+def test_parse_stat_accepts_parents_above_the_highest_port():
+    assert parse_stat((STAT % (b"a", b"S")).replace(b"S 1 ", b"S 70000 "), "stat").parent == 70000
+
+
 def test_parse_boot_time_reads_the_btime_line():
     assert parse_boot_time("intr 1 2\nctxt 9\nbtime 5\nprocesses 7\n", "stat") == 5
     with pytest.raises(ParseError):
@@ -161,6 +183,26 @@ def test_start_ticks():
     assert procfs.start_ticks(FakeHost({"/proc/7/stat": DENIED}), 7) is None
     with pytest.raises(ParseError, match="/proc/7/stat"):
         procfs.start_ticks(FakeHost({"/proc/7/stat": b"?"}), 7)
+
+
+def test_identity():
+    exe = {"/proc/7/exe": "/usr/sbin/nginx"}
+    assert ProcessReader(FakeHost(SEVEN, links=exe)).identity(7) == (4711, b"nginx", "/usr/sbin/nginx")
+    assert ProcessReader(FakeHost(SEVEN)).identity(7) == (4711, b"nginx", None)
+    assert ProcessReader(FakeHost(SEVEN)).identity(8) is None
+    assert ProcessReader(FakeHost({"/proc/7/stat": DENIED})).identity(7) is None
+
+
+def test_refusing_has_the_processes_whose_descriptors_cannot_be_read():
+    class Listed(FakeHost):
+        def find_links(self, directory, targets, at_first=None):
+            assert targets == frozenset()
+            return dict.fromkeys(self.list(directory), "")
+
+    descriptors = {7: ["0"], 8: GONE, 9: DENIED, 10: OSError(errno.EIO, "Input/output error"), 11: DENIED}
+    folders = {"/proc": [str(pid) for pid in descriptors], **{f"/proc/{pid}/fd": fd for pid, fd in descriptors.items()}}
+    assert procfs.refusing(Listed(folders=folders)) == [9, 11]
+    assert procfs.refusing(Listed()) == []
 
 
 def test_pids_are_the_numeric_names_in_procfs():
@@ -203,6 +245,11 @@ def test_procfs_without_hidepid_hides_no_process():
     assert not hides("rw,hidepid=1")
     assert not hides()
     assert not procfs.hides_others(FakeHost(), [1])
+
+
+def test_capabilities_that_cannot_be_parsed_are_an_error():
+    with pytest.raises(ParseError, match=r"^/proc/self/status: expected a line with CapEff:"):
+        hides("rw", files={"/proc/self/status": b"Name:\tcat\n"})
 
 
 def test_processes_are_hidden_when_pid_1_is_missing():

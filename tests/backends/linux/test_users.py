@@ -48,7 +48,14 @@ def test_users_may_be_unknown_when_uid_map_is_unreadable():
 
 @pytest.mark.parametrize(
     ("content", "number"),
-    [(b"65534\n", 65534), (b"99\n", 99), (b"\xff\n", 65534), (b"4294967296\n", 65534), (b"0\n", 0)],
+    [
+        (b"65534\n", 65534),
+        (b"99\n", 99),
+        (b"70000\n", 70000),
+        (b"\xff\n", 65534),
+        (b"4294967296\n", 65534),
+        (b"0\n", 0),
+    ],
 )
 def test_overflow_uid(content, number):
     assert procfs.overflow_uid(FakeHost(files={OVERFLOW: content})) == number
