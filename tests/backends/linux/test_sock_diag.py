@@ -77,6 +77,50 @@ def test_ipv4_address_is_the_first_four_bytes():
     assert (str(record.local), record.local.family) == ("127.0.0.1", "ipv4")
 
 
+@pytest.mark.parametrize(
+    ("family", "size", "packed"), [(2, 4, b"\xc0\0\2\1"), (10, 16, b"\x20\1\r\xb8" + bytes(11) + b"\1")]
+)
+@pytest.mark.parametrize("port", [0, 50000])
+@pytest.mark.parametrize("has_address", [True, False])
+def test_remote_end_has_the_address_and_the_port_of_the_reply(family, size, packed, port, has_address):
+    """A connected UDP socket can have an address of zeros only, and one that was shut down has port 0."""
+    remote = packed if has_address else bytes(size)
+    message = bytearray.fromhex(REPLY[ORDER])
+    message[16] = family
+    message[22:24] = port.to_bytes(2, "big")
+    message[40 : 40 + size] = remote
+    (record,) = read(bytes(message) + done())
+    assert record.remote == Address(remote, port)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "state", "queues"),
+    [("tcp", LISTEN, (0, 128)), ("tcp", 1, (None, None)), ("udp", LISTEN, (None, None)), ("udp", 7, (None, None))],
+)
+def test_only_a_listening_tcp_socket_has_an_accept_queue(protocol, state, queues):
+    message = bytearray.fromhex(REPLY[ORDER])
+    message[17] = state
+    [record], _ = sock_diag.records([bytes(message) + done()], SEQUENCE, protocol)
+    assert (record.queued, record.backlog) == queues
+
+
+def test_datagrams_of_an_earlier_reply_give_the_same_sockets():
+    first, second = message(sockets()), message(sockets()) + message(sockets(attribute(21, b"\1" * 8)))
+    parsed: dict[bytes, list[SocketRecord]] = {}
+    before, count = sock_diag.records([first, second, first, done()], SEQUENCE, "tcp", parsed)
+    assert (len(before), count, parsed.keys()) == (4, 3, {first, second})
+    again, count = sock_diag.records([second, first, first, done()], SEQUENCE, "tcp", parsed)
+    assert again == [*before[1:3], before[3], before[3]]
+    assert count == 3
+
+
+def test_messages_without_an_end_raise_parse_error():
+    bodies = sock_diag.messages([message(sockets())], SEQUENCE)
+    assert next(bodies) == sockets()
+    with pytest.raises(ParseError, match=r"^NETLINK_SOCK_DIAG: expected a message that ends the reply, found ''$"):
+        next(bodies)
+
+
 def test_reading_stops_at_nlmsg_done():
     def datagrams():
         yield done()
@@ -248,6 +292,52 @@ def test_tcp_request():
     header = struct.pack("=IHHIIBBBB", 76, 18, 0x301, SEQUENCE, 0, 0, 0, 0, 0)
     ends = b"\x1f\x90" + bytes(34) + bytes(4) + b"\xff" * 8
     assert encoded == header + ends + struct.pack("=II", 1 << LISTEN, 0)
+
+
+IPV4 = (Address(b"\x7f\0\0\1", 8080), Address(b"\xc0\0\2\1", 50000))
+IPV6 = (Address(bytes(15) + b"\1", 8080), Address(b"\xfe\x80" + bytes(13) + b"\2", 50000))
+
+
+@pytest.mark.parametrize(("family", "ends"), [(2, IPV4), (10, IPV6)])
+@pytest.mark.parametrize(("protocol", "number", "exchanged"), [("tcp", 6, False), ("udp", 17, True)])
+def test_exact_request(family, ends, protocol, number, exchanged):
+    """A request for one socket has no NLM_F_DUMP, and all states; UDP exchanges source and destination."""
+    local, remote = ends
+    source, destination = (remote, local) if exchanged else (local, remote)
+    for interface in (0, 3):
+        options = {"interface": interface} if interface else {}
+        encoded = sock_diag.request_exact(protocol, local, remote, SEQUENCE, **options)
+        assert encoded == struct.pack(
+            "=IHHIIBBBxIHH16s16sI8s",
+            *(72, 20, 1, SEQUENCE, 0, family, number, 0, 0xFFFFFFFF),
+            *(int.from_bytes(end.port.to_bytes(2, "big"), sys.byteorder) for end in (source, destination)),
+            *(source.packed, destination.packed, interface, b"\xff" * 8),
+        )
+
+
+def exact(*datagrams: bytes, protocol: str = "tcp") -> SocketRecord | None:
+    return sock_diag.exact_record(iter(datagrams), SEQUENCE, protocol)
+
+
+def test_exact_record():
+    assert FIELDS(exact(bytes.fromhex(REPLY[ORDER]))) == EXPECTED
+    assert FIELDS(exact(bytes.fromhex(REPLY[ORDER]), b"another reply")) == EXPECTED
+    assert exact(message(sockets(), flags=0), protocol="udp").protocol == "udp"
+
+
+def test_exact_record_is_none_only_if_the_kernel_has_no_such_socket():
+    assert exact(error_message(errno.ENOENT)) is None
+    with pytest.raises(PermissionError):
+        exact(error_message(errno.EACCES))
+
+
+@pytest.mark.parametrize(
+    "datagrams", [[], [b""], [message(sockets()) * 2], [done()]], ids=["no", "empty", "two", "end"]
+)
+def test_exact_reply_without_exactly_one_socket_raises_parse_error(datagrams):
+    found = datagrams[0].hex()[:120] if datagrams else ""
+    with pytest.raises(ParseError, match=rf"^NETLINK_SOCK_DIAG: expected one socket, found '{found}'$"):
+        exact(*datagrams)
 
 
 @pytest.mark.parametrize(
