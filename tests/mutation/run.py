@@ -60,7 +60,7 @@ TESTS = {
     "_backends/linux/sockets": (*_COMMANDS, _LINUX, _CONTRACT),
     "_backends/linux/usage": ("tests/test_usage.py", "tests/backends/linux/test_time_wait.py", _CONTRACT),
     "_questions/busy": ("tests/test_busy.py", "tests/test_endpoints.py", *_BUSY, _CONTRACT),
-    "_questions/obstacles": ("tests/test_busy.py", "tests/test_socket_units.py", *_BUSY, "tests/test_endpoints.py"),
+    "_questions/obstacles": ("tests/test_obstacles.py", "tests/test_socket_units.py", "tests/test_busy.py", *_BUSY),
     "_questions/risks": ("tests/test_risks.py", "tests/test_classify.py"),
     "_registry/lookup": ("tests/test_registry.py", "tests/test_classify.py"),
 }
