@@ -106,6 +106,11 @@ MESSAGES: dict[str, tuple[BoundSocket, str, str]] = {
         "connection",
         "in use by web (pid 7), local end of a connection with 192.0.2.1:443: stop it or use another port",
     ),
+    "connection without a remote port": (
+        made("established", owners=(WEB,)),
+        "connection",
+        "in use by web (pid 7), local end of a connection (ESTABLISHED): stop it or use another port",
+    ),
     "connection from an ephemeral port": (
         made("established", port=40000, owners=(WEB,), **REMOTE),
         "connection",
@@ -180,6 +185,11 @@ def test_connections_that_differ_only_in_their_peers_are_one_obstacle():
         "(ESTABLISHED): stop it or use another port"
     )
     assert found(*sockets) == [Obstacle("connection", detail, socket=sockets[0], count=3)]
+
+
+def test_message_of_two_connections_says_that_there_is_another():
+    [obstacle] = found(*(made("time-wait", remote_address="192.0.2.1", remote_port=port) for port in (1, 2)))
+    assert " after 2 connections with 192.0.2.1:1 and others: " in obstacle.detail
 
 
 def test_many_connections_are_counted_with_a_separator():

@@ -55,6 +55,14 @@ ADVICE: dict[str, tuple[dict[str, Any], str]] = {
         {"owners": (PID_1,), "scope": "service", "cgroup": "/system.slice/--all.socket"},
         "stop its socket unit and the service (systemctl list-sockets)",
     ),
+    "name that begins like that of a controller": (
+        {"owners": (PID_1,), "scope": "service", "cgroup": "/system.slice/_cpu.socket", "unit": "cpu.socket"},
+        "systemctl stop cpu.socket",
+    ),
+    "unknown cgroup": (
+        {"owners": (PID_1,), "unit": "ssh.socket"},
+        "stop its socket unit and the service (systemctl list-sockets)",
+    ),
     "unknown unit": ({"owners": (PID_1,)}, "stop its socket unit and the service (systemctl list-sockets)"),
     "unit of the owner": (
         {"owners": (PID_1, SERVER), "cgroup": "/system.slice/ssh.service"},
