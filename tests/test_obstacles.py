@@ -202,7 +202,7 @@ def test_many_connections_are_counted_with_a_separator():
 def test_workers_with_a_socket_each_are_one_obstacle_with_all_owners():
     sockets = [made(owners=(owner,)) for owner in (WEB, WORKER, Process(10, "web", parent=7))]
     [obstacle] = found(*sockets)
-    assert obstacle.detail == ("tcp 127.0.0.1:8080 in use by web (parent 7, 2 workers): stop pid 7 or use another port")
+    assert obstacle.detail == "tcp 127.0.0.1:8080 in use by web (parent 7, 2 workers): stop pid 7 or use another port"
     assert [owner.pid for owner in obstacle.socket.owners] == [7, 8, 10]
     assert (obstacle.count, obstacle.socket.possible_owners) == (3, ())
 

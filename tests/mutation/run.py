@@ -7,10 +7,10 @@ A run that was stopped, by Ctrl-C too, continues where it stopped: the results a
 the module changes. Survivors are tried again when the tests have changed.
 
 Needs mutmut (pip install --group mutation '.[test]'), a system with fork, and, for `busy`, a Python that all users can
-read, because children of its tests import mutmut as another user. Each module is mutated in a copy of the
-package, with its own tests only. mutmut forks for each mutant after the imports, so it cannot mutate values that are
-computed during the import. A mutant that survives, or that no test calls, is tried once more in a new interpreter with
-all tests of its module. docs/fuzzing.md discusses those that survive that as well.
+read, because children of its tests import mutmut as another user. Each module is mutated in a copy of the package, with
+its own tests only. mutmut forks for each mutant after the imports, so it cannot mutate values that are computed during
+the import. A mutant that survives, or that no test calls, is tried once more in a new interpreter with all tests of its
+module. docs/fuzzing.md discusses those that survive that as well.
 """
 
 from __future__ import annotations

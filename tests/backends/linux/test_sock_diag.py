@@ -83,7 +83,7 @@ def test_ipv4_address_is_the_first_four_bytes():
 @pytest.mark.parametrize("port", [0, 50000])
 @pytest.mark.parametrize("has_address", [True, False])
 def test_remote_end_has_the_address_and_the_port_of_the_reply(family, size, packed, port, has_address):
-    """A connected UDP socket can have an address of zeros only, and one that was shut down has port 0."""
+    """An address of zeros with a port, and port 0 with an address, are not taken for "no remote end"."""
     remote = packed if has_address else bytes(size)
     message = bytearray.fromhex(REPLY[ORDER])
     message[16] = family
