@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 
 import pytest
@@ -191,6 +192,13 @@ def test_machine_without_ipv6_can_bind_the_wildcard_of_ipv4(address, number, kin
 def test_missing_transport_raises_unsupported_platform_error(number):
     with pytest.raises(UnsupportedPlatformError, match="this machine has no sctp sockets"):
         busy("linux-6.18", 8181, number, protocol="sctp")
+
+
+def test_error_for_an_address_of_a_missing_family_names_the_family():
+    host = RecordedHost("darwin-24.4", taken={("tcp", "ipv6", 8181): errno.EAFNOSUPPORT})
+    reason = os.strerror(errno.EAFNOSUPPORT)
+    with pytest.raises(UnsupportedPlatformError, match=f"^this machine has no IPv6 tcp sockets: {reason}$"):
+        why_busy(8181, address="::1", host=host)
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOBUFS, errno.ENOMEM, errno.EIO])

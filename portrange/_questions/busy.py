@@ -70,7 +70,7 @@ def why_busy(
     transient = [endpoint for endpoint, error in failures.items() if _may_be_transient(endpoint, error, sockets)]
     for endpoint in _probe_again(system, transient):
         del failures[endpoint]
-    blocking = _blocking(failures, settings, sockets) if failures else ()
+    blocking = _blocking(failures, settings, sockets)
     if failures and not blocking:
         blocking = tuple(obstacles.hidden(endpoint, error) for endpoint, error in failures.items())
     return Obstacles((*blocking, *notes))
@@ -144,7 +144,9 @@ def _probe(system: System, wanted: list[Endpoint]) -> dict[Endpoint, OSError]:
             else:
                 failures[endpoint] = error
     if len(absent) == len(wanted):
-        raise UnsupportedPlatformError(f"this machine has no {wanted[0].protocol} sockets: {absent[0].strerror}")
+        family = {"ipv4": " IPv4", "ipv6": " IPv6"}[wanted[0].family] if len(wanted) == 1 else ""
+        reason = absent[0].strerror
+        raise UnsupportedPlatformError(f"this machine has no{family} {wanted[0].protocol} sockets: {reason}")
     return failures
 
 
