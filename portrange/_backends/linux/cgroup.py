@@ -99,7 +99,7 @@ def _missing(system: System) -> set[int]:
 def _search(system: System, cgroup_id: int) -> Cgroup | None:
     tops = mounts(system)
     if not tops:
-        raise FileNotFoundError("cgroup2 is not mounted")
+        raise FileNotFoundError  # cgroup2 is not mounted
     for top in tops:
         is_top = _inode(system, top) == cgroup_id
         directory = top if is_top else system.find_directories(top, {cgroup_id}).get(cgroup_id)
@@ -313,7 +313,7 @@ def _container_in(part: str) -> str | None:
     head, number = part[:-_ID_DIGITS], part[-_ID_DIGITS:]
     if head.endswith(_COLON_ENGINES) and _is_hex(number, _ID_DIGITS):
         parent, *others = head.split(":")[:-2]
-        if not others and parent.endswith(".slice") and parent != ".slice":
+        if not others and parent.endswith(".slice"):
             return number
     return part.removeprefix(_LXC_PREFIX) or None if part.startswith(_LXC_PREFIX) else None
 
@@ -332,10 +332,10 @@ def _has_bare_ids(parents: list[str]) -> bool:
     if last.startswith("pod"):
         return len(last) == 39 and _HEX_DIGITS.issuperset(last[3:].replace("-", ""))
     if last.startswith("kubepods") and last.endswith(".slice"):
-        before, _, pod = last.removesuffix(".slice").rpartition("-pod")
-        return bool(before) and len(pod) == 36 and _HEX_DIGITS.issuperset(pod.replace("_", ""))
+        pod = last.removesuffix(".slice").rpartition("-pod")[2]
+        return len(pod) == 36 and _HEX_DIGITS.issuperset(pod.replace("_", ""))
     is_task = _is_hex(last.replace("-", ""), 32) and [*map(len, last.split("-"))] in _TASKS
-    return is_task and (parents[-2:-1] == ["ecs"] or (parents[-3:-2] == ["ecs"] and parents[-2] != ""))
+    return is_task and "ecs" in parents[-3:-1]
 
 
 def _is_hex(text: str, digits: int) -> bool:

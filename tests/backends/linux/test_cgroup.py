@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portrange import ParseError
-from portrange._backends.linux.cgroup import Cgroup, container, is_ambiguous, is_user_unit, parse_memberships, unit
+from portrange._backends.linux.cgroup import (
+    Cgroup,
+    container,
+    is_ambiguous,
+    is_user_unit,
+    parse_memberships,
+    parse_unified,
+    unit,
+)
 from portrange._backends.linux.procfs import Mount, parse_mounts
 
 ID = "0123456789abcdef" * 4
@@ -23,6 +31,7 @@ TASK = POD.replace("-", "")
         ("/system.slice", None),
         ("/system.slice/nginx.service", "nginx.service"),
         (r"/system.slice/my\x2dapp.service", "my-app.service"),
+        (r"/system.slice/my\x2Dapp.service", "my-app.service"),
         ("/system.slice/system-getty.slice/getty@tty1.service", "getty@tty1.service"),
         ("/user.slice/user-1000.slice/session-3.scope", "session-3.scope"),
         ("/user.slice/user-1000.slice/user@1000.service/app.slice/app-web.service", "app-web.service"),
@@ -49,6 +58,8 @@ def test_unit(path, name):
         f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UNDERSCORED}.slice/cri-containerd-{ID}.scope",
         f"/kubepods.slice/kubepods-pod{UNDERSCORED}.slice/crio-{ID}.scope",
         f"/kubepods/besteffort/pod{POD}/{ID}",
+        f"/kubepods.slice/kubepods-pod{UNDERSCORED}.slice/{ID}",
+        f"/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{UNDERSCORED}.slice/{ID}",
         f"/default/{ID}",
         f"/k8s.io/{ID}",
         f"/user.slice/user-1000.slice/user@1000.service/app.slice/web.service/libpod-payload-{ID}",
@@ -60,6 +71,8 @@ def test_unit(path, name):
         f"/ecs/{TASK}/{ID}",
         f"/ecs/a-cluster/{TASK}/{ID}",
         f"/ecs/a-cluster/{TASK}/{ID}/init",
+        f"/outer/ecs/{TASK}/{ID}",
+        f"/outer/ecs/a-cluster/{TASK}/{ID}",
         f"/ecstasks.slice/ecstasks-{TASK}.slice/docker-{ID}.scope",
     ],
 )
@@ -102,6 +115,14 @@ def test_container_of_lxc_is_its_name(path, name):
         f"/myecs/{TASK}/{ID}",
         f"/{TASK}/{ID}",
         f"/mydocker/{ID}",
+        f"/{ID}",
+        f"/ecs/{TASK[:4]}-{TASK[4:]}/{ID}",
+        f"/ecs/{'g' * 32}/{ID}",
+        f"/kubepods/pod{POD[:-1]}/{ID}",
+        f"/kubepods/podg{POD[1:]}/{ID}",
+        f"/kubepods.slice/kubepods-pod{UNDERSCORED[:-1]}.slice/{ID}",
+        f"/kubepods.slice/kubepods-podg{UNDERSCORED[1:]}.slice/{ID}",
+        f"/kubepods.slice/kubepods-burstable.slice/{ID}",
         f"/kubepods.slice/a-pod{UNDERSCORED}.slice/{ID}",
     ],
 )
@@ -133,6 +154,13 @@ def test_parse_memberships_can_ignore_cgroup2_beside_systemds_hierarchy():
     assert parse_memberships("9:name=systemd:/\n0::/a\n", "file", unified=False) == "/"
     assert parse_memberships("9:name=systemd:/b\n0::/a\n", "file", unified=False) == "/b"
     assert parse_memberships("0::/a\n", "file", unified=False) == "/a"
+
+
+def test_parse_unified_returns_the_group_in_cgroup2():
+    assert parse_unified("1:name=systemd:/a\n0::/b\n", "file") == "/b"
+    assert parse_unified("1:name=systemd:/a\n", "file") is None
+    with pytest.raises(ParseError, match=r"^file: "):
+        parse_unified("x", "file")
 
 
 @pytest.mark.parametrize(

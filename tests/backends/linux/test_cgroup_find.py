@@ -161,3 +161,56 @@ def test_cache_of_missing_cgroups_is_bounded(tree):
     cgroup.find(tree, 99)
     cgroup.find(tree, 100)
     assert tree.searched == 4098
+
+
+def test_search_of_several_cgroups_keeps_the_cache_bounded(tree):
+    tree.constants.cgroups.update({number: (f"{MOUNT}/{number}", f"/{number}") for number in range(100, 100 + 4095)})
+    assert None not in cgroup.find_all(tree, [2, 3]).values()
+    assert len(tree.constants.cgroups) <= 4096
+
+
+def test_one_search_may_fill_the_cache(tree):
+    tree.constants.cgroups.update({number: (f"{MOUNT}/{number}", f"/{number}") for number in range(100, 100 + 4094)})
+    assert None not in cgroup.find_all(tree, [2, 3]).values()
+    assert len(tree.constants.cgroups) == 4096
+    assert tree.searched == 1
+
+
+# --- another procfs ---------------------------------------------------------------------------------------------------
+
+HOST_MOUNTINFO = "/host/proc/1/mountinfo"
+HOST_TREE = b"30 1 0:26 /part /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw\n31 1 0:5 / /dev rw - devtmpfs udev rw\n"
+
+
+@pytest.fixture
+def of_host(tree: Tree) -> Tree:
+    """The same tree for a container that reads the procfs of its host, whose process 1 cannot be entered."""
+    tree.procfs = "/host/proc"
+    tree.mountinfo.clear()
+    tree.mountinfo.update({"/host/proc/self/mountinfo": b"", HOST_MOUNTINFO: HOST_TREE})
+    return tree
+
+
+def test_mounts_of_the_host_are_below_the_root_of_its_process_1(of_host):
+    assert cgroup.mounts_of_host(of_host) == {"/host/proc/1/root/sys/fs/cgroup": "/part"}
+    assert cgroup.mounts(of_host) == [MOUNT]
+    of_host.folders = {**of_host.folders, "/host/proc/1/root/sys/fs/cgroup": ["cgroup.controllers"]}
+    assert cgroup.mounts(of_host) == ["/host/proc/1/root/sys/fs/cgroup", MOUNT]
+
+
+def test_own_procfs_and_unreadable_mounts_give_no_mounts_of_the_host(tree, of_host):
+    of_host.mountinfo[HOST_MOUNTINFO] = PermissionError(errno.EACCES, "Permission denied")
+    assert cgroup.mounts_of_host(of_host) == {}
+    tree.procfs = "/proc"
+    tree.mountinfo["/proc/1/mountinfo"] = HOST_TREE
+    assert cgroup.mounts_of_host(tree) == {}
+
+
+@pytest.mark.parametrize("path", ["/host/proc/self/mountinfo", HOST_MOUNTINFO])
+def test_missing_cgroup_is_searched_again_when_mounts_of_either_process_change(of_host, path):
+    assert cgroup.find(of_host, 99) is None
+    assert cgroup.find(of_host, 99) is None
+    assert of_host.searched == 1
+    of_host.mountinfo[path] = b"1 1 0:1 / /elsewhere rw - tmpfs x rw\n"
+    assert cgroup.find(of_host, 99) is None
+    assert of_host.searched == 2
