@@ -14,8 +14,12 @@ from pathlib import Path
 import debian
 import machine
 
-#: Kernel modules for NETLINK_SOCK_DIAG, in the order of their dependencies.
-_MODULES = ("inet_diag", "tcp_diag", "udp_diag")
+#: Kernel modules for NETLINK_SOCK_DIAG, SCTP and DCCP, in the order of their dependencies.
+_MODULES = (
+    *("inet_diag", "tcp_diag", "udp_diag"),
+    *("crc32c_generic", "libcrc32c", "udp_tunnel", "ip6_udp_tunnel", "sctp", "sctp_diag"),
+    *("dccp", "dccp_ipv4", "dccp_ipv6", "dccp_diag"),
+)
 _MEMORY_MIB = 1536
 
 
@@ -27,9 +31,10 @@ def check(workspace: Path) -> None:
     kernel_package = release.dependency("linux-image-s390x", r"linux-image-\d\S+")
     kernel = release.unpack_alone(workspace / "kernel", kernel_package)
     machine.copy_project(root / "project", tests=False)
-    for name in _MODULES:
-        module = next(kernel.glob(f"lib/modules/*/kernel/net/ipv4/{name}.ko*"))
-        shutil.copy(module, root / "project" / module.name)
+    (root / "project/modules").mkdir()
+    for number, name in enumerate(_MODULES):
+        [module] = kernel.glob(f"lib/modules/*/kernel/**/{name}.ko*")
+        shutil.copy(module, root / f"project/modules/{number:02}-{module.name}")
     init = root / "init"
     init.write_text("#!/usr/bin/python3 /project/probes/first_program.py\n", encoding="ascii")
     init.chmod(0o755)

@@ -11,7 +11,7 @@ import os
 import struct
 from functools import cache
 
-from ..._answers.address import MAPPED_PREFIX
+from ..._answers.address import MAPPED_PREFIX, is_link_local
 from ..._errors import ParseError
 from ..._frozen import Frozen
 from ..._lazy import import_lock
@@ -210,8 +210,9 @@ _OLD_REQUEST = struct.Struct("=BBBB" + _SOCKID + "II")
 # struct inet_diag_msg { u8 family, state, timer, retrans; sockid id; u32 expires, rqueue, wqueue, uid, inode; }
 _REPLY = struct.Struct("=BB2x" + _SOCKID + "4xIIII")
 _REPLY_SIZE = 72
-# struct rtattr { u16 len; u16 type; }
+_U16 = struct.Struct("=H")
 _U64 = struct.Struct("=Q")
+# struct rtattr { u16 len; u16 type; }
 _ATTRIBUTE = struct.Struct("=HH")
 _ATTRIBUTE_SIZE = 4
 _INET_DIAG_REQ_BYTECODE = 1
@@ -221,7 +222,12 @@ _OPERATION_SIZE = 4
 _INET_DIAG_BC_S_GE = 2
 _INET_DIAG_BC_S_LE = 3
 _INET_DIAG_SKV6ONLY = 11
+_INET_DIAG_LOCALS = 12
 _INET_DIAG_CGROUP_ID = 21
+#: struct __kernel_sockaddr_storage (linux/socket.h)
+_SOCKADDR_SIZE = 128
+# struct sockaddr_in6 { u16 family; be16 port; be32 flowinfo; u8 addr[16]; u32 scope_id; } (linux/in6.h)
+_SOCKADDR_IN6 = struct.Struct("=8x16sI")
 #: INET_DIAG_NOCOOKIE in both halves: any socket.
 _NO_COOKIE = b"\xff" * 8
 
@@ -329,7 +335,10 @@ def records(
             parts += 1
             continue
         bodies, is_last = _split(datagram, sequence)
-        sockets = [_record(body, protocol, options) for body in bodies]
+        if protocol == "sctp":
+            sockets = [record for body in bodies for record in _sctp_records(body, options)]
+        else:
+            sockets = [_record(body, protocol, options) for body in bodies]
         found += sockets
         parts += bool(bodies)
         if is_last:
@@ -452,6 +461,37 @@ def _record(
     )
 
 
+def _sctp_records(body: bytes, options: Callable[[bytes], tuple[bool | None, int | None]]) -> Iterator[SocketRecord]:
+    """Yield an SCTP socket once for each of its local addresses (RFC 9260, section 6.4).
+
+    The kernel lists them in an attribute, as sockaddr_storage (inet_diag_msg_sctpladdrs_fill, net/sctp/diag.c). The
+    message has only one of them, and for an association the interface of the route to the peer, to which the socket is
+    not bound (inet_diag_msg_sctpasoc_fill).
+    """
+    locals_ = b"".join(value for number, value in _attributes(body[_REPLY_SIZE:]) if number == _INET_DIAG_LOCALS)
+    if not locals_:
+        yield _record(body, "sctp", options)
+    for start in range(0, len(locals_), _SOCKADDR_SIZE):
+        record = _record(body, "sctp", options)
+        record.packed, scope = _sockaddr(locals_[start : start + _SOCKADDR_SIZE])
+        if is_link_local(str(record.local)):
+            record.interface = scope
+        elif record.remote.port:
+            record.interface = 0
+        yield record
+
+
+def _sockaddr(address: bytes) -> tuple[bytes, int]:
+    """Return the address of a sockaddr_storage and its scope, the index of an interface."""
+    if len(address) == _SOCKADDR_SIZE:
+        (family,) = _U16.unpack_from(address)
+        if family == AF_INET:
+            return address[4:8], 0
+        if family == AF_INET6:
+            return _SOCKADDR_IN6.unpack_from(address)
+    raise _unexpected("addresses of AF_INET or AF_INET6, each of 128 bytes", address)
+
+
 def cgroup_id(attributes: bytes) -> int | None:
     """Return the ID of the cgroup in the attributes that follow an inet_diag_msg; None if it is not there."""
     return _options(attributes)[1]
@@ -466,17 +506,23 @@ def _options(attributes: bytes) -> tuple[bool | None, int | None]:
     """Return IPV6_V6ONLY and the ID of the cgroup in the attributes that follow an inet_diag_msg, None if not there."""
     v6only: bool | None = None
     group: int | None = None
+    for number, value in _attributes(attributes):
+        if number == _INET_DIAG_SKV6ONLY and value:
+            v6only = value[0] != 0
+        elif number == _INET_DIAG_CGROUP_ID and len(value) >= _U64.size:
+            (group,) = _U64.unpack_from(value)
+    return v6only, group
+
+
+def _attributes(attributes: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the number and the value of each attribute that follows an inet_diag_msg."""
     position, end = 0, len(attributes) - _ATTRIBUTE_SIZE
     while position <= end:
         length, number = _ATTRIBUTE.unpack_from(attributes, position)
         if length < _ATTRIBUTE_SIZE or position + length > len(attributes):
             raise _unexpected(f"an attribute of {length} bytes", attributes[position:])
-        if number == _INET_DIAG_SKV6ONLY and length > _ATTRIBUTE_SIZE:
-            v6only = attributes[position + _ATTRIBUTE_SIZE] != 0
-        elif number == _INET_DIAG_CGROUP_ID and length >= _ATTRIBUTE_SIZE + 8:
-            (group,) = _U64.unpack_from(attributes, position + _ATTRIBUTE_SIZE)
+        yield number, attributes[position + _ATTRIBUTE_SIZE : position + length]
         position += length + (-length & 3)
-    return v6only, group
 
 
 def _unexpected(expected: str, found: bytes) -> ParseError:

@@ -172,8 +172,12 @@ def _is_complete(union: dict[object, SocketRecord], records: list[SocketRecord],
     """
     known = len(union)
     with_port = [record for record in records if record.port]
-    for record in with_port:
-        union[record.inode or record.ends] = record  # a socket without an inode is a connection
+    if records and records[0].protocol == "sctp":
+        # One socket may have several addresses and several associations.
+        union.update(((record.inode, record.packed, record.remote), record) for record in with_port)
+    else:
+        for record in with_port:
+            union[record.inode or record.ends] = record  # a socket without an inode is a connection
     if len(with_port) < len(records):
         return False
     if not in_parts or 0 < known == len(union):
@@ -257,7 +261,7 @@ def _from_tables(system: System, wanted: SocketFilter) -> Iterator[SocketRecord]
         try:
             for _ in range(_LISTS):
                 text = read_net(system, table).decode("ascii", "backslashreplace")
-                if _is_complete(union, _matching_rows(text, source, wanted), in_parts=len(text) > _PART):
+                if _is_complete(union, _matching_rows(text, source, wanted), in_parts=len(text) >= _PART):
                     break
         except FileNotFoundError:
             if index == 0:

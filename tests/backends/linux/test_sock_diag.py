@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import struct
 import sys
 from operator import attrgetter
@@ -356,3 +357,55 @@ def test_request_for_a_span_contains_bytecode(encode):
 def test_sequence_numbers_have_32_bits(sequence):
     end = struct.pack("=IHHII", 16, 3, 2, sequence, 0)
     assert sock_diag.records([end], sequence, "tcp") == ([], 0)
+
+
+# --- SCTP: sockets with several addresses ----------------------------------------------------------------------------
+
+
+def sockaddr(address: str, scope: int = 0) -> bytes:
+    """Return a sockaddr_storage of an address with port 8080."""
+    if ":" in address:
+        start = struct.pack("=H2s4x16sI", 10, b"\x1f\x90", socket.inet_pton(socket.AF_INET6, address), scope)
+    else:
+        start = struct.pack("=H2s4s", 2, b"\x1f\x90", socket.inet_aton(address))
+    return start.ljust(128, b"\0")
+
+
+def sctp(*addresses: bytes, remote: bytes = b"", protocol: str = "sctp") -> list[SocketRecord]:
+    attributes = [attribute(12, b"".join(addresses))] if addresses else []
+    body = bytearray(sockets(attribute(21, b"\1" + bytes(7)), *attributes))
+    body[6 : 6 + len(remote)] = remote
+    return sock_diag.records([message(bytes(body)), done()], SEQUENCE, protocol)[0]
+
+
+def places(records: list[SocketRecord]) -> list[tuple[str, int | None]]:
+    return [(str(record.local), record.interface) for record in records]
+
+
+def test_sctp_socket_is_returned_with_each_of_its_addresses():
+    records = sctp(sockaddr("127.0.0.1"), sockaddr("2001:db8::1", 9), sockaddr("fe80::1", 2))
+    assert places(records) == [("127.0.0.1", 3), ("2001:db8::1", 3), ("fe80::1", 2)]
+    assert {(record.protocol, record.port, record.inode, record.uid) for record in records} == {
+        ("sctp", 8080, 4711, 1000)
+    }
+    assert {record.cgroup_id for record in records} == {int.from_bytes(b"\1" + bytes(7), sys.byteorder)}
+
+
+def test_association_is_not_bound_to_the_interface_of_its_route():
+    records = sctp(sockaddr("127.0.0.1"), sockaddr("fe80::1", 2), remote=b"\x01\xbb")
+    assert places(records) == [("127.0.0.1", 0), ("fe80::1", 2)]
+    assert {record.remote.port for record in records} == {443}
+
+
+def test_sctp_socket_without_a_list_of_addresses_has_that_of_the_message():
+    assert places(sctp()) == [("::", 3)]
+
+
+def test_addresses_of_other_protocols_are_those_of_the_message():
+    assert places(sctp(sockaddr("127.0.0.1"), protocol="tcp")) == [("::", 3)]
+
+
+@pytest.mark.parametrize("addresses", [b"\2", sockaddr("::1")[:-4], sockaddr("::1") + b"\2", b"\1" + bytes(127)])
+def test_malformed_list_of_addresses_raises_parse_error(addresses):
+    with pytest.raises(ParseError, match="addresses of AF_INET or AF_INET6, each of 128 bytes"):
+        sctp(addresses)

@@ -33,9 +33,10 @@ def main() -> None:
     _loopback_up()
     _probe("answers.py")
     _probe("linux_sockets.py", "ephemeral", "any_source", "tables", "free_port")
-    for module in ("inet_diag", "tcp_diag", "udp_diag"):
-        _load(glob.glob(f"/project/{module}.ko*")[0])
+    for path in sorted(glob.glob("/project/modules/*")):
+        _load(path)
     _probe("linux_sockets.py", "any_source", "diag", "everything", "free_port")
+    _probe("linux_sockets.py", "sctp", "sctp_to_many", "dccp")
     print("=== end", flush=True)
 
 

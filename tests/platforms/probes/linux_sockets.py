@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 import sys
 from collections.abc import Iterator
 
@@ -18,6 +19,9 @@ _ADDRESSES = ["127.1.2.3", "::1", "fd12:3456:789a:bcde:f013:2457:68ac:e1d9"]
 # linux/in.h and linux/in6.h
 _IP_FREEBIND, _IPV6_FREEBIND = 15, 78
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+_SCTP, _SCTP_SOCKOPT_BINDX_ADD = 132, 100  # linux/in.h, linux/sctp.h
+# linux/in.h, linux/socket.h (kernel), linux/dccp.h
+_DCCP, _SOCK_DCCP, _SOL_DCCP, _DCCP_SOCKOPT_SERVICE = 33, 6, 269, 2
 
 
 class TablesOnly(System):
@@ -79,6 +83,62 @@ def free_port() -> None:
     assert not portrange.why_busy(port, address="127.0.0.1")
 
 
+def sctp() -> None:
+    """an SCTP server has each of its addresses, through either source, and each of them is busy"""
+    addresses = ["127.0.0.1", "127.1.2.3", "::1"]
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM, _SCTP) as server:
+        server.bind(("::1", 0))
+        port = server.getsockname()[1]
+        ipv4, number = struct.pack("=H", socket.AF_INET), struct.pack("!H", port)
+        others = (ipv4 + number + socket.inet_aton(address) + bytes(8) for address in addresses[:2])
+        server.setsockopt(_SCTP, _SCTP_SOCKOPT_BINDX_ADD, b"".join(others))
+        server.listen()
+        for system in (System(), TablesOnly(), DiagOnly()):
+            found = portrange.who_listens(port, host=_host(system))
+            rows = [(listener.protocol, listener.address, listener.pid) for listener in found]
+            assert rows == [("sctp", address, os.getpid()) for address in addresses], rows
+        for address in addresses:
+            obstacles = portrange.why_busy(port, protocol="sctp", address=address)
+            assert [(obstacle.kind, obstacle.socket.address) for obstacle in obstacles] == [("listener", address)]
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM, _SCTP) as client:
+            client.connect(("127.1.2.3", port))
+            kinds = [obstacle.kind for obstacle in portrange.why_busy(port, protocol="sctp", address="127.0.0.1")]
+            assert kinds == ["listener", "connection"], kinds
+
+
+def sctp_to_many() -> None:
+    """an SCTP socket with several associations is a listener"""
+    with socket.socket(socket.AF_INET, socket.SOCK_SEQPACKET, _SCTP) as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        clients = [socket.socket(socket.AF_INET, socket.SOCK_STREAM, _SCTP) for _ in range(2)]
+        for client in clients:
+            client.connect(("127.0.0.1", port))
+        found = [
+            (obstacle.kind, obstacle.count)
+            for obstacle in portrange.why_busy(port, protocol="sctp", address="127.0.0.1")
+        ]
+        assert found == [("listener", 1), ("connection", 2)], found
+        for client in clients:
+            client.close()
+
+
+def dccp() -> None:
+    """a DCCP server is found through sock_diag, and named as missing where only tables are"""
+    with socket.socket(socket.AF_INET, _SOCK_DCCP, _DCCP) as server:
+        server.setsockopt(_SOL_DCCP, _DCCP_SOCKOPT_SERVICE, b"test")
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        for system in (System(), DiagOnly()):
+            found = portrange.who_listens(port, host=_host(system))
+            rows = [(listener.protocol, listener.address, listener.pid) for listener in found]
+            assert rows == [("dccp", "127.0.0.1", os.getpid())], rows
+        [missing] = portrange.listeners(host=_host(TablesOnly())).incomplete
+        assert missing.startswith("dccp sockets"), missing
+
+
 def _host(system: System) -> portrange.Host:
     host = portrange.Host()
     host._system = system
@@ -114,5 +174,6 @@ def _bind(own: socket.socket, address: str) -> None:
 
 
 if __name__ == "__main__":
-    named = {check.__name__: check for check in (ephemeral, any_source, tables, diag, everything, free_port)}
-    probing.run(*(named[name] for name in sys.argv[1:] or named))
+    usual = (ephemeral, any_source, tables, diag, everything, free_port)
+    named = {check.__name__: check for check in (*usual, sctp, sctp_to_many, dccp)}
+    probing.run(*(named[name] for name in sys.argv[1:] or [check.__name__ for check in usual]))
