@@ -194,11 +194,12 @@ def test_missing_transport_raises_unsupported_platform_error(number):
         busy("linux-6.18", 8181, number, protocol="sctp")
 
 
-def test_error_for_an_address_of_a_missing_family_names_the_family():
-    host = RecordedHost("darwin-24.4", taken={("tcp", "ipv6", 8181): errno.EAFNOSUPPORT})
+@pytest.mark.parametrize(("address", "family"), [("127.0.0.1", "IPv4"), ("::1", "IPv6")])
+def test_error_for_an_address_of_a_missing_family_names_the_family(address, family):
+    host = RecordedHost("darwin-24.4", taken={("tcp", family.lower(), 8181): errno.EAFNOSUPPORT})
     reason = os.strerror(errno.EAFNOSUPPORT)
-    with pytest.raises(UnsupportedPlatformError, match=f"^this machine has no IPv6 tcp sockets: {reason}$"):
-        why_busy(8181, address="::1", host=host)
+    with pytest.raises(UnsupportedPlatformError, match=f"^this machine has no {family} tcp sockets: {reason}$"):
+        why_busy(8181, address=address, host=host)
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOBUFS, errno.ENOMEM, errno.EIO])
