@@ -14,7 +14,7 @@ import pytest
 from fakes import FakeHost
 
 from portrange import ParseError, SourceError
-from portrange._backends.linux import sockets
+from portrange._backends.linux import sock_diag, sockets
 from portrange._backends.linux.sock_diag import ANY_STATE, CLOSE, ESTABLISHED, LISTEN, Address, SocketFilter
 from portrange._host.system import System
 
@@ -191,6 +191,21 @@ def test_exact_socket_of_each_remote_end():
             found = sockets.exact(System(), "tcp", local, remotes)
             expected = [os.fstat(end.fileno()).st_ino for end in (server, accepted)]
             assert [record and record.inode for record in found] == expected
+            assert {record and record.protocol for record in found} == {"tcp"}
+
+
+@pytest.mark.parametrize(("options", "interface"), [({}, 0), ({"interface": 3}, 3)])
+def test_exact_asks_at_the_interface_where_packets_arrive(options, interface):
+    class Asked(Kernel):
+        def sock_diag(self, request: bytes) -> Iterator[bytes]:
+            assert request == sock_diag.request_exact(
+                "udp", *ends, int.from_bytes(request[8:12], sys.byteorder), interface=interface
+            )
+            raise REFUSED
+
+    ends = Address(bytes([127, 0, 0, 1]), 53), Address(bytes([127, 0, 0, 1]), 9)
+    with pytest.raises(PermissionError):
+        sockets.exact(Asked({}), "udp", ends[0], [ends[1]], **options)
 
 
 def test_connection_is_unknown_without_sock_diag():
