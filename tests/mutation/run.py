@@ -42,7 +42,7 @@ _BSD = "tests/backends/test_bsd.py"
 _BUSY = ("tests/live/test_busy_live.py", "tests/live/test_refused.py")
 _DARWIN = "tests/backends/test_darwin.py"
 _LINUX = "tests/backends/linux"
-_TIME_WAIT = "tests/backends/linux/test_time_wait.py"
+_USAGE = ("tests/backends/linux/test_usage_of_kernel.py", "tests/backends/linux/test_time_wait.py")
 #: The modules, and the tests that must detect their mutants: fast ones first.
 TESTS = {
     "_answers/span": ("tests/answers/test_span.py",),
@@ -60,7 +60,7 @@ TESTS = {
     "_backends/linux/settings": (*_COMMANDS, "tests/backends/test_linux_variants.py", _LINUX, _CONTRACT),
     "_backends/linux/sock_diag": (*_COMMANDS, _LINUX, "tests/test_usage.py"),
     "_backends/linux/sockets": (*_COMMANDS, _LINUX, _CONTRACT),
-    "_backends/linux/usage": ("tests/test_usage.py", _TIME_WAIT, _CONTRACT, "tests/live/test_usage_live.py"),
+    "_backends/linux/usage": ("tests/test_usage.py", *_USAGE, _CONTRACT, "tests/live/test_usage_live.py"),
     "_questions/busy": ("tests/test_busy.py", "tests/test_endpoints.py", *_BUSY, _CONTRACT),
     "_questions/obstacles": ("tests/test_obstacles.py", "tests/test_socket_units.py", "tests/test_busy.py", *_BUSY),
     "_questions/risks": ("tests/test_risks.py", "tests/test_classify.py"),

@@ -155,3 +155,11 @@ def test_parse_sctp_endpoints_reads_the_primary_address():
 def test_parse_table_reads_hexadecimal_states():
     [listener, _] = parse_table(TCP.replace(" 0A ", " 1F "), "tcp", "tcp")
     assert listener.state == 31
+
+
+def test_users_and_inodes_have_32_and_64_bits():
+    text = TCP.replace(" 1000 ", f" {2**32 - 1} ").replace("4711", f"{2**64 - 1}")
+    listener, _ = parse_table(text, "file", "tcp")
+    assert (listener.uid, listener.inode) == (2**32 - 1, 2**64 - 1)
+    with pytest.raises(ParseError):
+        list(parse_table(TCP.replace(" 1000 ", f" {2**32} "), "file", "tcp"))
