@@ -493,7 +493,8 @@ def test_ipv4_mapped_sockets_are_counted_as_ipv4():
 def test_unknown_family_raises_parse_error():
     corrupted = bytearray(message(40000))
     corrupted[16] = 1
-    with pytest.raises(portrange.ParseError, match="AF_INET or AF_INET6"):
+    expected = "NETLINK_SOCK_DIAG: expected a socket of AF_INET or AF_INET6, found 'a socket of address family 1'"
+    with pytest.raises(portrange.ParseError, match=f"^{expected}$"):
         linux_usage.count_connected(reply(bytes(corrupted)), SEQUENCE, IN_RANGE, EMPTY, 0)
 
 

@@ -70,9 +70,11 @@ class Kernel(FakeHost):
         self.protocol = protocol
         self.has_old_requests = has_old_requests
         self.span = Span(40000, 40009)
+        self.kinds: list[int] = []
 
     def sock_diag(self, request: bytes) -> Iterator[bytes]:
         kind, sequence = struct.unpack_from("=4xHxxI", request)
+        self.kinds.append(kind)
         if kind == 18 and not self.has_old_requests:
             raise OSError(95, "Operation not supported")
         [mask] = struct.unpack_from("=I", request, 68 if kind == 18 else 20)
@@ -113,7 +115,7 @@ CONNECTIONS = (
     # accepted by the first and by the IPv6 wildcard, which accepts IPv4 too
     row("127.0.0.1", 40000, "127.0.0.1", 50000, uid=1000, attributes=IN_GROUP),
     row("::ffff:10.0.0.1", 40001, "::ffff:10.0.0.9", 50001, state=8),
-    row("10.0.0.1", 40003, "10.0.0.2", 443, uid=1000, attributes=IN_GROUP),
+    row("10.0.0.1", 40003, "10.0.0.2", 443, uid=1000, attributes=IN_GROUP + attribute(15, bytes(4))),
     row("10.0.0.1", 40004, "10.0.0.2", 443, uid=1000),
     row("10.0.0.1", 40005, "10.0.0.2", 443, state=6, left=5000, inode=0),
     row("10.0.0.1", 40006, "10.0.0.2", 443, state=6, left=5001, inode=0),
@@ -125,15 +127,18 @@ CONNECTIONS = (
     # the port of a listener on another address: not accepted by it
     row("10.0.0.3", 40009, "10.0.0.2", 443),
     row("10.0.0.3", 40000, "10.0.0.2", 443),
+    row("::ffff:10.0.0.3", 40002, "::ffff:10.0.0.2", 443, inode=0, attributes=IN_GROUP + attribute(15, bytes(4))),
 )
 
 
 @pytest.mark.parametrize("has_old_requests", [True, False])
 def test_tcp_usage(has_old_requests):
-    answer = portrange.ephemeral_usage(host=Kernel(*LISTENERS, *CONNECTIONS, has_old_requests=has_old_requests))
+    host = Kernel(*LISTENERS, *CONNECTIONS, has_old_requests=has_old_requests)
+    answer = portrange.ephemeral_usage(host=host)
+    assert host.kinds == ([18, 18] if has_old_requests else [18, 20, 20] * 2)
     assert (answer.protocol, answer.platform, answer.size, answer.used, answer.waiting) == ("tcp", "linux", 10, 10, 4)
     assert answer.states == (
-        ("established", 9),
+        ("established", 10),
         ("listen", 3),
         ("time-wait", 3),
         ("bound", 1),
@@ -141,28 +146,28 @@ def test_tcp_usage(has_old_requests):
     )
     assert answer.destinations == (
         Destination("ipv4", "10.0.0.1", "10.0.0.2", 443, sockets=6, time_wait=3, reusable=2, limit=6),
+        Destination("ipv4", "10.0.0.3", "10.0.0.2", 443, sockets=3, time_wait=0, reusable=0, limit=9),
         Destination("ipv6", "fe80::1", "fe80::2", 80, sockets=2, time_wait=0, reusable=0, limit=6, interface="eth2"),
-        Destination("ipv4", "10.0.0.3", "10.0.0.2", 443, sockets=2, time_wait=0, reusable=0, limit=8),
         Destination(
             "ipv6", "2001:db8::1", "2001:db8::2", 80, sockets=1, time_wait=0, reusable=0, limit=6, interface="eth3"
         ),
     )
     assert answer.destination_count == 4
     assert answer.addresses == (
+        LocalAddress("ipv4", "0.0.0.0", used=10, limit=10),
         LocalAddress("ipv6", "::", used=10, limit=10),
-        LocalAddress("ipv4", "0.0.0.0", used=9, limit=10),
         LocalAddress("ipv4", "10.0.0.1", used=7, limit=10),
+        LocalAddress("ipv4", "10.0.0.3", used=4, limit=10),
         LocalAddress("ipv6", "fe80::1", used=4, limit=10, interface="eth2"),
-        LocalAddress("ipv4", "10.0.0.3", used=3, limit=10),
         LocalAddress("ipv4", "127.0.0.1", used=3, limit=10),
         LocalAddress("ipv6", "2001:db8::1", used=2, limit=10),
     )
     assert answer.by_owner == (
         SocketOwner(7, 1, uid=0, user="root"),
         SocketOwner(4, 2, uid=1000, user="ada", unit=f"docker-{CONTAINER}.scope", container=CONTAINER),
+        SocketOwner(2, 0, unit=f"docker-{CONTAINER}.scope", container=CONTAINER),  # closed by their program
         SocketOwner(1, 1),  # a user whom the caller's namespace does not have
         SocketOwner(1, 0, uid=1000, user="ada"),
-        SocketOwner(1, 0, unit=f"docker-{CONTAINER}.scope", container=CONTAINER),  # closed by its program
     )
     assert answer.incomplete == ()
 
@@ -251,3 +256,22 @@ def test_fullest_destinations_are_chosen_by_the_part_of_the_limit():
     assert (len(named), answer.destination_count) == (usage.MOST_NAMED, usage.MOST_NAMED + 3)
     assert named[0] == "10.2.0.2"
     assert not {"10.2.0.1", "10.2.0.3"} & set(named)
+
+
+@pytest.mark.parametrize(("setting", "reusable"), [(b"1", {"10.0.0.2": 1, "127.0.0.2": 1}), (b"2", {"127.0.0.2": 1})])
+def test_reuse_of_ports_may_be_limited_to_loopback(setting, reusable):
+    host = Kernel(
+        row("10.0.0.1", 40001, "10.0.0.2", 443, state=6, left=5000, inode=0),
+        row("10.0.0.1", 40002, "10.0.0.2", 443),
+        row("127.0.0.1", 40001, "127.0.0.2", 443, state=6, left=5000, inode=0),
+        row("127.0.0.1", 40002, "127.0.0.2", 443),
+    )
+    host.files = {**SETTINGS, "/proc/sys/net/ipv4/tcp_tw_reuse": setting}
+    answer = portrange.ephemeral_usage(host=host)
+    assert {target.address: target.reusable for target in answer.destinations if target.reusable} == reusable
+
+
+def test_connections_over_ipv6_have_the_port_of_the_ipv4_wildcard_too():
+    host = Kernel(row("2001:db8::1", 40003, "2001:db8::2", 80), row("fe80::1", 40002, state=7, interface=2))
+    used = {place.address: place.used for place in portrange.ephemeral_usage(host=host).addresses}
+    assert used == {"::": 2, "0.0.0.0": 1, "2001:db8::1": 1, "fe80::1": 1}
