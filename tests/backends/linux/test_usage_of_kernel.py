@@ -63,6 +63,8 @@ def row(
 class Kernel(FakeHost):
     """A host whose sock_diag returns these sockets, to requests with a program for its range of ports alone."""
 
+    platform = "linux"
+
     def __init__(self, *rows: bytes, protocol: str = "tcp", has_old_requests: bool = True) -> None:
         folders = {MOUNT: ["cgroup.controllers"]}
         super().__init__(SETTINGS, folders=folders, users={0: "root", 1000: "ada"})
