@@ -383,12 +383,22 @@ def test_exhausted_ports():
 @pytest.mark.parametrize(
     ("error", "reason"), [(OSError(98, "Address already in use"), "Address already in use"), (OSError("odd"), "odd")]
 )
-def test_failed_bind_without_a_visible_cause(error, reason):
+@pytest.mark.parametrize(
+    ("protocol", "unlisted"),
+    [
+        ("tcp", "be bound without listening (shown by Linux 6.8 and later), or "),
+        ("udp", ""),
+        ("sctp", "be bound without listening (not shown by Linux), or "),
+        ("dccp", "be bound without listening (not shown by every Linux), or "),
+    ],
+)
+def test_failed_bind_without_a_visible_cause(error, reason, protocol, unlisted):
     message = (
-        f"binding tcp 127.0.0.1 port 8080 fails ({reason}), and the system shows no socket: it may be bound without "
-        "listening (shown by Linux 6.8 and later), or belong to another user; run again as administrator"
+        f"binding {protocol} 127.0.0.1 port 8080 fails ({reason}), and the system shows no socket: it may {unlisted}"
+        "belong to another user; run again as administrator"
     )
-    assert obstacles.hidden(WANTED, error) == Obstacle("hidden", message)
+    wanted = Endpoint(protocol, "ipv4", "127.0.0.1", 8080)
+    assert obstacles.hidden(wanted, error) == Obstacle("hidden", message)
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,15 @@ _KINDS: dict[SocketState, ObstacleKind] = {"listen": "listener", "bound": "bound
 #: The states after close() until the peer has closed the connection as well (RFC 9293, section 3.3.2).
 _CLOSING = frozenset({"fin-wait-1", "fin-wait-2", "closing", "last-ack"})
 
+#: What else a socket may be that the system does not show. Linux lists endpoints of SCTP from listen() on
+#: (sctp_hash_endpoint, net/sctp/input.c), and UDP sockets do not listen.
+_UNLISTED: dict[ProtocolName, str] = {
+    "tcp": "be bound without listening (shown by Linux 6.8 and later), or ",
+    "udp": "",
+    "sctp": "be bound without listening (not shown by Linux), or ",
+    "dccp": "be bound without listening (not shown by every Linux), or ",
+}
+
 # A socket that does not listen allows a bind if both sockets have SO_REUSEADDR, and accepted sockets inherit it from
 # the listener (inet_csk_bind_conflict, net/ipv4/inet_connection_sock.c; socket(7)).
 _REUSE = "wait, or set SO_REUSEADDR if the earlier socket had it: the server then starts at once"
@@ -340,8 +349,8 @@ def hidden(wanted: Endpoint, error: OSError) -> Obstacle:
         "hidden",
         visible(
             f"binding {wanted.protocol} {wanted.address} port {wanted.port} fails ({error.strerror or error}), and the "
-            "system shows no socket: it may be bound without listening (shown by Linux 6.8 and later), or belong to "
-            "another user; run again as administrator"
+            f"system shows no socket: it may {_UNLISTED[wanted.protocol]}belong to another user; run again as "
+            "administrator"
         ),
     )
 

@@ -468,12 +468,12 @@ def _sctp_records(body: bytes, options: Callable[[bytes], tuple[bool | None, int
     message has only one of them, and for an association the interface of the route to the peer, to which the socket is
     not bound (inet_diag_msg_sctpasoc_fill).
     """
-    locals_ = b"".join(value for number, value in _attributes(body[_REPLY_SIZE:]) if number == _INET_DIAG_LOCALS)
-    if not locals_:
+    addresses = dict(_attributes(body[_REPLY_SIZE:])).get(_INET_DIAG_LOCALS, b"")
+    if not addresses:
         yield _record(body, "sctp", options)
-    for start in range(0, len(locals_), _SOCKADDR_SIZE):
+    for start in range(0, len(addresses), _SOCKADDR_SIZE):
         record = _record(body, "sctp", options)
-        record.packed, scope = _sockaddr(locals_[start : start + _SOCKADDR_SIZE])
+        record.packed, scope = _sockaddr(addresses[start : start + _SOCKADDR_SIZE])
         if is_link_local(str(record.local)):
             record.interface = scope
         elif record.remote.port:

@@ -139,6 +139,16 @@ def dccp() -> None:
         assert missing.startswith("dccp sockets"), missing
 
 
+def unlisted() -> None:
+    """an SCTP or DCCP socket that is bound without listening is hidden"""
+    for protocol, kind, number in (("sctp", socket.SOCK_STREAM, _SCTP), ("dccp", _SOCK_DCCP, _DCCP)):
+        with socket.socket(socket.AF_INET, kind, number) as own:
+            own.bind(("127.0.0.1", 0))
+            [obstacle] = portrange.why_busy(own.getsockname()[1], protocol=protocol, address="127.0.0.1")
+            assert obstacle.kind == "hidden", obstacle
+            assert "bound without listening (not shown by" in obstacle.detail, obstacle
+
+
 def _host(system: System) -> portrange.Host:
     host = portrange.Host()
     host._system = system
@@ -175,5 +185,5 @@ def _bind(own: socket.socket, address: str) -> None:
 
 if __name__ == "__main__":
     usual = (ephemeral, any_source, tables, diag, everything, free_port)
-    named = {check.__name__: check for check in (*usual, sctp, sctp_to_many, dccp)}
+    named = {check.__name__: check for check in (*usual, sctp, sctp_to_many, dccp, unlisted)}
     probing.run(*(named[name] for name in sys.argv[1:] or [check.__name__ for check in usual]))
