@@ -383,22 +383,31 @@ def test_exhausted_ports():
 @pytest.mark.parametrize(
     ("error", "reason"), [(OSError(98, "Address already in use"), "Address already in use"), (OSError("odd"), "odd")]
 )
+def test_failed_bind_without_a_visible_cause(error, reason):
+    message = (
+        f"binding tcp 127.0.0.1 port 8080 fails ({reason}), and the system shows no socket: it may be bound without "
+        "listening, or belong to another user; run again as administrator, or use another port"
+    )
+    assert obstacles.hidden(WANTED, error, PortSettings("darwin")) == Obstacle("hidden", message)
+
+
 @pytest.mark.parametrize(
     ("protocol", "unlisted"),
     [
-        ("tcp", "be bound without listening (shown by Linux 6.8 and later), or "),
+        ("tcp", " (it lists those that are bound without listening from 6.8 on, through NETLINK_SOCK_DIAG)"),
         ("udp", ""),
-        ("sctp", "be bound without listening (not shown by Linux), or "),
-        ("dccp", "be bound without listening (not shown by every Linux), or "),
+        ("sctp", " (it does not list those that are bound without listening)"),
+        ("dccp", " (it may not list those that are bound without listening)"),
     ],
 )
-def test_failed_bind_without_a_visible_cause(error, reason, protocol, unlisted):
-    message = (
-        f"binding {protocol} 127.0.0.1 port 8080 fails ({reason}), and the system shows no socket: it may {unlisted}"
-        "belong to another user; run again as administrator"
-    )
+def test_failed_bind_without_a_socket_on_linux(protocol, unlisted):
     wanted = Endpoint(protocol, "ipv4", "127.0.0.1", 8080)
-    assert obstacles.hidden(wanted, error) == Obstacle("hidden", message)
+    message = (
+        f"binding {protocol} 127.0.0.1 port 8080 fails (Address already in use), and Linux lists no such socket"
+        f"{unlisted}: use another port"
+    )
+    error = OSError(98, "Address already in use")
+    assert obstacles.hidden(wanted, error, PortSettings("linux")) == Obstacle("hidden", message)
 
 
 @pytest.mark.parametrize(

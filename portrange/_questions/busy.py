@@ -72,7 +72,7 @@ def why_busy(
         del failures[endpoint]
     blocking = _blocking(failures, settings, sockets)
     if failures and not blocking:
-        blocking = tuple(obstacles.hidden(endpoint, error) for endpoint, error in failures.items())
+        blocking = tuple(obstacles.hidden(endpoint, error, settings) for endpoint, error in failures.items())
     return Obstacles((*blocking, *notes))
 
 

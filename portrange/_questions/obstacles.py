@@ -47,13 +47,13 @@ _KINDS: dict[SocketState, ObstacleKind] = {"listen": "listener", "bound": "bound
 #: The states after close() until the peer has closed the connection as well (RFC 9293, section 3.3.2).
 _CLOSING = frozenset({"fin-wait-1", "fin-wait-2", "closing", "last-ack"})
 
-#: What else a socket may be that the system does not show. Linux lists endpoints of SCTP from listen() on
-#: (sctp_hash_endpoint, net/sctp/input.c), and UDP sockets do not listen.
+#: What Linux does not list: SCTP endpoints before listen() (sctp_hash_endpoint, net/sctp/input.c), and TCP sockets that
+#: are bound only, before inet_diag_dump_icsk (net/ipv4/inet_diag.c) got TCPF_BOUND_INACTIVE.
 _UNLISTED: dict[ProtocolName, str] = {
-    "tcp": "be bound without listening (shown by Linux 6.8 and later), or ",
+    "tcp": " (it lists those that are bound without listening from 6.8 on, through NETLINK_SOCK_DIAG)",
     "udp": "",
-    "sctp": "be bound without listening (not shown by Linux), or ",
-    "dccp": "be bound without listening (not shown by every Linux), or ",
+    "sctp": " (it does not list those that are bound without listening)",
+    "dccp": " (it may not list those that are bound without listening)",
 }
 
 # A socket that does not listen allows a bind if both sockets have SO_REUSEADDR, and accepted sockets inherit it from
@@ -343,16 +343,17 @@ def notes(port: int, settings: PortSettings) -> tuple[Obstacle, ...]:
     return ()
 
 
-def hidden(wanted: Endpoint, error: OSError) -> Obstacle:
-    """Return an obstacle for a failed bind without any visible cause."""
-    return Obstacle(
-        "hidden",
-        visible(
-            f"binding {wanted.protocol} {wanted.address} port {wanted.port} fails ({error.strerror or error}), and the "
-            f"system shows no socket: it may {_UNLISTED[wanted.protocol]}belong to another user; run again as "
-            "administrator"
-        ),
-    )
+def hidden(wanted: Endpoint, error: OSError, settings: PortSettings) -> Obstacle:
+    """Return an obstacle for a failed bind without a visible cause. Linux lists the sockets of all users to anyone."""
+    message = f"binding {wanted.protocol} {wanted.address} port {wanted.port} fails ({error.strerror or error}), and "
+    if settings.platform == "linux":
+        message += f"Linux lists no such socket{_UNLISTED[wanted.protocol]}: use another port"
+    else:
+        message += (
+            "the system shows no socket: it may be bound without listening, or belong to another user; run again as "
+            "administrator, or use another port"
+        )
+    return Obstacle("hidden", visible(message))
 
 
 # --- addresses -------------------------------------------------------------------------------------------------------

@@ -189,6 +189,7 @@ def test_bound_socket_missing_from_tables_is_a_hidden_obstacle(world: World):
     child = world.start("made = bound(); say(port(made)); wait()")
     [obstacle] = portrange.why_busy(child.hear(), address="127.0.0.1", host=NoSockDiag())
     assert (obstacle.kind, obstacle.blocks, obstacle.socket) == ("hidden", True, None)
+    assert "(it lists those that are bound without listening from 6.8 on, through NETLINK_SOCK_DIAG)" in obstacle.detail
 
 
 def test_why_busy_free_port_needs_no_socket_list(world: World):

@@ -146,7 +146,7 @@ def unlisted() -> None:
             own.bind(("127.0.0.1", 0))
             [obstacle] = portrange.why_busy(own.getsockname()[1], protocol=protocol, address="127.0.0.1")
             assert obstacle.kind == "hidden", obstacle
-            assert "bound without listening (not shown by" in obstacle.detail, obstacle
+            assert "not list those that are bound without listening" in obstacle.detail, obstacle
 
 
 def _host(system: System) -> portrange.Host:
