@@ -43,7 +43,7 @@ def main() -> None:
 def _probe(name: str, *arguments: str) -> None:
     print(f"=== {name} {' '.join(arguments)}".rstrip(), flush=True)
     command = [sys.executable, f"{_PROBES}/{name}", *arguments]
-    subprocess.run(command, env=_ENVIRONMENT, check=False, stderr=subprocess.STDOUT, timeout=120)
+    subprocess.run(command, env=_ENVIRONMENT, check=False, stderr=subprocess.STDOUT, timeout=600)
 
 
 def _loopback_up() -> None:
