@@ -48,7 +48,7 @@ _KINDS: dict[SocketState, ObstacleKind] = {"listen": "listener", "bound": "bound
 _CLOSING = frozenset({"fin-wait-1", "fin-wait-2", "closing", "last-ack"})
 
 #: What Linux does not list: SCTP endpoints before listen() (sctp_hash_endpoint, net/sctp/input.c), and TCP sockets that
-#: are bound only, before inet_diag_dump_icsk (net/ipv4/inet_diag.c) got TCPF_BOUND_INACTIVE.
+#: are bound only, before inet_diag_dump_icsk (net/ipv4/inet_diag.c; DCCP uses it too) got TCPF_BOUND_INACTIVE.
 _UNLISTED: dict[ProtocolName, str] = {
     "tcp": " (it lists those that are bound without listening from 6.8 on, through NETLINK_SOCK_DIAG)",
     "udp": "",

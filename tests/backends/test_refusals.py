@@ -13,7 +13,7 @@ from portrange._backends.linux import settings as linux
 
 RULED = "Start Port  End Port\n----------  --------\n"
 TCP = "  sl  local_address rem_address\n"
-EPS = "ENDPT LPORT\n"
+EPS = "ENDPT SOCK STY SST HBKT LPORT UID INODE LADDRS\n"
 
 #: Text parsers: parser, input, expected format, text in the error.
 TEXTS = [
@@ -49,18 +49,18 @@ TEXTS = [
         "a socket with at least 10 fields",
         "0: 0100007F:1F90 0100007F:1F90 00 a b c 0 d 1",
     ),
-    (lambda t, s: list(sockets.parse_sctp_endpoints(t, s)), "", "a line of headers with LPORT", ""),
-    (lambda t, s: list(sockets.parse_sctp_endpoints(t, s)), "a\nb", "a line of headers with LPORT", "a"),
+    (lambda t, s: list(sockets.parse_sctp_table(t, s)), "", "a line of headers with LADDRS", ""),
+    (lambda t, s: list(sockets.parse_sctp_table(t, s)), "a\nb", "a line of headers with LADDRS", "a"),
     (
-        lambda t, s: list(sockets.parse_sctp_endpoints(t, s)),
+        lambda t, s: list(sockets.parse_sctp_table(t, s)),
         EPS + "1 2 3",
-        "an endpoint with at least 8 fields",
+        "a value for each header, and addresses",
         "1 2 3",
     ),
     (
-        lambda t, s: list(sockets.parse_sctp_endpoints(t, s)),
+        lambda t, s: list(sockets.parse_sctp_table(t, s)),
         EPS + "a b 2 10 29 -1 0 1 ::1",
-        "an endpoint with at least 8 fields",
+        "a value for each header, and addresses",
         "a b 2 10 29 -1 0 1 ::1",
     ),
 ]

@@ -179,7 +179,9 @@ HARNESSES: dict[str, Harness] = {
     "proc-net": Harness(
         sockets_of(partial(sockets.parse_table, protocol="tcp")), holds.are_sockets, (seeds.TCP, seeds.TCP6)
     ),
-    "proc-net-sctp": Harness(sockets_of(sockets.parse_sctp_endpoints), holds.are_sockets, (seeds.SCTP_ENDPOINTS,)),
+    "proc-net-sctp": Harness(
+        sockets_of(sockets.parse_sctp_table), holds.are_sockets, (seeds.SCTP_ENDPOINTS, seeds.SCTP_ASSOCIATIONS)
+    ),
     "proc-net-protocols": Harness(
         lambda data: sockets.available(UniformHost(data)), holds.are_transports, (seeds.PROTOCOLS,), ()
     ),

@@ -72,6 +72,10 @@ SCTP_ENDPOINTS = lines(
     " ENDPT     SOCK   STY SST HBKT LPORT   UID INODE LADDRS",
     "ffff0000 ffff0001 2   10  29   11165  1000 4711  *127.0.0.1 ::1",
 )
+SCTP_ASSOCIATIONS = lines(
+    " ASSOC     SOCK   STY SST ST HBKT ASSOC-ID TX_QUEUE RX_QUEUE UID INODE LPORT RPORT LADDRS <-> RADDRS HBINT",
+    "ffff0002 ffff0001 2   1   3  0  5 0 0 1000  4712 11165  36412  127.0.0.1 <-> *127.0.0.2 \t 3000",
+)
 PROTOCOLS = lines("protocol  size sockets", "SCTP      1536      0", "TCP       2304      6")
 BOOT_TIME = lines("cpu 1 2", "btime 1700000000", "processes 5")
 PID_STAT = b"7 (a) b) S 1 7 7 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0\n"

@@ -223,6 +223,7 @@ _INET_DIAG_BC_S_GE = 2
 _INET_DIAG_BC_S_LE = 3
 _INET_DIAG_SKV6ONLY = 11
 _INET_DIAG_LOCALS = 12
+_INET_DIAG_PEERS = 13
 _INET_DIAG_CGROUP_ID = 21
 #: struct __kernel_sockaddr_storage (linux/socket.h)
 _SOCKADDR_SIZE = 128
@@ -462,34 +463,50 @@ def _record(
 
 
 def _sctp_records(body: bytes, options: Callable[[bytes], tuple[bool | None, int | None]]) -> Iterator[SocketRecord]:
-    """Yield an SCTP socket once for each of its local addresses (RFC 9260, section 6.4).
+    """Yield an SCTP socket or association once for each of its local addresses (RFC 9260, section 6.4).
 
-    The kernel lists them in an attribute, as sockaddr_storage (inet_diag_msg_sctpladdrs_fill, net/sctp/diag.c). The
-    message has only one of them, and for an association the interface of the route to the peer, to which the socket is
-    not bound (inet_diag_msg_sctpasoc_fill).
+    The kernel lists the addresses of both ends in attributes, as sockaddr_storage, those of the peer for associations
+    only (inet_diag_msg_sctpladdrs_fill, inet_diag_msg_sctpaddrs_fill, net/sctp/diag.c). A listener with associations
+    is a message of its own.
     """
-    addresses = dict(_attributes(body[_REPLY_SIZE:])).get(_INET_DIAG_LOCALS, b"")
-    if not addresses:
-        yield _record(body, "sctp", options)
-    for start in range(0, len(addresses), _SOCKADDR_SIZE):
+    attributes = dict(_attributes(body[_REPLY_SIZE:]))
+    peers = [packed for packed, _ in _sockaddrs(attributes.get(_INET_DIAG_PEERS, b""))]
+    locals_ = _sockaddrs(attributes.get(_INET_DIAG_LOCALS, b"")) or [(b"", 0)]
+    for packed, scope in locals_:
         record = _record(body, "sctp", options)
-        record.packed, scope = _sockaddr(addresses[start : start + _SOCKADDR_SIZE])
-        if is_link_local(str(record.local)):
+        record.packed = packed or record.packed
+        if peers:
+            _describe_association(record, peers)
+        elif record.state == LISTEN:
+            record.remote = _NO_PEER[len(record.packed)]  # the kernel returns that of connect(), if there was one
+        if scope and is_link_local(str(record.local)):
             record.interface = scope
-        elif record.remote.port:
-            record.interface = 0
         yield record
 
 
-def _sockaddr(address: bytes) -> tuple[bytes, int]:
-    """Return the address of a sockaddr_storage and its scope, the index of an interface."""
-    if len(address) == _SOCKADDR_SIZE:
-        (family,) = _U16.unpack_from(address)
+def _describe_association(record: SocketRecord, peers: list[bytes]) -> None:
+    """Correct the fields that mean something else for an association (inet_diag_msg_sctpasoc_fill, net/sctp/diag.c)."""
+    record.state = ESTABLISHED  # the numbers are those of include/net/sctp/constants.h
+    record.interface = 0  # that of the route to the peer
+    # The kernel copies the primary address of the peer from the place of an IPv6 address, although it may be IPv4.
+    if record.remote.packed not in peers:
+        primary = next((packed for packed in peers if len(packed) == _ADDRESS_SIZES[AF_INET]), peers[0])
+        record.remote = Address(primary, record.remote.port)
+
+
+def _sockaddrs(addresses: bytes) -> list[tuple[bytes, int]]:
+    """Return the addresses in an array of sockaddr_storage, each with its scope, the index of an interface."""
+    found: list[tuple[bytes, int]] = []
+    for start in range(0, len(addresses), _SOCKADDR_SIZE):
+        address = addresses[start : start + _SOCKADDR_SIZE]
+        family = _U16.unpack_from(address)[0] if len(address) == _SOCKADDR_SIZE else None
         if family == AF_INET:
-            return address[4:8], 0
-        if family == AF_INET6:
-            return _SOCKADDR_IN6.unpack_from(address)
-    raise _unexpected("addresses of AF_INET or AF_INET6, each of 128 bytes", address)
+            found.append((address[4:8], 0))
+        elif family == AF_INET6:
+            found.append(_SOCKADDR_IN6.unpack_from(address))
+        else:
+            raise _unexpected("addresses of AF_INET or AF_INET6, each of 128 bytes", address)
+    return found
 
 
 def cgroup_id(attributes: bytes) -> int | None:

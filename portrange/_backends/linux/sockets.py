@@ -1,7 +1,7 @@
 """The sockets of this machine: from sock_diag, or from the tables of procfs where sock_diag is not available.
 
-The tables /proc/net/{tcp,udp}{,6} and /proc/net/sctp/eps are slower and contain neither cgroups nor IPV6_V6ONLY, nor
-sockets that are bound but do not listen (BOUND_INACTIVE).
+The tables /proc/net/{tcp,udp}{,6} and /proc/net/sctp/{eps,assocs} are slower and contain neither cgroups nor
+IPV6_V6ONLY, nor sockets that are bound but do not listen (BOUND_INACTIVE).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..._answers.span import parse_decimal
 from ..._errors import ParseError, SourceError
 from ..._lazy import import_lock
 from . import sock_diag
-from .sock_diag import CLOSE, LISTEN, Address, SocketFilter, SocketRecord
+from .sock_diag import CLOSE, ESTABLISHED, LISTEN, Address, SocketFilter, SocketRecord
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _PART = 4096
 #: The states of unconnected sockets: those of one port are in one bucket of the kernel's hash tables.
 _UNCONNECTED = (LISTEN, CLOSE)
 #: Files of each protocol below /proc/net; IPv6 tables do not exist where IPv6 is disabled.
-_TABLES = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6"), "sctp": ("sctp/eps",), "dccp": ()}
+_TABLES = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6"), "sctp": ("sctp/eps", "sctp/assocs"), "dccp": ()}
 _REMEDIES = {
     errno.EMFILE: "close files, or raise the limit of open files (RLIMIT_NOFILE, ulimit -n)",
     errno.ENFILE: "close files, or raise the system's limit of open files (fs.file-max)",
@@ -146,6 +146,8 @@ def connection(system: System, protocol: ProtocolName, port: int, peer: tuple[st
 
     Returns None if there is none, or if it cannot be found in this way.
     """
+    if protocol == "sctp":
+        return None  # an association is several records, one for each local address
     with import_lock:
         import socket
 
@@ -265,14 +267,14 @@ def _from_tables(system: System, wanted: SocketFilter) -> Iterator[SocketRecord]
                     break
         except FileNotFoundError:
             if index == 0:
-                raise  # the second table is that of IPv6, which may be disabled
+                raise  # the second table is that of IPv6, which may be disabled, or of SCTP associations
         else:
             yield from union.values()
 
 
 def _matching_rows(text: str, source: str, wanted: SocketFilter) -> list[SocketRecord]:
     is_sctp = wanted.protocol == "sctp"
-    rows = parse_sctp_endpoints(text, source) if is_sctp else parse_table(text, source, wanted.protocol)
+    rows = parse_sctp_table(text, source) if is_sctp else parse_table(text, source, wanted.protocol)
     return [row for row in rows if row.state in wanted.states and wanted.port in (0, row.port)]
 
 
@@ -300,27 +302,42 @@ def parse_table(text: str, source: str, protocol: ProtocolName) -> Iterator[Sock
         yield SocketRecord(protocol, state, local.packed, local.port, remote, inode, uid, queued=queued)
 
 
-def parse_sctp_endpoints(text: str, source: str) -> Iterator[SocketRecord]:
-    """Yield the sockets of /proc/net/sctp/eps, one for each local address (sctp_eps_seq_show, net/sctp/proc.c).
+def parse_sctp_table(text: str, source: str) -> Iterator[SocketRecord]:
+    """Yield the sockets of /proc/net/sctp/eps or the associations of /proc/net/sctp/assocs, each local address apart.
 
-    Their states are the common ones: SCTP_SS_LISTENING is LISTEN (include/net/sctp/constants.h).
+    Columns vary in width, and the addresses are the last ones before a tab (sctp_eps_seq_show, sctp_assocs_seq_show,
+    net/sctp/proc.c). SST is a common state: SCTP_SS_LISTENING is LISTEN (include/net/sctp/constants.h). An asterisk
+    marks the primary address of a peer.
     """
+    lines = text.splitlines()
+    headers = lines[0].split() if lines else []
+    if "LADDRS" not in headers:
+        raise ParseError(source, "a line of headers with LADDRS", lines[0] if lines else "")
+    del headers[headers.index("LADDRS") :]
+    for line in lines[1:]:
+        fields = line.partition("\t")[0].split()
+        try:
+            row = dict(zip(headers, fields[: len(headers)], strict=True))
+            port, inode, uid = _number(row["LPORT"], 16), _number(row["INODE"], 64), _number(row["UID"], 32)
+            state, remote = _number(row["SST"], 8), None
+            locals_ = fields[len(headers) :]
+            if "RPORT" in row:
+                arrow = locals_.index("<->")
+                locals_, peers = locals_[:arrow], locals_[arrow + 1 :]
+                primary = min(peers, key=lambda peer: not peer.startswith("*"))
+                state, remote = ESTABLISHED, Address(_packed(primary), _number(row["RPORT"], 16))
+            addresses = [_packed(field) for field in locals_]
+        except (ValueError, KeyError):
+            raise ParseError(source, "a value for each header, and addresses", line) from None
+        for packed in addresses:
+            yield SocketRecord("sctp", state, packed, port, remote or Address(bytes(len(packed)), 0), inode, uid)
+
+
+def _packed(address: str) -> bytes:
     with import_lock:
         import ipaddress
 
-    lines = text.splitlines()
-    if not lines or "LPORT" not in lines[0]:
-        raise ParseError(source, "a line of headers with LPORT", lines[0] if lines else "")
-    for line in lines[1:]:
-        fields = line.split()
-        try:
-            state, port = _number(fields[3], 8), _number(fields[5], 16)
-            uid, inode = _number(fields[6], 32), _number(fields[7], 64)
-            addresses = [ipaddress.ip_address(field.lstrip("*")).packed for field in fields[8:]]
-        except (ValueError, IndexError):
-            raise ParseError(source, "an endpoint with at least 8 fields", line) from None
-        for packed in addresses:
-            yield SocketRecord("sctp", state, packed, port, Address(bytes(len(packed)), 0), inode, uid)
+    return ipaddress.ip_address(address.lstrip("*")).packed
 
 
 def _address(field: str) -> Address:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portrange import ParseError
-from portrange._backends.linux.sock_diag import CLOSE, LISTEN, TIME_WAIT, SocketRecord
-from portrange._backends.linux.sockets import parse_sctp_endpoints, parse_table
+from portrange._backends.linux.sock_diag import CLOSE, ESTABLISHED, LISTEN, TIME_WAIT, SocketRecord
+from portrange._backends.linux.sockets import parse_sctp_table, parse_table
 
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
@@ -45,6 +45,16 @@ SCTP = (
     " ENDPT     SOCK   STY SST HBKT LPORT   UID INODE LADDRS\n"
     "ffff8801 ffff8802 2   10  29   2905    0 3214 10.0.0.1 fe80::1 \n"
 )
+#: Associations of a server and of a client, as Linux 6.1 lists them.
+ASSOCIATIONS = (
+    " ASSOC     SOCK   STY SST ST HBKT ASSOC-ID TX_QUEUE RX_QUEUE UID INODE LPORT RPORT LADDRS <-> RADDRS HBINT INS "
+    "OUTS MAXRT T1X T2X RTXC wmema wmemq sndbuf rcvbuf\n"
+    "bfafeec9 97acb355 2   1   3  0       5        0        0    1000    61 36412  9003  10.9.0.2 <-> 10.9.0.1 "
+    "*10.9.0.3 \t    3000    10    10   10    0    0        0        1        0   212992   212992\n"
+    "a112780d 15d3ed97 1   10  4  0       8        0        0    1000    64 9003  36413  10.9.0.1 "
+    "0000:0000:0000:0000:0000:0000:0000:0001 <-> 0000:0000:0000:0000:0000:0000:0000:0002 \t    3000    10    10   10"
+    "    0    0        0        1        0   212992   212992\n"
+)
 
 
 def test_parse_table_reads_listeners_and_time_wait_sockets():
@@ -76,8 +86,8 @@ def test_parse_table_without_sockets():
     assert list(parse_table(HEADER, "tcp", "tcp")) == []
 
 
-def test_parse_sctp_endpoints_reads_all_addresses():
-    records = list(parse_sctp_endpoints(SCTP, "eps"))
+def test_parse_sctp_table_reads_all_addresses():
+    records = list(parse_sctp_table(SCTP, "eps"))
     assert [str(record.local) for record in records] == ["10.0.0.1", "fe80::1"]
     assert [str(record.remote) for record in records] == ["0.0.0.0", "::"]
     assert {(record.protocol, record.uid, record.remote.port) for record in records} == {("sctp", 0, 0)}
@@ -125,11 +135,39 @@ def test_parse_table_rejects_invalid_text(text):
         SCTP.replace("3214", "9" * 5000),
         SCTP.replace("10.0.0.1", "10.0.0"),
         SCTP[: SCTP.index(" 3214")],
+        SCTP.replace(" LPORT ", " PORT "),
     ],
 )
-def test_parse_sctp_endpoints_rejects_invalid_text(text):
+def test_parse_sctp_table_rejects_invalid_text(text):
     with pytest.raises(ParseError, match="the table"):
-        list(parse_sctp_endpoints(text, "the table"))
+        list(parse_sctp_table(text, "the table"))
+
+
+def test_parse_sctp_table_reads_both_ends_of_associations():
+    records = list(parse_sctp_table(ASSOCIATIONS, "assocs"))
+    assert [(str(record.local), record.port, str(record.remote), record.remote.port) for record in records] == [
+        ("10.9.0.2", 36412, "10.9.0.3", 9003),
+        ("10.9.0.1", 9003, "::2", 36413),
+        ("::1", 9003, "::2", 36413),
+    ]
+    assert {(record.protocol, record.state, record.uid) for record in records} == {("sctp", ESTABLISHED, 1000)}
+    assert [record.inode for record in records] == [61, 64, 64]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ASSOCIATIONS.replace("<-> 10.9.0.1 *10.9.0.3", "10.9.0.1"),
+        ASSOCIATIONS.replace("10.9.0.1 *10.9.0.3", ""),
+        ASSOCIATIONS.replace("*10.9.0.3", "**"),
+        ASSOCIATIONS.replace("9003  10.9.0.2", "65536  10.9.0.2"),
+        ASSOCIATIONS.replace(" RPORT ", " "),
+        ASSOCIATIONS.replace(" LPORT ", " PORT "),
+    ],
+)
+def test_parse_sctp_table_rejects_invalid_associations(text):
+    with pytest.raises(ParseError, match=r"^assocs: expected a value for each header, and addresses, found"):
+        list(parse_sctp_table(text, "assocs"))
 
 
 @given(st.text())
@@ -139,16 +177,16 @@ def test_arbitrary_text_gives_records_or_a_parse_error(text):
             assert all(record.state != CLOSE or record for record in parse())
         except ParseError:
             pass
-    for content in (text, SCTP + text):
+    for content in (text, SCTP + text, ASSOCIATIONS + text):
         try:
-            list(parse_sctp_endpoints(content, "t"))
+            list(parse_sctp_table(content, "t"))
         except ParseError:
             pass
 
 
-def test_parse_sctp_endpoints_reads_the_primary_address():
+def test_parse_sctp_table_reads_the_primary_address():
     """The kernel prefixes it with an asterisk (sctp_seq_dump_local_addrs, net/sctp/proc.c)."""
-    [first, _] = parse_sctp_endpoints(SCTP.replace("10.0.0.1", "*10.0.0.2"), "eps")
+    [first, _] = parse_sctp_table(SCTP.replace("10.0.0.1", "*10.0.0.2"), "eps")
     assert str(first.local) == "10.0.0.2"
 
 

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 
 from portrange import ParseError, Span
 from portrange._backends.linux import sock_diag
-from portrange._backends.linux.sock_diag import LISTEN, Address, DumpInterruptedError, SocketFilter, SocketRecord
+from portrange._backends.linux.sock_diag import (
+    ESTABLISHED,
+    LISTEN,
+    Address,
+    DumpInterruptedError,
+    SocketFilter,
+    SocketRecord,
+)
 
 SEQUENCE = 7
 WANTED = SocketFilter("tcp", frozenset({LISTEN}), 8080)
@@ -371,10 +378,20 @@ def sockaddr(address: str, scope: int = 0) -> bytes:
     return start.ljust(128, b"\0")
 
 
-def sctp(*addresses: bytes, remote: bytes = b"", protocol: str = "sctp") -> list[SocketRecord]:
+def sctp(
+    *addresses: bytes,
+    peers: tuple[bytes, ...] = (),
+    remote: str = "::",
+    remote_port: int = 0,
+    state: int = LISTEN,
+    protocol: str = "sctp",
+) -> list[SocketRecord]:
     attributes = [attribute(12, b"".join(addresses))] if addresses else []
+    attributes += [attribute(13, b"".join(peers))] if peers else []
     body = bytearray(sockets(attribute(21, b"\1" + bytes(7)), *attributes))
-    body[6 : 6 + len(remote)] = remote
+    body[1] = state
+    body[6:8] = remote_port.to_bytes(2, "big")
+    body[24:40] = socket.inet_pton(socket.AF_INET6, remote)
     return sock_diag.records([message(bytes(body)), done()], SEQUENCE, protocol)[0]
 
 
@@ -392,9 +409,42 @@ def test_sctp_socket_is_returned_with_each_of_its_addresses():
 
 
 def test_association_is_not_bound_to_the_interface_of_its_route():
-    records = sctp(sockaddr("127.0.0.1"), sockaddr("fe80::1", 2), remote=b"\x01\xbb")
-    assert places(records) == [("127.0.0.1", 0), ("fe80::1", 2)]
-    assert {record.remote.port for record in records} == {443}
+    peers = (sockaddr("2001:db8::1"), sockaddr("2001:db8::2"))
+    records = sctp(
+        sockaddr("127.0.0.1"),
+        sockaddr("2001:db8::9", 4),
+        sockaddr("fe80::1", 2),
+        peers=peers,
+        remote="2001:db8::2",
+        remote_port=443,
+        state=3,
+    )
+    assert places(records) == [("127.0.0.1", 0), ("2001:db8::9", 0), ("fe80::1", 2)]
+    assert {(str(record.remote), record.remote.port) for record in records} == {("2001:db8::2", 443)}
+
+
+@pytest.mark.parametrize("state", [1, 3, 6, 7])
+def test_association_is_a_connection_in_any_state(state):
+    """SHUTDOWN_RECEIVED and SHUTDOWN_ACK_SENT have the numbers of TIME_WAIT and CLOSE."""
+    [record] = sctp(sockaddr("::1"), peers=(sockaddr("::2"),), remote="::2", remote_port=443, state=state)
+    assert record.state == ESTABLISHED
+
+
+@pytest.mark.parametrize("garbage", ["::", "::a0ac:c493:0:0"])
+@pytest.mark.parametrize(
+    ("peers", "remote"),
+    [(["::2", "10.0.0.9", "10.0.0.8"], "10.0.0.9"), (["10.0.0.8", "::2"], "10.0.0.8"), (["::2", "::3"], "::2")],
+)
+def test_primary_ipv4_address_of_a_peer_is_that_of_its_list(garbage, peers, remote):
+    [record] = sctp(sockaddr("10.0.0.1"), peers=tuple(map(sockaddr, peers)), remote=garbage, remote_port=443, state=3)
+    assert (str(record.remote), record.remote.port) == (remote, 443)
+
+
+def test_sctp_listener_that_connects_has_no_peer():
+    [record] = sctp(sockaddr("10.0.0.1"), remote="::2", remote_port=443)
+    assert (record.state, record.remote) == (LISTEN, Address(bytes(4), 0))
+    [connected] = sctp(sockaddr("::"), remote="::2", remote_port=443, state=ESTABLISHED)
+    assert connected.remote.port == 443
 
 
 def test_sctp_socket_without_a_list_of_addresses_has_that_of_the_message():

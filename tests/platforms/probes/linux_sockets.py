@@ -101,13 +101,20 @@ def sctp() -> None:
             obstacles = portrange.why_busy(port, protocol="sctp", address=address)
             assert [(obstacle.kind, obstacle.socket.address) for obstacle in obstacles] == [("listener", address)]
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM, _SCTP) as client:
+            client.bind(("127.1.2.3", 0))
             client.connect(("127.1.2.3", port))
+            remote = "127.1.2.3", client.getsockname()[1]
+            for system in (System(), TablesOnly(), DiagOnly()):
+                found = portrange.who_uses(port, protocol="sctp", remote=remote, host=_host(system))
+                places = {(use.state, use.address) for use in found}
+                assert {("connection", "127.0.0.1"), ("connection", "127.1.2.3")} <= places, found
+                assert {(use.remote_address, use.remote_port) for use in found} == {remote}, found
             kinds = [obstacle.kind for obstacle in portrange.why_busy(port, protocol="sctp", address="127.0.0.1")]
             assert kinds == ["listener", "connection"], kinds
 
 
 def sctp_to_many() -> None:
-    """an SCTP socket with several associations is a listener"""
+    """an SCTP socket with several associations is a listener, also after it connects"""
     with socket.socket(socket.AF_INET, socket.SOCK_SEQPACKET, _SCTP) as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
@@ -120,6 +127,13 @@ def sctp_to_many() -> None:
             for obstacle in portrange.why_busy(port, protocol="sctp", address="127.0.0.1")
         ]
         assert found == [("listener", 1), ("connection", 2)], found
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM, _SCTP) as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            server.connect(other.getsockname())
+            for system in (System(), TablesOnly(), DiagOnly()):
+                [listener] = portrange.who_listens(port, protocol="sctp", host=_host(system))
+                assert (listener.address, listener.pid) == ("127.0.0.1", os.getpid()), listener
         for client in clients:
             client.close()
 
