@@ -94,6 +94,12 @@ def test_non_numeric_address_raises_value_error(address):
         portrange.why_busy(80, address=address)
 
 
+@pytest.mark.parametrize("pid", [0, -1, 1 << 31, 1 << 70])
+def test_invalid_pid_raises_value_error_naming_the_bounds(pid):
+    with pytest.raises(ValueError, match=r"is not a pid: pids are from 1 to 2147483647$"):
+        portrange.listeners(process=pid)
+
+
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize("host", ["/proc", 0, portrange.Host])
 def test_non_host_raises_type_error_with_an_example(query, host):

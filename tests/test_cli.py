@@ -292,6 +292,17 @@ def test_check_from_file_without_ports_passes(tmp_path):
     assert (done.returncode, done.stdout) == (0, f"no published ports in {file}\n")
 
 
+def test_check_from_several_files_compares_their_ports(tmp_path):
+    files = [tmp_path / name for name in ("web.json", "none.json", "api.json")]
+    for file, services in zip(files, (COMPOSE["services"], {}, {"api": COMPOSE["services"]["web"]}), strict=True):
+        file.write_text(json.dumps({"services": services}))
+    done = run("check", *(f"--from={file}" for file in files))
+    assert done.returncode == 1
+    assert done.stdout.startswith("8080  FAIL  tcp published twice on all addresses by web and api: ")
+    done = run("check", f"--from={files[1]}", f"--from={files[1]}")
+    assert (done.returncode, done.stdout) == (0, f"no published ports in {files[1]} and {files[1]}\n")
+
+
 @NEEDS_SETTINGS
 def test_check_from_escapes_control_characters_in_names():
     services = {"evil\x1b[2J\n\ud800": COMPOSE["services"]["web"]}
@@ -592,6 +603,8 @@ def test_ports_are_read_as_people_type_them(typed, targets):
         (["range", "80"], "unexpected argument '80'"),
         (["range", "udp"], "did you mean -p udp?"),
         (["443", "--udp"], "did you mean -p udp?"),
+        (["443", "--process", "1"], "unknown option --process; portrange list has it"),
+        (["busy", "80", "--strict"], "unknown option --strict; portrange check has it"),
         (["-help"], "did you mean --help?"),
         (["443", "-json"], "did you mean --json?"),
         (["--port", "80"], "ports are arguments"),
@@ -603,6 +616,7 @@ def test_ports_are_read_as_people_type_them(typed, targets):
         (["busy", "80", "--address", "localhost"], "use 127.0.0.1 or ::1"),
         (["busy", "localhost:80"], "use 127.0.0.1 or ::1"),
         (["busy", "0"], "from 1 to 65535"),
+        (["busy", "80", "127.0.0.1:81", "--address", "::1"], "two addresses, 127.0.0.1 and ::1: name one of them"),
     ],
 )
 def test_message_about_invalid_arguments_names_the_remedy(arguments, message):
@@ -734,6 +748,7 @@ def test_answers_of_an_address_without_listener_exits_1(server):
         (["80", "no-such-name.invalid"], "cannot resolve"),
         (["80", "fe80::1"], "needs its interface"),
         (["127.0.0.1:80", "::1"], "two addresses"),
+        (["80", "81"], "two ports, 80 and 81: name one of them"),
         (["80-90"], "several ports"),
         (["0"], "from 1 to 65535"),
         (["65536"], "from 0 to 65535"),

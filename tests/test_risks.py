@@ -102,6 +102,7 @@ def test_host_range_detail_names_the_range_and_the_remedy():
         (33333, ("linux", "freebsd"), False),
         (50000, DEFAULT_TARGETS, False),
         (50000, (), False),
+        (49151, DEFAULT_TARGETS, False),
     ],
 )
 def test_reserving_is_advised_only_where_it_makes_the_port_safe(port, targets, helps):

@@ -21,6 +21,7 @@ import portrange
 from portrange import Assignment, Span, suggest_port
 from portrange._questions.suggest import FIRST, LAST
 from portrange._registry.facts import BAD_PORTS, COMMON_PORTS, ORCHESTRATOR_RANGES
+from portrange.testing import FakeHost
 
 #: A recorded Linux with default settings, so that results do not depend on this machine.
 LINUX = RecordedHost("linux-6.18").snapshot()
@@ -194,6 +195,37 @@ def test_host_without_candidates_raises_portrange_error(recorded: str):
         portrange.PortrangeError, match=r"no port is left for 'x'.* the settings of this host exclude 18,976"
     ):
         suggest_port("x", host=RecordedHost(recorded))
+
+
+@pytest.mark.parametrize(
+    ("settings", "avoid", "text"),
+    [
+        (
+            {"pools": (portrange.EphemeralRange(1024, 65535),)},
+            [],
+            (
+                "avoid excludes 0 and the settings of this host exclude 18,976 (18,976 ephemeral); "
+                "reduce the ephemeral range of this host"
+            ),
+        ),
+        (
+            {"reserved": (Span(1024, 9999),), "excluded": (Span(10000, 14999),), "privileged": (Span(1, 19999),)},
+            [],
+            (
+                "exclude 18,976 (8,976 reserved, 5,000 excluded, 18,976 privileged); "
+                "reserve fewer ports on this host, or exclude fewer ports on this host, "
+                "or require a privilege for fewer ports on this host"
+            ),
+        ),
+        ({}, [(1024, 19999)], "avoid excludes 18,976 and the settings of this host exclude 0; avoid fewer ports"),
+    ],
+)
+def test_error_without_candidates_names_the_settings_to_change(settings, avoid, text):
+    usual = {"pools": (portrange.EphemeralRange(32768, 60999),), "reserved": (), "excluded": (), "privileged": ()}
+    host = FakeHost(settings=portrange.PortSettings("linux", **{**usual, **settings}))
+    with pytest.raises(portrange.PortrangeError) as caught:
+        suggest_port("x", avoid=avoid, host=host)
+    assert str(caught.value).endswith(text)
 
 
 def test_current_listener_does_not_change_the_suggestion():

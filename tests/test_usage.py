@@ -284,10 +284,15 @@ def test_repr_html_has_a_bar_for_each_destination_worst_first_with_its_limit():
 
 
 @pytest.mark.parametrize(
-    ("used", "verdict"), [(100, "no port is left"), (85, "a limit is near"), (1, "no limit is near")]
+    ("used", "verdict"), [(100, "no port is left for "), (85, "a limit is near"), (1, "no limit is near")]
 )
 def test_repr_html_begins_with_the_verdict(used, verdict):
     assert f">{verdict}" in usage(destination(used))._repr_html_().partition("</p>")[0]
+
+
+def test_full_address_prevents_bind_alone():
+    """connect() without bind() chooses the port for its destination."""
+    assert ">no port is left for bind()" in usage(destination(99), used=100)._repr_html_()
 
 
 def test_repr_html_has_no_bars_without_destinations():

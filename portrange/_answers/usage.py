@@ -388,7 +388,7 @@ def _verdict(usage: EphemeralUsage) -> str:
     if full:
         more = "at least " if usage.destination_count > len(usage.destinations) == full else ""
         return f"no port is left for {more}{full:,} {_plural(full, 'destination')}"
-    return "no port is left" if usage.exhausted else "a limit is near"
+    return "no port is left for bind()" if usage.exhausted else "a limit is near"
 
 
 def _by_owner(usage: EphemeralUsage) -> Iterator[str]:

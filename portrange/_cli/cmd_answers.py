@@ -23,6 +23,8 @@ def _run(arguments: Parsed) -> Output:
     target = one_target(arguments.port)
     if target.address and arguments.address:
         raise ValueError(f"two addresses, {target.address} and {arguments.address}: name one of them")
+    if arguments.address and arguments.address.isdecimal():
+        raise ValueError(f"two ports, {arguments.port} and {arguments.address}: name one of them")
     kind: Any = target.protocol or arguments.protocol
     address = target.address or arguments.address or _DEFAULT
     found = who_answers(target.first, address, protocol=kind, host=arguments.host)

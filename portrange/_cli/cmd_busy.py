@@ -26,6 +26,9 @@ def _run(arguments: Parsed) -> Output:
         raise ValueError("no ports: name some, or - for standard input")
     if any(target.first == 0 for target in wanted):
         raise ValueError("port 0 lets the system choose a free port: name a port from 1 to 65535")
+    named = next((target.address for target in wanted if target.address), "")
+    if named and arguments.address:
+        raise ValueError(f"two addresses, {named} and {arguments.address}: name one of them")
     lines: list[tuple[str, str]] = []
     data: list[dict[str, Any]] = []
     for target in wanted:

@@ -52,16 +52,17 @@ class Checked(Frozen):
 
 def _run(arguments: Parsed) -> Output:
     arguments.host = arguments.host.snapshot()
-    published = [] if arguments.file is None else read_published(arguments.file)
+    files: list[str] = arguments.files or []
+    published = [port for file in files for port in read_published(file)]
     numbers = [*(target.first for target in ports(arguments.ports)), *(port.port for port in published)]
-    if not numbers and arguments.file is None:
+    if not numbers and not files:
         raise ValueError("no ports: name some, or - for standard input, or --from FILE")
     clashes = conflicts(published)
     checked = [_check(number, arguments, published, clashes.get(number, [])) for number in dict.fromkeys(numbers)]
     lines = [line for port in checked for line in _lines(port, verbose=arguments.verbose)]
-    source = "standard input" if arguments.file == STDIN else arguments.file
+    sources = joined("standard input" if file == STDIN else file for file in files)
     return Output(
-        text.labelled(lines, arguments.style, gap=2) if checked else visible(f"no published ports in {source}"),
+        text.labelled(lines, arguments.style, gap=2) if checked else visible(f"no published ports in {sources}"),
         [_data(port) for port in checked],
         OK if all(port.passes for port in checked) else NO,
     )
@@ -152,7 +153,11 @@ COMMAND = Command(
             help="ignore this kind of risk; may be repeated; --verbose prints the kinds",
         ),
         option(
-            "--from", dest="file", metavar="FILE", help="also check the ports that FILE publishes; - is standard input"
+            "--from",
+            action="append",
+            dest="files",
+            metavar="FILE",
+            help="also check the ports that FILE publishes; - is standard input; may be repeated",
         ),
         option("--verbose", action="store_true", help="print each risk with its severity, remedy and kind"),
     ),

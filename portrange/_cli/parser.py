@@ -91,6 +91,9 @@ def _unknown(name: str, word: str, arguments: Sequence[str]) -> str:
 
     names = _long_options(word)
     option = first.partition("=")[0]
+    for other in COMMANDS:
+        if option in _long_options(other):
+            return f"unknown option {option}; {PROGRAM} {other} has it"
     hint = "".join(f"; did you mean {match}?" for match in get_close_matches(option, names, 1))
     return f"unknown option {option}{hint or f': {name} -h lists the options'}"
 

@@ -68,7 +68,8 @@ def process_of(process: AnyProcess) -> Process:
         )
     number = index(pid)  # pyright: ignore[reportArgumentType] - it has __index__
     if not 0 < number < 1 << 31:
-        raise ValueError(f"{number if abs(number) < 1 << 64 else 'a large number'} is not a pid: pids are from 1 on")
+        shown = number if abs(number) < 1 << 64 else "a large number"
+        raise ValueError(f"{shown} is not a pid: pids are from 1 to {(1 << 31) - 1}")
     return Process(number)
 
 

@@ -82,7 +82,7 @@ def risks(port: int, record: PortRecord, settings: SettingRisks) -> tuple[Risk, 
     """Return all risks of a port: those of high severity first, in the order of `RISK_KINDS`."""
     high, low = settings.high, settings.low
     if record.assignment == "reserved":
-        high += (_RESERVED if port else _ZERO,)
+        high = (*map(_without_reservation, high), _RESERVED if port else _ZERO)
     elif record.assignment == "assigned":
         low += (_registered(record),)
     if port in COMMON_PORTS:
@@ -156,6 +156,7 @@ _common_uses: dict[int, Risk] = {}
 
 #: Where a port of the ephemeral range is reserved, by system.
 _RESERVE = {"linux": "net.ipv4.ip_local_reserved_ports"}
+_OR_RESERVE = ", or reserve it"
 
 
 def setting_risks(
@@ -199,8 +200,13 @@ def _host_range(section: Section, settings: PortSettings, ranges: list[DefaultRa
     remaining = section.first >= _DYNAMIC or any(ports.system != settings.platform for ports in ranges)
     setting = _RESERVE.get(settings.platform)
     spans = joined(dict.fromkeys(f"{pool.first}-{pool.last}" for pool in settings.pools or ()))
-    reserve = f", or reserve it ({setting})" if setting and not remaining else ""
+    reserve = f"{_OR_RESERVE} ({setting})" if setting and not remaining else ""
     return _high("host-range", f"in this host's ephemeral range ({spans})", f"{advice}{reserve}")
+
+
+def _without_reservation(risk: Risk) -> Risk:
+    """Return a risk without the advice to reserve the port, of which another high risk would remain."""
+    return Risk(risk.kind, risk.severity, risk.detail.partition(_OR_RESERVE)[0])
 
 
 def _privileged(settings: PortSettings, *, may_bind: bool) -> Risk:

@@ -99,7 +99,7 @@ def suggest_port(name: str, *, avoid: Iterable[Avoided] = (), host: Host | None 
             and port not in _REFUSED
             and not contains(avoided, port)
             and registered(port).assignment == "unassigned"
-            and not _is_used_by_host(settings, port)
+            and not _unsuitable(settings, port)
         ):
             return port
     raise PortrangeError(_no_port_left(name, avoided, settings))
@@ -118,20 +118,31 @@ def _candidates(name: bytes) -> Iterator[int]:
         offset = (offset + step) % _PRIME
 
 
-def _is_used_by_host(settings: PortSettings, port: int) -> bool:
-    """Return whether a port is known to be ephemeral, reserved, excluded or privileged on the host."""
-    others = (settings.reserved, settings.excluded, settings.privileged)
-    return bool(settings.ephemeral(port)) or any(spans is not None and contains(spans, port) for spans in others)
+#: The settings of a host that make a port unsuitable, with the remedy if no port is left.
+_REMEDIES = {
+    "ephemeral": "reduce the ephemeral range of this host",
+    "reserved": "reserve fewer ports on this host",
+    "excluded": "exclude fewer ports on this host",
+    "privileged": "require a privilege for fewer ports on this host",
+}
+
+
+def _unsuitable(settings: PortSettings, port: int) -> list[str]:
+    """Return why a port is known to be unsuitable on the host: keys of `_REMEDIES`."""
+    spans = {"reserved": settings.reserved, "excluded": settings.excluded, "privileged": settings.privileged}
+    found = [name for name, ports in spans.items() if ports is not None and contains(ports, port)]
+    return ["ephemeral", *found] if settings.ephemeral(port) else found
 
 
 def _no_port_left(name: str, avoided: Spans, settings: PortSettings) -> str:
-    by_host = sum(_is_used_by_host(settings, port) for port in range(FIRST, LAST + 1))
-    by_argument = overlap(avoided, FIRST, LAST)
-    ranges = ", ".join(dict.fromkeys(f"{pool.first}-{pool.last}" for pool in settings.pools or ())) or "unknown"
-    remedies = ["avoid fewer ports"] * bool(by_argument) + ["reduce the ephemeral range of this host"] * bool(by_host)
+    reasons = [_unsuitable(settings, port) for port in range(FIRST, LAST + 1)]
+    by_host, by_argument = sum(map(bool, reasons)), overlap(avoided, FIRST, LAST)
+    counts = {reason: sum(reason in found for found in reasons) for reason in _REMEDIES}
+    named = ", ".join(f"{count:,} {reason}" for reason, count in counts.items() if count)
+    remedies = ["avoid fewer ports"] * bool(by_argument) + [_REMEDIES[name] for name, count in counts.items() if count]
     return (
         f"no port is left for {name!r}: of the {LAST - FIRST + 1:,} candidates from {FIRST} to {LAST}, avoid excludes "
-        f"{by_argument:,} and the settings of this host exclude {by_host:,} (ephemeral range: {ranges}); "
+        f"{by_argument:,} and the settings of this host exclude {by_host:,}{f' ({named})' if named else ''}; "
         f"{', or '.join(remedies)}"
     )
 

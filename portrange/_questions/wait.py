@@ -180,17 +180,21 @@ class _Waiting:
         return found if found.listeners else None
 
     def _in_the_way(self) -> Listener | None:
-        """Return a listener of another program that keeps the process from listening, if that is certain."""
+        """Return a listener of another program that keeps nearly every server from listening (`_USUAL`)."""
         if self._protocol != "tcp":
             return None  # several UDP sockets may share a port
         for listener in self._others():
-            if listener in self._harmless:
+            if listener in self._harmless or self._may_have(listener):
                 continue
             is_usual = listener.address in _USUAL or listener.dual_stack
             if is_usual and not self._system.can_share(self._protocol, listener.address, listener.port):
                 return listener
             self._harmless.add(listener)
         return None
+
+    def _may_have(self, listener: Listener) -> bool:
+        """Return whether a hidden listener may be one of the process, which cannot be inspected either."""
+        return listener.hidden and bool(self._backend.listeners(self._system, self._query()).incomplete)
 
     def _others(self) -> tuple[Listener, ...]:
         """Return the listeners of other programs on the port."""

@@ -192,6 +192,26 @@ def test_hidden_owner_of_the_port_is_a_process_that_cannot_be_inspected(several_
     assert "in use by a process of user root that cannot be inspected" in text
 
 
+def test_hidden_owner_of_the_port_may_be_the_process_itself(several_users: None, world: World):
+    server = world.start("server = tcp()\nsay(port(server))\nwait()")
+    number = server.hear()
+    reason, text = world.ask(
+        """
+        import portrange
+        become_nobody()
+        try:
+            portrange.wait_for_listener(int(sys.argv[1]), int(sys.argv[2]), timeout=0)
+        except portrange.NotListeningError as error:
+            say([error.reason, str(error)])
+        """,
+        server.pid,
+        number,
+    )
+    assert reason == "timeout"
+    assert f"tcp port {number} is in use by a process of user root that cannot be inspected" in text
+    assert f"incomplete: sockets of process {server.pid} (permission denied)" in text
+
+
 def test_socket_that_fork_copied_does_not_count():
     """A child made by fork() has the listeners of its parent until it closes them; here, a stale server."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -20,7 +20,7 @@ from portrange._cli.parser import parser_of
 
 SHARE = Path(__file__).resolve().parents[2] / "share"
 #: Options whose value is a file or a directory.
-PATHS = {"file": shtab.FILE, "procfs": shtab.DIRECTORY}
+PATHS = {"files": shtab.FILE, "procfs": shtab.DIRECTORY}
 SHELLS = {
     "bash": "bash-completion/completions/portrange",
     "zsh": "zsh/site-functions/_portrange",

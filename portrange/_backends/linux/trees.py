@@ -25,7 +25,7 @@ _MOST_LISTED = 5
 _CLOEXEC = 0o2000000
 _ENDED = frozenset("ZXx")
 #: The end of a reason that does not apply if all network namespaces are queried.
-OTHER_NAMESPACE = " in another network namespace: see listeners(namespaces='all'), or the option --all-namespaces"
+OTHER_NAMESPACE = " in another network namespace: enter it (nsenter --net), or list all of them (--all-namespaces)"
 
 
 class Tree(Frozen):

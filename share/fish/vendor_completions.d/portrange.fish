@@ -88,7 +88,7 @@ complete -c portrange -n '_shtab_portrange_using; and test $_shtab_portrange_npo
 complete -c portrange -n '_shtab_portrange_using check' -l target -xka "linux macos windows freebsd openbsd netbsd dragonfly solaris aix" -d 'a system that the project runs on; may be repeated (default linux, macos, windows)'
 complete -c portrange -n '_shtab_portrange_using check' -l strict -d 'fail for any risk, also a low one'
 complete -c portrange -n '_shtab_portrange_using check' -l accept -xka "excluded host-range default-range dynamic-band reserved privileged unknown orchestrator registered common-use browser restricted" -d 'ignore this kind of risk; may be repeated; --verbose prints the kinds'
-complete -c portrange -n '_shtab_portrange_using check' -l from -xka "(__fish_complete_path (commandline -ct))" -d 'also check the ports that FILE publishes; - is standard input'
+complete -c portrange -n '_shtab_portrange_using check' -l from -xka "(__fish_complete_path (commandline -ct))" -d 'also check the ports that FILE publishes; - is standard input; may be repeated'
 complete -c portrange -n '_shtab_portrange_using check' -l verbose -d 'print each risk with its severity, remedy and kind'
 complete -c portrange -n '_shtab_portrange_using check' -s j -l json -d 'print JSON for programs'
 complete -c portrange -n '_shtab_portrange_using check' -l color -xka "auto always never" -d 'colours auto (on terminals), always or never'
