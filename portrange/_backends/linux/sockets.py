@@ -305,9 +305,9 @@ def parse_table(text: str, source: str, protocol: ProtocolName) -> Iterator[Sock
 def parse_sctp_table(text: str, source: str) -> Iterator[SocketRecord]:
     """Yield the sockets of /proc/net/sctp/eps or the associations of /proc/net/sctp/assocs, each local address apart.
 
-    Columns vary in width, and the addresses are the last ones before a tab (sctp_eps_seq_show, sctp_assocs_seq_show,
-    net/sctp/proc.c). SST is a common state: SCTP_SS_LISTENING is LISTEN (include/net/sctp/constants.h). An asterisk
-    marks the primary address of a peer.
+    The columns before the addresses are numbers (sctp_eps_seq_show, sctp_assocs_seq_show, net/sctp/proc.c). SST is a
+    common state: SCTP_SS_LISTENING is LISTEN (include/net/sctp/constants.h). An asterisk marks the primary address of
+    a peer.
     """
     lines = text.splitlines()
     headers = lines[0].split() if lines else []
@@ -315,7 +315,7 @@ def parse_sctp_table(text: str, source: str) -> Iterator[SocketRecord]:
         raise ParseError(source, "a line of headers with LADDRS", lines[0] if lines else "")
     del headers[headers.index("LADDRS") :]
     for line in lines[1:]:
-        fields = line.partition("\t")[0].split()
+        fields = line.split()
         try:
             row = dict(zip(headers, fields[: len(headers)], strict=True))
             port, inode, uid = _number(row["LPORT"], 16), _number(row["INODE"], 64), _number(row["UID"], 32)

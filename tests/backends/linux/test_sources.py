@@ -207,6 +207,13 @@ def test_exact_asks_at_the_interface_where_packets_arrive(options, interface):
         sockets.exact(Asked({}), "udp", ends[0], [ends[1]], **options)
 
 
+def test_sctp_association_is_found_in_the_list_alone():
+    """The kernel's reply to a request for one association is one message, for a record for each local address."""
+    host = Kernel({}, [body(80, 1, state=ESTABLISHED, remote_port=9)])
+    assert sockets.connection(host, "sctp", 80, ("127.0.0.1", 9)) is None
+    assert host.sequences == []
+
+
 def test_connection_is_unknown_without_sock_diag():
     class Routed(Kernel):
         def source_address(self, address: str, port: int) -> str:
