@@ -195,7 +195,7 @@ def test_exact_socket_of_each_remote_end():
 
 @pytest.mark.parametrize(("options", "interface"), [({}, 0), ({"interface": 3}, 3)])
 def test_exact_asks_at_the_interface_where_packets_arrive(options, interface):
-    class Asked(Kernel):
+    class Requested(Kernel):
         def sock_diag(self, request: bytes) -> Iterator[bytes]:
             assert request == sock_diag.request_exact(
                 "udp", *ends, int.from_bytes(request[8:12], sys.byteorder), interface=interface
@@ -204,7 +204,7 @@ def test_exact_asks_at_the_interface_where_packets_arrive(options, interface):
 
     ends = Address(bytes([127, 0, 0, 1]), 53), Address(bytes([127, 0, 0, 1]), 9)
     with pytest.raises(PermissionError):
-        sockets.exact(Asked({}), "udp", ends[0], [ends[1]], **options)
+        sockets.exact(Requested({}), "udp", ends[0], [ends[1]], **options)
 
 
 def test_sctp_association_is_found_in_the_list_alone():
@@ -279,7 +279,7 @@ def test_invalid_table_is_named(protocol):
         sockets.listening(host, (protocol,))
 
 
-def test_table_that_fills_a_part_came_in_two():
+def test_table_that_fills_a_part_is_read_again():
     """Linux ends a part when its buffer of 4,096 bytes is full: 31 UDP sockets are 3,968 and 128 bytes."""
 
     class Counting(Kernel):
@@ -374,7 +374,7 @@ def test_optional_protocols_that_fail_are_named_beside_the_others():
         sockets.listening(Kernel(tables))
 
 
-def test_failure_without_an_error_number_is_given_in_words():
+def test_failure_without_an_error_number_has_its_text():
     tables = {"/proc/net/protocols": PROTOCOLS, "/proc/net/tcp": HEADER.encode(), "/proc/net/udp": HEADER.encode()}
     tables["/proc/net/sctp/eps"] = OSError("no table")
     _, missing = sockets.listening(Kernel(tables, OSError("no netlink")))
