@@ -33,7 +33,11 @@ EITHER = {"default-range", "unknown"}
 
 
 def risks_of(port, *, settings=LINUX, targets=DEFAULT_TARGETS, **facts):
-    return risks(port, registered(port), setting_risks(section_of(port), settings, HostFacts(**facts), targets))
+    record = registered(port)
+    of_settings = setting_risks(
+        section_of(port), settings, HostFacts(**facts), targets, is_assignable=record.assignment != "reserved"
+    )
+    return risks(port, record, of_settings)
 
 
 def kinds(port, **facts):

@@ -10,6 +10,7 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import inet_diag
 import pytest
 from process_rows import Rows
 from recorded import RecordedHost
@@ -330,15 +331,13 @@ def message(
     interface: int = 0,
 ) -> bytes:
     """Encode a socket of a reply as in linux/inet_diag.h, followed by an attribute."""
-    family = 10 if ":" in local else 2
-    body = struct.pack("=BBBB", family, state, 0, 0) + struct.pack(">HH", port, to)
-    body += packed(local).ljust(16, b"\0") + packed(remote).ljust(16, b"\0") + struct.pack("=I8x", interface)
-    body += struct.pack("=IIIII", expires, 0, 0, 0, 0) + struct.pack("=HHBxxx", 5, 8, 0)
-    return struct.pack("=IHHII", 16 + len(body), 20, 2, SEQUENCE, 0) + body
+    values = {"state": state, "interface": interface, "expires": expires, "inode": 0}
+    body = inet_diag.socket_body(local, port, remote, to, **values, attributes=inet_diag.attribute(8, b"\0"))
+    return inet_diag.message(body, SEQUENCE)
 
 
 def reply(*messages: bytes) -> list[bytes]:
-    return [b"".join(messages), struct.pack("=IHHIIi", 20, 3, 2, SEQUENCE, 0, 0)]
+    return [b"".join(messages), inet_diag.done(SEQUENCE)]
 
 
 IN_RANGE = Occupancy("tcp", "linux", {"ipv4": POOL, "ipv6": POOL}).in_range["ipv4"]

@@ -6,7 +6,7 @@ from .._answers.answer import Answer, Answers
 from .._answers.listener import Listeners
 from .._questions.reach import who_answers
 from .cmd_list import hidden_owners, with_heading
-from .inputs import one_target
+from .inputs import address_of, one_target
 from .options import option, protocol
 from .output import NO, OK, Command, Output, described
 
@@ -21,12 +21,10 @@ _DEFAULT = "localhost"
 
 def _run(arguments: Parsed) -> Output:
     target = one_target(arguments.port)
-    if target.address and arguments.address:
-        raise ValueError(f"two addresses, {target.address} and {arguments.address}: name one of them")
+    address = address_of(target, arguments.address) or _DEFAULT
     if arguments.address and arguments.address.isdecimal():
         raise ValueError(f"two ports, {arguments.port} and {arguments.address}: name one of them")
     kind: Any = target.protocol or arguments.protocol
-    address = target.address or arguments.address or _DEFAULT
     found = who_answers(target.first, address, protocol=kind, host=arguments.host)
     status = OK if any(answer.listeners for answer in found) else NO
     if arguments.json:

@@ -7,7 +7,7 @@ from .._answers.listener import Obstacle
 from .._questions.busy import why_busy
 from .._render import text
 from .._render.strings import visible
-from .inputs import ports
+from .inputs import address_of, ports
 from .options import PORTS, option, protocol
 from .output import NO, OK, Command, Output, described
 
@@ -26,14 +26,11 @@ def _run(arguments: Parsed) -> Output:
         raise ValueError("no ports: name some, or - for standard input")
     if any(target.first == 0 for target in wanted):
         raise ValueError("port 0 lets the system choose a free port: name a port from 1 to 65535")
-    named = next((target.address for target in wanted if target.address), "")
-    if named and arguments.address:
-        raise ValueError(f"two addresses, {named} and {arguments.address}: name one of them")
+    addresses = [address_of(target, arguments.address) for target in wanted]
     lines: list[tuple[str, str]] = []
     data: list[dict[str, Any]] = []
-    for target in wanted:
+    for target, address in zip(wanted, addresses, strict=True):
         kind: Any = target.protocol or arguments.protocol
-        address = target.address or arguments.address
         obstacles = why_busy(target.first, protocol=kind, address=address, host=arguments.host)
         is_free = not obstacles.blocks
         if is_free:

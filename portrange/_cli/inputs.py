@@ -92,6 +92,13 @@ def one_target(text: str) -> Target:
     return targets[0]
 
 
+def address_of(target: Target, given: str | None) -> str:
+    """Return the address of a target, or else the one *given* beside it; `ValueError` if there are two."""
+    if target.address and given:
+        raise ValueError(f"two addresses, {target.address} and {given}: name one of them")
+    return target.address or given or ""
+
+
 def is_range(text: str) -> bool:
     """Return whether an argument is a range of ports, such as 8000-8010."""
     return any(_bounds(_protocol(part)[0].rpartition(":")[2]) for part in text.replace(",", " ").split())

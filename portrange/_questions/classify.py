@@ -71,8 +71,9 @@ def classify(port: SupportsIndex, *, targets: Iterable[str] = DEFAULT_TARGETS, h
         _within(settings.privileged, number),
     )
     # The key is all that the messages depend on: a snapshot formats each of them once.
-    key = ("classify: risks", section.first, wanted, known)
-    of_settings = system.cached(key, _setting_risks, system, section, settings, wanted, known)
+    is_assignable = record.assignment != "reserved"
+    key = ("classify: risks", section.first, wanted, known, is_assignable)
+    of_settings = system.cached(key, _setting_risks, system, section, settings, wanted, known, is_assignable)
     return PortInfo(
         number,
         _band(number),
@@ -108,17 +109,18 @@ def _not_a_collection(targets: object) -> TypeError:
     return TypeError(f"targets is a collection of operating systems, such as ['linux', 'freebsd'], not {targets!r}")
 
 
-def _setting_risks(
+def _setting_risks(  # noqa: PLR0913, PLR0917 - `System.cached` passes the arguments by position
     system: System,
     section: Section,
     settings: PortSettings,
     targets: tuple[str, ...],
     known: tuple[bool | None, bool | None, bool | None, bool | None],
+    is_assignable: bool,  # noqa: FBT001 - as above
 ) -> SettingRisks:
     """Return the risks of a port that is known to be ephemeral, reserved, excluded and privileged, in that order."""
     *_, privileged = known
     facts = HostFacts(*known, may_bind=bool(privileged) and system.can_bind_privileged)
-    return setting_risks(section, settings, facts, targets)
+    return setting_risks(section, settings, facts, targets, is_assignable=is_assignable)
 
 
 def _within(spans: Spans | None, number: int) -> bool | None:

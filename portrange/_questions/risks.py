@@ -82,7 +82,7 @@ def risks(port: int, record: PortRecord, settings: SettingRisks) -> tuple[Risk, 
     """Return all risks of a port: those of high severity first, in the order of `RISK_KINDS`."""
     high, low = settings.high, settings.low
     if record.assignment == "reserved":
-        high = (*map(_without_reservation, high), _RESERVED if port else _ZERO)
+        high += (_RESERVED if port else _ZERO,)
     elif record.assignment == "assigned":
         low += (_registered(record),)
     if port in COMMON_PORTS:
@@ -156,13 +156,20 @@ _common_uses: dict[int, Risk] = {}
 
 #: Where a port of the ephemeral range is reserved, by system.
 _RESERVE = {"linux": "net.ipv4.ip_local_reserved_ports"}
-_OR_RESERVE = ", or reserve it"
 
 
 def setting_risks(
-    section: Section, settings: PortSettings, facts: HostFacts, targets: tuple[str, ...] = DEFAULT_TARGETS
+    section: Section,
+    settings: PortSettings,
+    facts: HostFacts,
+    targets: tuple[str, ...] = DEFAULT_TARGETS,
+    *,
+    is_assignable: bool = True,
 ) -> SettingRisks:
-    """Return the risks of all ports of a section for which the host has the same *facts*."""
+    """Return the risks of all ports of a section for which the host has the same *facts*.
+
+    *is_assignable* is False for ports that IANA reserves, which remains a high risk.
+    """
     ranges = [ports for ports in section.ranges if ports.system in targets]
     # A reservation keeps a port out of the ephemeral range of this host, and of others with the same setting.
     own = [ports for ports in ranges if ports.system == settings.platform and facts.reserved]
@@ -174,7 +181,7 @@ def setting_risks(
         source = _source(settings, "excluded")
         high.append(_high("excluded", f"this host refuses to bind it{source}", "choose a port that is not excluded"))
     if facts.ephemeral:
-        high.append(_host_range(section, settings, ranges, advice))
+        high.append(_host_range(section, settings, ranges, advice, is_assignable=is_assignable))
     if others:
         high.append(_high("default-range", f"in the default ephemeral range of {joined(map(_range, others))}", advice))
     if section.first >= _DYNAMIC:
@@ -195,18 +202,16 @@ def setting_risks(
     return SettingRisks(tuple(high), (unknown,) if unknown and unknown.severity == "high" else (), tuple(low))
 
 
-def _host_range(section: Section, settings: PortSettings, ranges: list[DefaultRange], advice: str) -> Risk:
+def _host_range(
+    section: Section, settings: PortSettings, ranges: list[DefaultRange], advice: str, *, is_assignable: bool
+) -> Risk:
     """Return the risk of an ephemeral port. Reserving it helps only if no other high risk remains."""
-    remaining = section.first >= _DYNAMIC or any(ports.system != settings.platform for ports in ranges)
+    is_default_elsewhere = any(ports.system != settings.platform for ports in ranges)
+    remaining = section.first >= _DYNAMIC or is_default_elsewhere or not is_assignable
     setting = _RESERVE.get(settings.platform)
     spans = joined(dict.fromkeys(f"{pool.first}-{pool.last}" for pool in settings.pools or ()))
-    reserve = f"{_OR_RESERVE} ({setting})" if setting and not remaining else ""
+    reserve = f", or reserve it ({setting})" if setting and not remaining else ""
     return _high("host-range", f"in this host's ephemeral range ({spans})", f"{advice}{reserve}")
-
-
-def _without_reservation(risk: Risk) -> Risk:
-    """Return a risk without the advice to reserve the port, of which another high risk would remain."""
-    return Risk(risk.kind, risk.severity, risk.detail.partition(_OR_RESERVE)[0])
 
 
 def _privileged(settings: PortSettings, *, may_bind: bool) -> Risk:

@@ -135,14 +135,14 @@ class _Waiting:
             # In this order: a process that listens and then ends was listening.
             has_ended = self._has_ended()
             found = self._listeners()
-            if found:
+            if found.listeners:
                 return found
             if has_ended:
                 raise self._error("ended", f"{self._name()} {self._end()}{self._elsewhere()}")
-            other = self._in_the_way()
+            other = self._in_the_way(can_inspect=not found.incomplete)
             if other is not None:
                 found = self._listeners()  # it may listen by now
-                if found:
+                if found.listeners:
                     return found
                 raise self._error(
                     "taken",
@@ -172,29 +172,27 @@ class _Waiting:
     def _query(self) -> SocketQuery:
         return SocketQuery(self._port, (self._protocol,), process=self._root, own_only=True)
 
-    def _listeners(self) -> Listeners | None:
-        """Return the listeners of the process; None if there are none."""
+    def _listeners(self) -> Listeners:
+        """Return the listeners of the process."""
         if exit_status(self._given) is not None:
-            return None
-        found = self._backend.listeners(self._system, self._query())
-        return found if found.listeners else None
+            return Listeners()
+        return self._backend.listeners(self._system, self._query())
 
-    def _in_the_way(self) -> Listener | None:
-        """Return a listener of another program that keeps nearly every server from listening (`_USUAL`)."""
+    def _in_the_way(self, *, can_inspect: bool) -> Listener | None:
+        """Return a listener of another program that keeps nearly every server from listening (`_USUAL`).
+
+        A hidden listener may be that of a process that cannot be inspected.
+        """
         if self._protocol != "tcp":
             return None  # several UDP sockets may share a port
         for listener in self._others():
-            if listener in self._harmless or self._may_have(listener):
+            if listener in self._harmless or (listener.hidden and not can_inspect):
                 continue
             is_usual = listener.address in _USUAL or listener.dual_stack
             if is_usual and not self._system.can_share(self._protocol, listener.address, listener.port):
                 return listener
             self._harmless.add(listener)
         return None
-
-    def _may_have(self, listener: Listener) -> bool:
-        """Return whether a hidden listener may be one of the process, which cannot be inspected either."""
-        return listener.hidden and bool(self._backend.listeners(self._system, self._query()).incomplete)
 
     def _others(self) -> tuple[Listener, ...]:
         """Return the listeners of other programs on the port."""

@@ -42,8 +42,10 @@ _LISTS = 6
 _PART = 4096
 #: The states of unconnected sockets: those of one port are in one bucket of the kernel's hash tables.
 _UNCONNECTED = (LISTEN, CLOSE)
+#: The table of SCTP associations, which are connections.
+_ASSOCIATIONS = "sctp/assocs"
 #: Files of each protocol below /proc/net; IPv6 tables do not exist where IPv6 is disabled.
-_TABLES = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6"), "sctp": ("sctp/eps", "sctp/assocs"), "dccp": ()}
+_TABLES = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6"), "sctp": ("sctp/eps", _ASSOCIATIONS), "dccp": ()}
 _REMEDIES = {
     errno.EMFILE: "close files, or raise the limit of open files (RLIMIT_NOFILE, ulimit -n)",
     errno.ENFILE: "close files, or raise the system's limit of open files (fs.file-max)",
@@ -258,6 +260,8 @@ def _from_tables(system: System, wanted: SocketFilter) -> Iterator[SocketRecord]
     if not _TABLES[wanted.protocol]:
         raise FileNotFoundError(errno.ENOENT, f"procfs has no table of {wanted.protocol} sockets")
     for index, table in enumerate(_TABLES[wanted.protocol]):
+        if table == _ASSOCIATIONS and ESTABLISHED not in wanted.states:
+            continue
         source = f"{_net(system)}/{table}"
         union: dict[object, SocketRecord] = {}
         try:
@@ -303,7 +307,7 @@ def parse_table(text: str, source: str, protocol: ProtocolName) -> Iterator[Sock
 
 
 def parse_sctp_table(text: str, source: str) -> Iterator[SocketRecord]:
-    """Yield the sockets of /proc/net/sctp/eps or the associations of /proc/net/sctp/assocs, each local address apart.
+    """Yield the sockets of /proc/net/sctp/eps or the associations of sctp/assocs, one for each local address.
 
     The columns before the addresses are numbers (sctp_eps_seq_show, sctp_assocs_seq_show, net/sctp/proc.c). SST is a
     common state: SCTP_SS_LISTENING is LISTEN (include/net/sctp/constants.h). An asterisk marks the primary address of

@@ -11,6 +11,7 @@ from operator import attrgetter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inet_diag import attribute
 
 from portrange import ParseError, Span
 from portrange._backends.linux import sock_diag
@@ -223,10 +224,6 @@ def message(body: bytes, kind: int = 20, flags: int = 2, length: int | None = No
 
 def sockets(*attributes: bytes) -> bytes:
     return bytes.fromhex(REPLY[ORDER])[16:88] + b"".join(attributes)
-
-
-def attribute(number: int, value: bytes) -> bytes:
-    return struct.pack("=HH", 4 + len(value), number) + value + bytes(-len(value) & 3)
 
 
 @pytest.mark.parametrize("padding", [1, 2, 3])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import struct
 import sys
 
+import inet_diag
 from fakes import SystemHost
+from inet_diag import socket_body
 
 from portrange._backends.linux import sockets
 
@@ -17,9 +19,8 @@ LOOPBACK = f"{int.from_bytes(bytes([127, 0, 0, 1]), sys.byteorder):08X}"
 def message(inode: int, sequence: int) -> bytes:
     """Return the sock_diag message of a TCP socket that listens on 127.0.0.1; without inode, one that is closed."""
     state, port = (10, PORT) if inode else (7, 0)
-    body = struct.pack("=BBBB2s2s16s16sI8sIIIII", 2, state, 0, 0, port.to_bytes(2, "big"), b"",
-                       bytes([127, 0, 0, 1]), b"", 0, b"", 0, 0, 0, 1000, inode)  # fmt: skip
-    return struct.pack("=IHHII", 16 + len(body), 20, 2, sequence, 0) + body
+    body = socket_body("127.0.0.1", port, state=state, uid=1000, inode=inode)
+    return inet_diag.message(body, sequence)
 
 
 class Listing(SystemHost):

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 from fakes import FakeHost
+from inet_diag import done, message, socket_body
 
 from portrange import ParseError, SourceError
 from portrange._backends.linux import sock_diag, sockets
@@ -64,14 +65,13 @@ class Kernel(FakeHost):
         if isinstance(reply, OSError):
             raise reply
         for body in reply if request[16] == socket.AF_INET else []:
-            yield struct.pack("=IHHII", 16 + len(body), 20, 2, sequence, 0) + body
-        yield struct.pack("=IHHIIi", 20, 3, 2, sequence, 0, 0)
+            yield message(body, sequence)
+        yield done(sequence)
 
 
 def body(port: int, inode: int, *, state: int = LISTEN, remote_port: int = 0) -> bytes:
     """Return the body of a message about a socket on 127.0.0.1 (struct inet_diag_msg)."""
-    ends = (port.to_bytes(2, "big"), remote_port.to_bytes(2, "big"), bytes([127, 0, 0, 1]), bytes([127, 0, 0, 1]))
-    return struct.pack("=BBBB2s2s16s16sI8sIIIII", 2, state, 0, 0, *ends, 0, b"", 0, 0, 0, 1000, inode)
+    return socket_body("127.0.0.1", port, "127.0.0.1", remote_port, state=state, uid=1000, inode=inode)
 
 
 def inodes(host: FakeHost, *protocols: str, port: int = 0) -> list[int]:
@@ -259,6 +259,14 @@ def test_sctp_associations_come_from_a_table_beside_that_of_endpoints():
         ("::1", ESTABLISHED, 9001),
     ]
     assert {record.remote.port for record in sockets.listening(host, ("sctp",))[0]} == {0}
+
+
+def test_sctp_associations_are_not_read_for_listeners():
+    tables = {"/proc/net/sctp/eps": SCTP.encode(), "/proc/net/sctp/assocs": b"?"}
+    host = Kernel({"/proc/net/protocols": PROTOCOLS, **tables})
+    assert len(sockets.listening(host, ("sctp",))[0]) == 2
+    with pytest.raises(ParseError, match=r"^/proc/net/sctp/assocs: "):
+        sockets.matching(host, SocketFilter("sctp", frozenset({ESTABLISHED})))
 
 
 def test_protocol_that_the_kernel_does_not_have_has_no_sockets():

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 
 import pytest
 from fakes import FakeHost
+from inet_diag import attribute, done, message, socket_body
 
 import portrange
 from portrange import Span
@@ -29,35 +30,7 @@ SETTINGS = {
 }
 
 
-def attribute(number: int, value: bytes) -> bytes:
-    return struct.pack("=HH", 4 + len(value), number) + value + bytes(-len(value) & 3)
-
-
 IN_GROUP = attribute(21, struct.pack("=Q", GROUP))
-
-
-def packed(address: str) -> bytes:
-    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address).ljust(16, b"\0")
-
-
-def row(
-    local: str,
-    port: int,
-    remote: str = "",
-    to: int = 0,
-    *,
-    state: int = 1,
-    interface: int = 0,
-    left: int = 0,
-    uid: int = 0,
-    inode: int = 1,
-    attributes: bytes = b"",
-) -> bytes:
-    """Return an inet_diag_msg: a connection, or with state 7 or 10 an unconnected socket."""
-    family = 10 if ":" in local else 2
-    ends = struct.pack(">HH", port, to) + packed(local) + packed(remote or ("::" if family == 10 else "0.0.0.0"))
-    fixed = struct.pack("=I8xIIIII", interface, left, 0, 0, uid, inode)
-    return struct.pack("=BBxx", family, state) + ends + fixed + attributes
 
 
 class Kernel(FakeHost):
@@ -92,8 +65,8 @@ class Kernel(FakeHost):
             # TCP sockets that are bound without listening are requested as BOUND_INACTIVE and returned as CLOSE.
             state = 13 if self.protocol == "tcp" and body[1] == 7 else body[1]
             if body[0] in families and mask >> state & 1:
-                yield struct.pack("=IHHII", 16 + len(body), kind, 2, sequence, 0) + body
-        yield struct.pack("=IHHIIi", 20, 3, 2, sequence, 0, 0)
+                yield message(body, sequence, kind=kind)
+        yield done(sequence)
 
     def interface_name(self, index: int) -> str:
         return f"eth{index}"
@@ -107,29 +80,31 @@ class Kernel(FakeHost):
 
 
 LISTENERS = (
-    row("127.0.0.1", 40000, state=10, uid=1000, attributes=IN_GROUP),
-    row("127.0.0.1", 40009, state=10, uid=1000, attributes=IN_GROUP),
-    row("::", 40001, state=10, attributes=attribute(11, b"\0")),
-    row("fe80::1", 40002, state=7, interface=2, uid=65534),
-    row("192.0.2.9", 9, state=10),
+    socket_body("127.0.0.1", 40000, state=10, uid=1000, attributes=IN_GROUP),
+    socket_body("127.0.0.1", 40009, state=10, uid=1000, attributes=IN_GROUP),
+    socket_body("::", 40001, state=10, attributes=attribute(11, b"\0")),
+    socket_body("fe80::1", 40002, state=7, interface=2, uid=65534),
+    socket_body("192.0.2.9", 9, state=10),
 )
 CONNECTIONS = (
     # accepted by the first and by the IPv6 wildcard, which accepts IPv4 too
-    row("127.0.0.1", 40000, "127.0.0.1", 50000, uid=1000, attributes=IN_GROUP),
-    row("::ffff:10.0.0.1", 40001, "::ffff:10.0.0.9", 50001, state=8),
-    row("10.0.0.1", 40003, "10.0.0.2", 443, uid=1000, attributes=IN_GROUP + attribute(15, bytes(4))),
-    row("10.0.0.1", 40004, "10.0.0.2", 443, uid=1000),
-    row("10.0.0.1", 40005, "10.0.0.2", 443, state=6, left=5000, inode=0),
-    row("10.0.0.1", 40006, "10.0.0.2", 443, state=6, left=5001, inode=0),
-    row("10.0.0.1", 40007, "10.0.0.2", 443, state=6, left=60000, inode=0),
-    row("::ffff:10.0.0.1", 40008, "::ffff:10.0.0.2", 443, inode=0, attributes=IN_GROUP),
-    row("fe80::1", 40007, "fe80::2", 80, interface=2),
-    row("fe80::1", 40008, "fe80::2", 80, interface=2),
-    row("2001:db8::1", 40003, "2001:db8::2", 80, interface=3),
+    socket_body("127.0.0.1", 40000, "127.0.0.1", 50000, uid=1000, attributes=IN_GROUP),
+    socket_body("::ffff:10.0.0.1", 40001, "::ffff:10.0.0.9", 50001, state=8),
+    socket_body("10.0.0.1", 40003, "10.0.0.2", 443, uid=1000, attributes=IN_GROUP + attribute(15, bytes(4))),
+    socket_body("10.0.0.1", 40004, "10.0.0.2", 443, uid=1000),
+    socket_body("10.0.0.1", 40005, "10.0.0.2", 443, state=6, expires=5000, inode=0),
+    socket_body("10.0.0.1", 40006, "10.0.0.2", 443, state=6, expires=5001, inode=0),
+    socket_body("10.0.0.1", 40007, "10.0.0.2", 443, state=6, expires=60000, inode=0),
+    socket_body("::ffff:10.0.0.1", 40008, "::ffff:10.0.0.2", 443, inode=0, attributes=IN_GROUP),
+    socket_body("fe80::1", 40007, "fe80::2", 80, interface=2),
+    socket_body("fe80::1", 40008, "fe80::2", 80, interface=2),
+    socket_body("2001:db8::1", 40003, "2001:db8::2", 80, interface=3),
     # the port of a listener on another address: not accepted by it
-    row("10.0.0.3", 40009, "10.0.0.2", 443),
-    row("10.0.0.3", 40000, "10.0.0.2", 443),
-    row("::ffff:10.0.0.3", 40002, "::ffff:10.0.0.2", 443, inode=0, attributes=IN_GROUP + attribute(15, bytes(4))),
+    socket_body("10.0.0.3", 40009, "10.0.0.2", 443),
+    socket_body("10.0.0.3", 40000, "10.0.0.2", 443),
+    socket_body(
+        "::ffff:10.0.0.3", 40002, "::ffff:10.0.0.2", 443, inode=0, attributes=IN_GROUP + attribute(15, bytes(4))
+    ),
 )
 
 
@@ -176,10 +151,10 @@ def test_tcp_usage(has_old_requests):
 
 def test_udp_sockets_accept_no_connections():
     rows = (
-        row("0.0.0.0", 40000, state=7, uid=1000),
-        row("10.0.0.1", 40000, "10.0.0.2", 53, uid=1000),
-        row("10.0.0.1", 40001, "10.0.0.2", 53, attributes=IN_GROUP, inode=0),
-        row("::", 40002, state=7, attributes=attribute(11, b"\1")),
+        socket_body("0.0.0.0", 40000, state=7, uid=1000),
+        socket_body("10.0.0.1", 40000, "10.0.0.2", 53, uid=1000),
+        socket_body("10.0.0.1", 40001, "10.0.0.2", 53, attributes=IN_GROUP, inode=0),
+        socket_body("::", 40002, state=7, attributes=attribute(11, b"\1")),
     )
     answer = portrange.ephemeral_usage(protocol="udp", host=Kernel(*rows, protocol="udp"))
     assert (answer.protocol, answer.used, answer.waiting) == ("udp", 3, 2)
@@ -248,11 +223,16 @@ def test_tables_of_procfs_replace_sock_diag():
 
 def test_fullest_destinations_are_chosen_by_the_part_of_the_limit():
     """More destinations than are named: those of reusable and shared ports come last."""
-    many = [row("10.0.0.1", 40000 + number % 2, f"10.1.{number}.1", 80, uid=1000) for number in range(usage.MOST_NAMED)]
-    old = [row("10.0.0.1", port, "10.2.0.1", 80, state=6, left=5000, inode=0) for port in (40003, 40004, 40005)]
-    full = [row("10.0.0.1", port, "10.2.0.2", 80) for port in (40003, 40004)]
-    listening = row("127.0.0.1", 40009, state=10), row("127.0.0.1", 40008, state=10)
-    shared = [row("10.0.0.1", port, "10.2.0.3", 80) for port in (40008, 40009)]
+    many = [
+        socket_body("10.0.0.1", 40000 + number % 2, f"10.1.{number}.1", 80, uid=1000)
+        for number in range(usage.MOST_NAMED)
+    ]
+    old = [
+        socket_body("10.0.0.1", port, "10.2.0.1", 80, state=6, expires=5000, inode=0) for port in (40003, 40004, 40005)
+    ]
+    full = [socket_body("10.0.0.1", port, "10.2.0.2", 80) for port in (40003, 40004)]
+    listening = socket_body("127.0.0.1", 40009, state=10), socket_body("127.0.0.1", 40008, state=10)
+    shared = [socket_body("10.0.0.1", port, "10.2.0.3", 80) for port in (40008, 40009)]
     answer = portrange.ephemeral_usage(host=Kernel(*listening, *old, *shared, *many, *full))
     named = [target.address for target in answer.destinations]
     assert (len(named), answer.destination_count) == (usage.MOST_NAMED, usage.MOST_NAMED + 3)
@@ -263,10 +243,10 @@ def test_fullest_destinations_are_chosen_by_the_part_of_the_limit():
 @pytest.mark.parametrize(("setting", "reusable"), [(b"1", {"10.0.0.2": 1, "127.0.0.2": 1}), (b"2", {"127.0.0.2": 1})])
 def test_reuse_of_ports_may_be_limited_to_loopback(setting, reusable):
     host = Kernel(
-        row("10.0.0.1", 40001, "10.0.0.2", 443, state=6, left=5000, inode=0),
-        row("10.0.0.1", 40002, "10.0.0.2", 443),
-        row("127.0.0.1", 40001, "127.0.0.2", 443, state=6, left=5000, inode=0),
-        row("127.0.0.1", 40002, "127.0.0.2", 443),
+        socket_body("10.0.0.1", 40001, "10.0.0.2", 443, state=6, expires=5000, inode=0),
+        socket_body("10.0.0.1", 40002, "10.0.0.2", 443),
+        socket_body("127.0.0.1", 40001, "127.0.0.2", 443, state=6, expires=5000, inode=0),
+        socket_body("127.0.0.1", 40002, "127.0.0.2", 443),
     )
     host.files = {**SETTINGS, "/proc/sys/net/ipv4/tcp_tw_reuse": setting}
     answer = portrange.ephemeral_usage(host=host)
@@ -274,6 +254,8 @@ def test_reuse_of_ports_may_be_limited_to_loopback(setting, reusable):
 
 
 def test_connections_over_ipv6_have_the_port_of_the_ipv4_wildcard_too():
-    host = Kernel(row("2001:db8::1", 40003, "2001:db8::2", 80), row("fe80::1", 40002, state=7, interface=2))
+    host = Kernel(
+        socket_body("2001:db8::1", 40003, "2001:db8::2", 80), socket_body("fe80::1", 40002, state=7, interface=2)
+    )
     used = {place.address: place.used for place in portrange.ephemeral_usage(host=host).addresses}
     assert used == {"::": 2, "0.0.0.0": 1, "2001:db8::1": 1, "fe80::1": 1}
