@@ -164,7 +164,7 @@ def setting_risks(
     facts: HostFacts,
     targets: tuple[str, ...] = DEFAULT_TARGETS,
     *,
-    is_assignable: bool = True,
+    is_assignable: bool,
 ) -> SettingRisks:
     """Return the risks of all ports of a section for which the host has the same *facts*.
 
